@@ -1,0 +1,108 @@
+// Import rules: folders point one way, packages stay in few folders, no cycles; type imports count.
+import { readdirSync, readFileSync } from 'node:fs';
+import { dirname, join, relative, resolve } from 'node:path';
+import { pathToFileURL } from 'node:url';
+
+/** What each folder of src/ may import, besides itself and generated code. */
+const allowed = {
+  errors: [],
+  jwe: ['errors'],
+  keys: ['errors', 'jwe'],
+  schema: ['errors', 'jwe', 'keys'],
+  client: ['errors', 'jwe', 'keys', 'schema'],
+  server: ['errors', 'jwe', 'keys', 'schema'],
+  audit: ['errors', 'jwe/header'],
+  codegen: ['schema', 'errors'],
+  service: ['errors', 'jwe', 'keys', 'schema', 'client', 'server', 'audit', 'index'],
+  cli: ['errors', 'jwe', 'keys', 'schema', 'client', 'server', 'audit', 'service', 'index'],
+  // The only barrel; generated code takes its runtime from there.
+  index: ['errors', 'jwe', 'keys', 'schema', 'client', 'server', 'audit'],
+};
+
+/** The folders a package may be imported from. */
+const homes = {
+  'node-jose': ['keys'],
+  winston: ['audit', 'service'],
+  'winston-transport': ['audit', 'service'],
+  piscina: ['jwe'],
+  'lru-cache': ['jwe', 'server'],
+  '@grpc/grpc-js': ['client', 'server', 'service', 'cli'],
+  '@bufbuild/protobuf': ['schema', 'codegen'],
+  '@bufbuild/protoplugin': ['codegen'],
+  commander: ['cli'],
+  zod: ['service'],
+};
+
+const importPattern = /^(?:import|export|\}|.*\bimport\()[^'"\n]*['"]([^'"]+)['"]/gm;
+
+function listFiles(folder) {
+  return readdirSync(folder, { withFileTypes: true }).flatMap((entry) => {
+    const path = join(folder, entry.name);
+    if (entry.isDirectory()) return entry.name === 'gen' ? [] : listFiles(path);
+    return entry.name.endsWith('.ts') ? [path] : [];
+  });
+}
+
+function packageOf(specifier) {
+  return specifier
+    .split('/')
+    .slice(0, specifier.startsWith('@') ? 2 : 1)
+    .join('/');
+}
+
+/** @returns one line for each broken rule below `source` (a `src` folder) */
+export function checkImports(source) {
+  const problems = [];
+  const graph = new Map();
+  for (const path of listFiles(source)) {
+    const name = relative(source, path).replaceAll('\\', '/');
+    const folder = name.split('/')[0].replace(/\.ts$/, '');
+    const targets = [];
+    for (const [, specifier] of readFileSync(path, 'utf8').matchAll(importPattern)) {
+      if (!specifier.startsWith('.')) {
+        const owners = homes[packageOf(specifier)];
+        if (owners !== undefined && !owners.includes(folder))
+          problems.push(`${name}: '${specifier}' belongs in ${owners.join(', ')}`);
+        continue;
+      }
+      const target = relative(source, resolve(dirname(path), specifier))
+        .replaceAll('\\', '/')
+        .replace(/\.js$/, '');
+      const [targetFolder] = target.split('/');
+      if (targetFolder === 'gen') {
+        if (target.endsWith('_sealed') && !['service', 'cli'].includes(folder))
+          problems.push(`${name}: '${specifier}' is the service's`);
+        continue;
+      }
+      targets.push(`${target}.ts`);
+      const rules = allowed[folder] ?? [];
+      if (targetFolder !== folder && !rules.includes(targetFolder) && !rules.includes(target)) {
+        problems.push(`${name}: ${folder} must not import ${target}`);
+      }
+    }
+    graph.set(name, targets);
+  }
+  return [...problems, ...findCycles(graph)];
+}
+
+function findCycles(graph) {
+  const cycles = [];
+  const done = new Set();
+  const visit = (name, trail) => {
+    if (trail.includes(name)) {
+      cycles.push(`cycle: ${[...trail.slice(trail.indexOf(name)), name].join(' → ')}`);
+      return;
+    }
+    if (done.has(name)) return;
+    for (const target of graph.get(name) ?? []) visit(target, [...trail, name]);
+    done.add(name);
+  };
+  for (const name of graph.keys()) visit(name, []);
+  return cycles;
+}
+
+if (import.meta.url === pathToFileURL(process.argv[1] ?? '').href) {
+  const problems = checkImports(resolve(process.argv[2] ?? 'src'));
+  for (const problem of problems) console.error(problem);
+  if (problems.length > 0) process.exit(1);
+}

@@ -1,0 +1,63 @@
+/**
+ * The entry of `npm start`, `npm test` and the other npm scripts: installs and compiles what is
+ * missing, then runs. Plain Node, so that it works in a fresh clone.
+ */
+import { join } from 'node:path';
+import { pathToFileURL } from 'node:url';
+import { followNpm } from './follow-npm.mjs';
+import { root, run, say, setUp } from './setup.mjs';
+
+const [task = '', ...args] = process.argv.slice(2);
+const node = (script, ...rest) => run(process.execPath, [join(root, script), ...rest, ...args], { stdio: 'inherit' });
+
+const tasks = {
+  start,
+  test: () => node('scripts/test.mjs'),
+  demo: () => node('scripts/demo.mjs'),
+  bench: () => node('dist/bench/main.js'),
+  build: async () => 0,
+  generate,
+};
+
+if (!Object.hasOwn(tasks, task)) {
+  say(`usage: node scripts/run.mjs ${Object.keys(tasks).join('|')} [ARGUMENTS]`);
+  process.exit(2);
+}
+process.chdir(root);
+let stopped = false;
+followNpm(() => {
+  if (stopped) return;
+  stopped = true;
+  process.kill(process.pid, 'SIGTERM');
+});
+for (const signal of ['SIGTERM', 'SIGINT']) process.once(signal, onSignalDuringSetUp);
+const failed = await setUp({ tolerateErrors: task === 'generate' });
+for (const signal of ['SIGTERM', 'SIGINT']) process.off(signal, onSignalDuringSetUp);
+if (failed !== 0 || stopped) process.exit(failed || 143);
+const code = await tasks[task]();
+if (code !== undefined) process.exit(code);
+
+function onSignalDuringSetUp() {
+  stopped = true;
+}
+
+/**
+ * The service runs in this very process: signals, exit code and stdout are its own, and there is no
+ * second process to be left behind.
+ */
+async function start() {
+  // Whoever asked npm to stop has perhaps told us too; a second signal would end us without draining.
+  for (const signal of ['SIGTERM', 'SIGINT']) process.once(signal, () => (stopped = true));
+  const main = join(root, 'dist/src/cli/main.js');
+  process.argv = [process.execPath, main, 'serve', ...args];
+  await import(pathToFileURL(main).href);
+}
+
+async function generate() {
+  const buf = join(root, 'node_modules/@bufbuild/buf/bin/buf');
+  for (const template of ['buf.gen.yaml', 'test/protos/buf.gen.yaml']) {
+    const code = await run(process.execPath, [buf, 'generate', '--template', template], { stdio: 'inherit' });
+    if (code !== 0) return code;
+  }
+  return setUp();
+}
