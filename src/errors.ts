@@ -1,0 +1,113 @@
+/**
+ * One base error for the whole project and the literal union of its codes.
+ *
+ * A {@link StepCode} says which check failed. It is for the audit record and for local callers; a
+ * remote caller only ever sees the {@link Reason} it maps to.
+ */
+
+/** What a remote caller sees as `google.rpc.ErrorInfo.reason`. */
+export type Reason =
+  | 'SEALED_FIELD_REQUIRED'
+  | 'SEALED_FIELD_INVALID'
+  | 'SEALED_FIELD_STALE'
+  | 'SEALED_FIELD_REPLAYED'
+  | 'SEALED_FIELD_UNKNOWN_KEY'
+  | 'INNER_MESSAGE_INVALID'
+  | 'LIMIT_EXCEEDED'
+  | 'REPLY_KEY_MISSING'
+  | 'AUDIT_UNAVAILABLE'
+  | 'CUSTODY_UNAVAILABLE';
+
+const STEPS = {
+  __proto__: null,
+  // Check 1: sizes and counts.
+  TOKEN_TOO_LARGE: 'LIMIT_EXCEEDED',
+  HEADER_TOO_LARGE: 'LIMIT_EXCEEDED',
+  INNER_TOO_LARGE: 'LIMIT_EXCEEDED',
+  TOO_MANY_TOKENS: 'LIMIT_EXCEEDED',
+  TOO_MANY_AGREEMENTS: 'LIMIT_EXCEEDED',
+  NESTED_TOO_DEEP: 'LIMIT_EXCEEDED',
+  // Check 2: the five parts.
+  TOKEN_PART_COUNT: 'SEALED_FIELD_INVALID',
+  TOKEN_ENCODING: 'SEALED_FIELD_INVALID',
+  TOKEN_PART_LENGTH: 'SEALED_FIELD_INVALID',
+  TOKEN_EMPTY: 'SEALED_FIELD_INVALID',
+  // Check 3: the header.
+  HEADER_UTF8: 'SEALED_FIELD_INVALID',
+  HEADER_JSON: 'SEALED_FIELD_INVALID',
+  HEADER_DUPLICATE_NAME: 'SEALED_FIELD_INVALID',
+  HEADER_FORBIDDEN_NAME: 'SEALED_FIELD_INVALID',
+  HEADER_VALUE: 'SEALED_FIELD_INVALID',
+  ALGORITHM_NOT_ALLOWED: 'SEALED_FIELD_INVALID',
+  CURVE_NOT_ALLOWED: 'SEALED_FIELD_INVALID',
+  EPK_INVALID: 'SEALED_FIELD_INVALID',
+  KEY_UNKNOWN: 'SEALED_FIELD_UNKNOWN_KEY',
+  KEY_RETIRED: 'SEALED_FIELD_UNKNOWN_KEY',
+  // Check 4: policy.
+  POLICY_MISSING_HEADER: 'SEALED_FIELD_INVALID',
+  POLICY_TYPE: 'SEALED_FIELD_INVALID',
+  FIELD_MISMATCH: 'SEALED_FIELD_INVALID',
+  BINDING_MISMATCH: 'SEALED_FIELD_INVALID',
+  BOUND_VALUE: 'SEALED_FIELD_INVALID',
+  TOKEN_STALE: 'SEALED_FIELD_STALE',
+  TOKEN_FROM_FUTURE: 'SEALED_FIELD_STALE',
+  FIELD_REQUIRED: 'SEALED_FIELD_REQUIRED',
+  // Check 5: the agreement.
+  CALLER_RATE: 'LIMIT_EXCEEDED',
+  POOL_FULL: 'LIMIT_EXCEEDED',
+  CUSTODY_FAILED: 'CUSTODY_UNAVAILABLE',
+  // Checks 6 and 7: decryption and the inner message. A point off the curve shows here too.
+  DECRYPTION_FAILED: 'SEALED_FIELD_INVALID',
+  INNER_DECODE: 'SEALED_FIELD_INVALID',
+  INNER_INVALID: 'INNER_MESSAGE_INVALID',
+  // Check 8 and the log.
+  REPLAYED: 'SEALED_FIELD_REPLAYED',
+  REPLAY_STORE_FULL: 'LIMIT_EXCEEDED',
+  NO_REPLY_KEY: 'REPLY_KEY_MISSING',
+  AUDIT_FAILED: 'AUDIT_UNAVAILABLE',
+} as const;
+
+type StepTable = Omit<typeof STEPS, '__proto__'>;
+
+/** Which check refused a token; never shown to a remote caller. */
+export type StepCode = keyof StepTable;
+
+/** Misuse and local failures: wrong options, unreadable files, a wrong key format. */
+export type LocalCode =
+  | 'OPTIONS_INVALID'
+  | 'PLAN_INVALID'
+  | 'KEY_INVALID'
+  | 'KEY_FILE_MISSING'
+  | 'KEY_FILE_MODE'
+  | 'KEY_FILE_INVALID'
+  | 'KEY_FILE_WRITE'
+  | 'KEY_NOT_FOUND'
+  | 'SEAL_INPUT'
+  | 'CLOSED'
+  | 'AUDIT_FILE_INVALID';
+
+/** Every code a {@link SealwireError} can carry. */
+export type ErrorCode = StepCode | LocalCode;
+
+/** All step codes with the reason each maps to. */
+export const reasonByStep: Readonly<Record<StepCode, Reason>> = STEPS;
+
+/** The one error class. `message` never contains plaintext, a token or key material. */
+export class SealwireError extends Error {
+  override readonly name = 'SealwireError';
+  /** Which check or rule failed. */
+  readonly code: ErrorCode;
+  /** Path of the sealed field, such as `items[3].card`, once known. */
+  readonly path: string | undefined;
+
+  constructor(code: ErrorCode, message: string, options?: { path?: string | undefined; cause?: unknown }) {
+    super(message, options?.cause === undefined ? undefined : { cause: options.cause });
+    this.code = code;
+    this.path = options?.path;
+  }
+
+  /** The caller-visible reason, or undefined for local errors. */
+  get reason(): Reason | undefined {
+    return (reasonByStep as Partial<Record<ErrorCode, Reason>>)[this.code];
+  }
+}

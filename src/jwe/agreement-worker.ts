@@ -1,0 +1,57 @@
+/** Runs in a worker thread: fresh EC work costs milliseconds and `diffieHellman` is synchronous. */
+import { createPublicKey, diffieHellman, generateKeyPairSync, type JsonWebKey, type KeyObject } from 'node:crypto';
+import { type Curve, curves } from './algorithms.js';
+
+/** Work for a thread; keys travel as handles, never as bytes. */
+export type AgreementTask =
+  | {
+      readonly kind: 'agree';
+      readonly privateKey: KeyObject;
+      readonly crv: Curve;
+      readonly x: Uint8Array;
+      readonly y: Uint8Array;
+    }
+  | { readonly kind: 'generate'; readonly publicKey: KeyObject; readonly crv: Curve };
+
+/** A shared secret and, of a generated pair, the public half. The private half stays here and is dropped. */
+export interface AgreementOutcome {
+  readonly z: Uint8Array;
+  readonly x?: string;
+  readonly y?: string;
+}
+
+/** @returns undefined when the point is not on the curve */
+export function runAgreement(task: AgreementTask): AgreementOutcome | undefined {
+  if (task.kind === 'agree') {
+    const { privateKey, crv, x, y } = task;
+    let publicKey: KeyObject;
+    try {
+      // OpenSSL refuses points that are not on the curve here. From DER it does so in a seventh of the time
+      // it takes from JWK, where it multiplies by the order too: our curves have cofactor 1.
+      const key = Buffer.concat([Buffer.from(curves[crv].spkiPrefix, 'hex'), x, y]);
+      publicKey = createPublicKey({ key, format: 'der', type: 'spki' });
+    } catch {
+      return undefined;
+    }
+    return { z: pad(diffieHellman({ privateKey, publicKey }), crv) };
+  }
+  const { publicKey, crv } = task;
+  const pair = generateKeyPairSync('ec', { namedCurve: curves[crv].openssl });
+  const { x, y } = pair.publicKey.export({ format: 'jwk' }) as Required<JsonWebKey>;
+  const size = curves[crv].coordinateBytes;
+  return {
+    z: pad(diffieHellman({ privateKey: pair.privateKey, publicKey }), crv),
+    x: padText(x, size),
+    y: padText(y, size),
+  };
+}
+
+function pad(bytes: Buffer, crv: Curve): Buffer {
+  const size = curves[crv].coordinateBytes;
+  return bytes.length === size ? bytes : Buffer.concat([Buffer.alloc(size - bytes.length), bytes]);
+}
+
+function padText(text: string, size: number): string {
+  const bytes = Buffer.from(text, 'base64url');
+  return Buffer.concat([Buffer.alloc(size - bytes.length), bytes]).toString('base64url');
+}

@@ -1,0 +1,106 @@
+/** Key wrapping (RFC 3394) and authenticated content encryption (RFC 7518 §5.2, §5.3). */
+import {
+  type CipherGCMTypes,
+  createCipheriv,
+  createDecipheriv,
+  createHmac,
+  type KeyObject,
+  randomBytes,
+  timingSafeEqual,
+} from 'node:crypto';
+import { SealwireError } from '../errors.js';
+import { type ContentEncryption, type EncryptionFacts, encryptions } from './algorithms.js';
+
+/** RFC 3394 §2.2.3.1. */
+const KEY_WRAP_IV = Buffer.alloc(8, 0xa6);
+
+/** Wraps a CEK with a 256-bit key-encryption key. */
+export function wrapKey(kek: KeyObject, cek: Buffer): Buffer {
+  // A wrap has no final block: `update` gives all of it.
+  return createCipheriv('id-aes256-wrap', kek, KEY_WRAP_IV).update(cek);
+}
+
+/**
+ * Unwraps a CEK. On failure it returns a random one, so that what follows fails in the same way and at
+ * the same place as with a wrong tag (RFC 7516 §11.5).
+ */
+export function unwrapKey(kek: KeyObject, wrapped: Buffer, enc: ContentEncryption): Buffer {
+  try {
+    return createDecipheriv('id-aes256-wrap', kek, KEY_WRAP_IV).update(wrapped);
+  } catch {
+    return randomBytes(encryptions[enc].keyBytes);
+  }
+}
+
+/** Encrypts with A256GCM. @returns ciphertext and 16-byte tag */
+export function encryptGcm(cek: Buffer, iv: Buffer, aad: Buffer, plaintext: Uint8Array): [Buffer, Buffer] {
+  const cipher = createCipheriv('aes-256-gcm', cek, iv, { authTagLength: 16 });
+  cipher.setAAD(aad);
+  const ciphertext = cipher.update(plaintext);
+  cipher.final();
+  return [ciphertext, cipher.getAuthTag()];
+}
+
+/**
+ * Decrypts and verifies.
+ *
+ * @param cek the content encryption key
+ * @throws SealwireError `DECRYPTION_FAILED`, always the same, without a cause
+ */
+export function decryptContent(
+  enc: ContentEncryption,
+  cek: KeyObject | Buffer,
+  iv: Buffer,
+  aad: Buffer,
+  ciphertext: Buffer,
+  tag: Buffer,
+): Buffer {
+  const facts = encryptions[enc];
+  try {
+    if (facts.hmac === undefined) return decryptGcm(facts.cipher as CipherGCMTypes, cek, iv, aad, ciphertext, tag);
+    const key = Buffer.isBuffer(cek) ? cek : cek.export();
+    return decryptCbcHmac(facts, key, iv, aad, ciphertext, tag);
+  } catch {
+    throw new SealwireError('DECRYPTION_FAILED', 'decryption failed');
+  }
+}
+
+function decryptGcm(
+  cipher: CipherGCMTypes,
+  cek: KeyObject | Buffer,
+  iv: Buffer,
+  aad: Buffer,
+  ciphertext: Buffer,
+  tag: Buffer,
+): Buffer {
+  // Without authTagLength Node accepts tags of 4 bytes.
+  const decipher = createDecipheriv(cipher, cek, iv, { authTagLength: 16 });
+  decipher.setAAD(aad);
+  decipher.setAuthTag(tag);
+  const plaintext = decipher.update(ciphertext);
+  decipher.final();
+  return plaintext;
+}
+
+/** RFC 7518 §5.2.2.2: the tag is verified before anything is decrypted. */
+function decryptCbcHmac(
+  facts: EncryptionFacts,
+  cek: Buffer,
+  iv: Buffer,
+  aad: Buffer,
+  ciphertext: Buffer,
+  tag: Buffer,
+): Buffer {
+  const half = facts.keyBytes / 2;
+  const aadBits = Buffer.alloc(8);
+  aadBits.writeBigUInt64BE(BigInt(aad.length) * 8n);
+  const mac = createHmac(facts.hmac as string, cek.subarray(0, half))
+    .update(aad)
+    .update(iv)
+    .update(ciphertext)
+    .update(aadBits)
+    .digest();
+  if (!timingSafeEqual(mac.subarray(0, facts.tagBytes), tag)) throw new Error('tag');
+  const decipher = createDecipheriv(facts.cipher, cek.subarray(half), iv);
+  return Buffer.concat([decipher.update(ciphertext), decipher.final()]);
+}

@@ -1,0 +1,168 @@
+/** The protected header: parsing with every rule that needs no key (check 3), and a harmless peek for logs. */
+import { SealwireError, type StepCode } from '../errors.js';
+import {
+  type ContentEncryption,
+  type Curve,
+  curves,
+  isContentEncryption,
+  isCurve,
+  isKeyAlgorithm,
+  type KeyAlgorithm,
+} from './algorithms.js';
+import { decodeCanonical } from './base64url.js';
+import { hasDuplicateNames } from './json-names.js';
+
+/** A sender's ephemeral public key, decoded. */
+export interface EphemeralPoint {
+  readonly crv: Curve;
+  readonly x: Buffer;
+  readonly y: Buffer;
+}
+
+/** A header that passed every rule that needs no key. */
+export interface TokenHeader {
+  readonly alg: KeyAlgorithm;
+  readonly enc: ContentEncryption;
+  /** RFC 7638 SHA-256 thumbprint, 43 characters. */
+  readonly kid: string;
+  readonly epk: EphemeralPoint;
+  readonly typ?: string;
+  readonly cty?: string;
+  readonly fld?: string;
+  readonly iat?: number;
+  readonly bnd?: string;
+  readonly apu?: Buffer;
+  readonly apv?: Buffer;
+}
+
+/** What {@link peekHeader} found; nothing of it has been checked. */
+export interface HeaderPeek {
+  readonly kid?: string;
+  readonly alg?: string;
+  readonly enc?: string;
+  /** The decoded header text. */
+  readonly json?: string;
+}
+
+/** 43 base64url characters, the last without stray bits: exactly one text per 32 bytes. */
+const THUMBPRINT = /^[A-Za-z0-9_-]{42}[AEIMQUYcgkosw048]$/;
+/** Would change what is decrypted, with which key, or how (RFC 7516 §4.1, RFC 7518 §4.8); never accepted. */
+const FORBIDDEN = ['zip', 'crit', 'jwk', 'jku', 'x5u', 'x5c', 'x5t', 'x5t#S256', 'p2c', 'p2s'] as const;
+const MAX_PARTY_INFO_BYTES = 128;
+const utf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
+
+type Members = Readonly<Record<string, unknown>>;
+
+/**
+ * Parses a protected header.
+ *
+ * @param part the token's first part, base64url
+ * @param headerBytes cap on the decoded size
+ * @returns the header's values, decoded
+ * @throws SealwireError `HEADER_TOO_LARGE`, `TOKEN_ENCODING`, `HEADER_UTF8`, `HEADER_JSON`,
+ *   `HEADER_DUPLICATE_NAME`, `HEADER_FORBIDDEN_NAME`, `ALGORITHM_NOT_ALLOWED`, `CURVE_NOT_ALLOWED`,
+ *   `EPK_INVALID`, `HEADER_VALUE`
+ */
+export function parseHeader(part: string, headerBytes = 2_048): TokenHeader {
+  if (part.length > Math.ceil((headerBytes * 4) / 3)) throw refuse('HEADER_TOO_LARGE', 'the header is too large');
+  const bytes = decodeCanonical(part);
+  if (bytes === undefined) throw refuse('TOKEN_ENCODING', 'the header is not canonical base64url');
+  const members = parseMembers(bytes);
+  for (const name of FORBIDDEN) {
+    if (Object.hasOwn(members, name)) throw refuse('HEADER_FORBIDDEN_NAME', `the header has '${name}'`);
+  }
+  const { alg, enc, kid, iat } = members;
+  if (!isKeyAlgorithm(alg)) throw refuse('ALGORITHM_NOT_ALLOWED', 'alg is not allowed');
+  if (!isContentEncryption(enc)) throw refuse('ALGORITHM_NOT_ALLOWED', 'enc is not allowed');
+  if (typeof kid !== 'string' || !THUMBPRINT.test(kid)) throw refuse('HEADER_VALUE', 'kid is not a thumbprint');
+  if (iat !== undefined && !(Number.isSafeInteger(iat) && (iat as number) >= 0)) {
+    throw refuse('HEADER_VALUE', 'iat is not a time in whole seconds');
+  }
+  return {
+    alg,
+    enc,
+    kid,
+    epk: parseEphemeral(members['epk']),
+    ...optionalText(members, 'typ'),
+    ...optionalText(members, 'cty'),
+    ...optionalText(members, 'fld'),
+    ...optionalText(members, 'bnd'),
+    ...(iat !== undefined && { iat: iat as number }),
+    ...partyInfo(members, 'apu'),
+    ...partyInfo(members, 'apv'),
+  };
+}
+
+function parseMembers(bytes: Buffer): Members {
+  let text: string;
+  try {
+    text = utf8.decode(bytes);
+  } catch {
+    throw refuse('HEADER_UTF8', 'the header is not UTF-8');
+  }
+  let value: unknown;
+  try {
+    value = JSON.parse(text);
+  } catch {
+    throw refuse('HEADER_JSON', 'the header is not JSON');
+  }
+  if (typeof value !== 'object' || value === null || Array.isArray(value)) {
+    throw refuse('HEADER_JSON', 'the header is not a JSON object');
+  }
+  if (hasDuplicateNames(text, value)) throw refuse('HEADER_DUPLICATE_NAME', 'the header repeats a name');
+  return value as Members;
+}
+
+/** Exactly `kty`, `crv`, `x`, `y`, each coordinate with the curve's full length (RFC 7518 §6.2.1). */
+function parseEphemeral(epk: unknown): EphemeralPoint {
+  if (typeof epk !== 'object' || epk === null || Array.isArray(epk))
+    throw refuse('EPK_INVALID', 'epk is not an object');
+  const { kty, crv, x, y } = epk as Members;
+  if (kty !== 'EC' || Object.keys(epk).length !== 4) throw refuse('EPK_INVALID', 'epk has other members');
+  if (!isCurve(crv)) throw refuse('CURVE_NOT_ALLOWED', 'the curve is not allowed');
+  return { crv, x: coordinate(x, crv), y: coordinate(y, crv) };
+}
+
+function coordinate(value: unknown, crv: Curve): Buffer {
+  const bytes =
+    typeof value === 'string' && value.length === curves[crv].coordinateChars ? decodeCanonical(value) : undefined;
+  if (bytes === undefined) throw refuse('EPK_INVALID', 'an epk coordinate is malformed');
+  return bytes;
+}
+
+function optionalText<N extends 'typ' | 'cty' | 'fld' | 'bnd'>(members: Members, name: N): { [K in N]?: string } {
+  const value = members[name];
+  if (value === undefined) return {};
+  if (typeof value !== 'string') throw refuse('HEADER_VALUE', `${name} is not a string`);
+  return { [name]: value } as { [K in N]?: string };
+}
+
+function partyInfo<N extends 'apu' | 'apv'>(members: Members, name: N): { [K in N]?: Buffer } {
+  const value = members[name];
+  if (value === undefined) return {};
+  const bytes = typeof value === 'string' ? decodeCanonical(value) : undefined;
+  if (bytes === undefined || bytes.length > MAX_PARTY_INFO_BYTES) throw refuse('HEADER_VALUE', `${name} is malformed`);
+  return { [name]: bytes } as { [K in N]?: Buffer };
+}
+
+function refuse(code: StepCode, message: string): SealwireError {
+  return new SealwireError(code, message);
+}
+
+/**
+ * Reads what it can of a token's header for a log record. Nothing is checked and nothing thrown; at most
+ * 2 KiB are looked at.
+ *
+ * @param token any text
+ */
+export function peekHeader(token: string): HeaderPeek {
+  const part = token.slice(0, 2_732).split('.', 1)[0] ?? '';
+  const json = Buffer.from(part, 'base64url').subarray(0, 2_048).toString('utf8');
+  try {
+    const { kid, alg, enc } = JSON.parse(json) as Members;
+    const text = (name: string, value: unknown) => (typeof value === 'string' ? { [name]: value.slice(0, 128) } : {});
+    return { json, ...text('kid', kid), ...text('alg', alg), ...text('enc', enc) };
+  } catch {
+    return { json };
+  }
+}

@@ -1,0 +1,52 @@
+/** Size and count caps (check 1): each an option, validated and defaulted in one place. */
+import { SealwireError } from '../errors.js';
+import type { PolicyName } from './policy.js';
+
+/** Caps on what is accepted, and on the sender on what is made. */
+export interface OpenLimits {
+  /** Bytes of one inner message. Default 65,536; 1 to 1,048,576. */
+  readonly innerBytes: number;
+  /** Characters of one token. Default 98,304; 256 to 2,097,152. */
+  readonly tokenBytes: number;
+  /** Bytes of one decoded header. Default 2,048; 256 to 16,384. */
+  readonly headerBytes: number;
+  /** Tokens in one message. Default 64; 1 to 1,024. */
+  readonly tokensPerMessage: number;
+  /** Distinct `epk` in one message. Default 2 (strict) or 64 (interop); 1 to 1,024. */
+  readonly agreementsPerMessage: number;
+}
+
+const RANGES: Readonly<Record<keyof OpenLimits, readonly [min: number, max: number]>> = {
+  innerBytes: [1, 1_048_576],
+  tokenBytes: [256, 2_097_152],
+  headerBytes: [256, 16_384],
+  tokensPerMessage: [1, 1_024],
+  agreementsPerMessage: [1, 1_024],
+};
+
+/**
+ * Fills in defaults and checks ranges.
+ *
+ * @param limits what differs from the defaults
+ * @param policy decides the default of `agreementsPerMessage`
+ * @throws SealwireError `OPTIONS_INVALID` for a value outside its range
+ */
+export function resolveLimits(limits: Partial<OpenLimits> = {}, policy: PolicyName = 'strict'): OpenLimits {
+  const resolved: OpenLimits = {
+    innerBytes: limits.innerBytes ?? 65_536,
+    tokenBytes: limits.tokenBytes ?? 98_304,
+    headerBytes: limits.headerBytes ?? 2_048,
+    tokensPerMessage: limits.tokensPerMessage ?? 64,
+    agreementsPerMessage: limits.agreementsPerMessage ?? (policy === 'strict' ? 2 : 64),
+  };
+  for (const [name, range] of Object.entries(RANGES)) checkRange(name, resolved[name as keyof OpenLimits], range);
+  return resolved;
+}
+
+/**
+ * @throws SealwireError `OPTIONS_INVALID` unless `value` is a whole number within the range
+ */
+export function checkRange(name: string, value: number, [min, max]: readonly [number, number]): void {
+  if (Number.isInteger(value) && value >= min && value <= max) return;
+  throw new SealwireError('OPTIONS_INVALID', `${name} must be a whole number from ${min} to ${max}`);
+}

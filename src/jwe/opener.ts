@@ -1,0 +1,192 @@
+/** Opens tokens: the checks 1 to 6 in their order. */
+import type { KeyObject } from 'node:crypto';
+import { SealwireError } from '../errors.js';
+import { deriveKey } from './agreement.js';
+import { AgreementCache, type AgreementCacheOptions, agreementId } from './agreement-cache.js';
+import { curves } from './algorithms.js';
+import { CallerRate, type CallerRateOptions } from './caller-rate.js';
+import { decryptContent, unwrapKey } from './content.js';
+import type { TokenHeader } from './header.js';
+import { type OpenLimits, resolveLimits } from './limits.js';
+import { checkPolicy, type Expected, type PolicyName, type PolicyOptions } from './policy.js';
+import type { OpeningKeys } from './recipient.js';
+import { type ParsedToken, parseToken } from './token.js';
+
+export type { AgreementCacheOptions } from './agreement-cache.js';
+export type { CallerRateOptions } from './caller-rate.js';
+
+/** Options of {@link TokenOpener}. */
+export interface TokenOpenerOptions {
+  readonly keys: OpeningKeys;
+  /** Default `strict`. */
+  readonly policy?: PolicyName;
+  readonly limits?: Partial<OpenLimits>;
+  readonly cache?: AgreementCacheOptions;
+  readonly rate?: CallerRateOptions;
+  /** Clock in ms since 1970. Default `Date.now`. */
+  readonly now?: () => number;
+}
+
+/** Counters since start. */
+export interface OpenerStats {
+  /** Agreements in the cache now. */
+  readonly cached: number;
+  /** Agreements made. */
+  readonly fresh: number;
+  /** Tokens opened with a cached agreement. */
+  readonly hits: number;
+}
+
+/** Opens tokens sealed to one recipient's keys. */
+export class TokenOpener {
+  readonly #keys: OpeningKeys;
+  readonly #policy: PolicyName;
+  readonly #limits: OpenLimits;
+  readonly #cache: AgreementCache;
+  readonly #rate: CallerRate;
+  readonly #now: () => number;
+  /** Agreements in the making: concurrent misses share one. */
+  readonly #pending = new Map<string, Promise<KeyObject>>();
+  #fresh = 0;
+  #hits = 0;
+
+  /** @throws SealwireError `OPTIONS_INVALID` */
+  constructor(options: TokenOpenerOptions) {
+    this.#keys = options.keys;
+    this.#policy = options.policy ?? 'strict';
+    this.#limits = resolveLimits(options.limits, this.#policy);
+    this.#now = options.now ?? Date.now;
+    // Ages and rates must not follow a wall clock that is set back.
+    const monotonic = options.now ?? (() => performance.now());
+    this.#cache = new AgreementCache({ now: monotonic, ...options.cache });
+    this.#rate = new CallerRate({ now: monotonic, ...options.rate });
+  }
+
+  /**
+   * Check 1 for a message, before any of its tokens is looked at.
+   *
+   * @throws SealwireError `TOO_MANY_TOKENS`
+   */
+  checkCount(tokens: number): void {
+    if (tokens > this.#limits.tokensPerMessage) throw new SealwireError('TOO_MANY_TOKENS', 'too many tokens');
+  }
+
+  /**
+   * Checks 1 to 4 for one token.
+   *
+   * @param token a compact JWE
+   * @param expected field and binding at this place
+   * @throws SealwireError with the step's code
+   */
+  check(token: string, expected: Expected, options?: PolicyOptions): ParsedToken {
+    const parsed = parseToken(token, this.#limits);
+    this.#checkKey(parsed.header);
+    checkPolicy(parsed.header, expected, this.#policy, this.#now(), options);
+    return parsed;
+  }
+
+  /**
+   * The last of check 1, which needs the parsed headers of all tokens of a message.
+   *
+   * @throws SealwireError `TOO_MANY_TOKENS`, `TOO_MANY_AGREEMENTS`
+   */
+  checkMessage(tokens: readonly ParsedToken[]): void {
+    this.checkCount(tokens.length);
+    if (tokens.length <= this.#limits.agreementsPerMessage) return;
+    const points = new Set(
+      tokens.map(({ header: { epk } }) => `${epk.crv}${epk.x.toString('latin1')}${epk.y.toString('latin1')}`),
+    );
+    if (points.size > this.#limits.agreementsPerMessage) {
+      throw new SealwireError('TOO_MANY_AGREEMENTS', 'too many agreements in one message');
+    }
+  }
+
+  /**
+   * Checks 5 and 6.
+   *
+   * @param parsed a token that passed {@link check}
+   * @param caller whose rate a fresh agreement counts against
+   * @returns the plaintext: at once when the agreement is cached, else a promise
+   * @throws SealwireError `DECRYPTION_FAILED`, `INNER_TOO_LARGE`, `CALLER_RATE`, `POOL_FULL`, `CUSTODY_FAILED`
+   */
+  open(parsed: ParsedToken, caller: string): Buffer | Promise<Buffer> {
+    const id = agreementId(parsed.header);
+    const key = this.#cache.get(id);
+    if (key === undefined) {
+      const opening = this.#openFresh(id, parsed, caller);
+      // Another token of the message may throw at once: nobody awaits this one then, and an unhandled
+      // rejection would let a sender of bad tokens end the process. Who awaits it still gets the error.
+      opening.catch(() => {});
+      return opening;
+    }
+    this.#hits++;
+    return this.#decrypt(parsed, key);
+  }
+
+  /** Forgets all agreements with a key at once, because it was retired. */
+  purge(kid: string): void {
+    this.#cache.purge(kid);
+  }
+
+  stats(): OpenerStats {
+    return { cached: this.#cache.size, fresh: this.#fresh, hits: this.#hits };
+  }
+
+  #checkKey({ kid, alg, enc, epk }: TokenHeader): void {
+    const key = this.#keys.find(kid);
+    if (key === undefined) {
+      const retired = this.#keys.isRetired?.(kid) === true;
+      throw new SealwireError(retired ? 'KEY_RETIRED' : 'KEY_UNKNOWN', 'the key is not in use');
+    }
+    if (key.algorithms?.includes(alg) === false || key.encryptions?.includes(enc) === false) {
+      throw new SealwireError('ALGORITHM_NOT_ALLOWED', 'not allowed for this key');
+    }
+    if (epk.crv !== key.crv) throw new SealwireError('CURVE_NOT_ALLOWED', "not on the key's own curve");
+  }
+
+  async #openFresh(id: string, parsed: ParsedToken, caller: string): Promise<Buffer> {
+    const firstUse = this.#cache.time();
+    const key = await this.#agree(id, parsed.header, caller);
+    // The key may have been retired meanwhile.
+    this.#checkKey(parsed.header);
+    const plaintext = this.#decrypt(parsed, key);
+    // Only a verified tag proves that somebody holds the other half: rubbish cannot fill the cache.
+    this.#cache.add(id, key, parsed.header.kid, caller, firstUse);
+    return plaintext;
+  }
+
+  #agree(id: string, header: TokenHeader, caller: string): Promise<KeyObject> {
+    const pending = this.#pending.get(id);
+    if (pending !== undefined) return pending;
+    this.#rate.take(caller);
+    const agreement = this.#agreeNow(header).finally(() => this.#pending.delete(id));
+    this.#pending.set(id, agreement);
+    return agreement;
+  }
+
+  async #agreeNow({ kid, alg, enc, epk, apu, apv }: TokenHeader): Promise<KeyObject> {
+    this.#fresh++;
+    let z: Buffer;
+    try {
+      z = await this.#keys.custody.agree(kid, epk);
+    } catch (error) {
+      if (error instanceof SealwireError) throw error;
+      throw new SealwireError('CUSTODY_FAILED', 'the key custody failed', { cause: error });
+    }
+    // A short Z would derive another key than the sender's and look like a bad token.
+    if (z.length !== curves[epk.crv].coordinateBytes) {
+      throw new SealwireError('CUSTODY_FAILED', 'the key custody gave a shared secret of the wrong length');
+    }
+    return deriveKey(z, alg, enc, apu, apv);
+  }
+
+  #decrypt({ header, headerPart, encryptedKey, iv, ciphertext, tag }: ParsedToken, key: KeyObject): Buffer {
+    const { alg, enc } = header;
+    const cek = alg === 'ECDH-ES' ? key : unwrapKey(key, encryptedKey, enc);
+    const plaintext = decryptContent(enc, cek, iv, Buffer.from(headerPart, 'latin1'), ciphertext, tag);
+    if (plaintext.length > this.#limits.innerBytes) {
+      throw new SealwireError('INNER_TOO_LARGE', 'the inner message is too large');
+    }
+    return plaintext;
+  }
+}

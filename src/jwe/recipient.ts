@@ -1,0 +1,42 @@
+/** Keys as the token code sees them: public parts to seal to, and a custody that holds the private ones. */
+import type { KeyObject } from 'node:crypto';
+import type { ContentEncryption, Curve, KeyAlgorithm } from './algorithms.js';
+import type { EphemeralPoint } from './header.js';
+
+/** What a sender needs to seal to somebody. */
+export interface RecipientKey {
+  /** RFC 7638 SHA-256 thumbprint. */
+  readonly kid: string;
+  readonly crv: Curve;
+  readonly publicKey: KeyObject;
+}
+
+/** A key whose tokens can be opened, with what is allowed for it. */
+export interface OpeningKey extends RecipientKey {
+  /** Accepted `alg`. Default: all. */
+  readonly algorithms?: readonly KeyAlgorithm[];
+  /** Accepted `enc`. Default: all. */
+  readonly encryptions?: readonly ContentEncryption[];
+}
+
+/** The one operation on private keys; the key itself may be in an HSM. */
+export interface Custody {
+  /**
+   * ECDH of the private key with a sender's ephemeral key.
+   *
+   * @param kid which private key
+   * @param epk a point that claims to be on the key's curve; the custody must refuse one that is not
+   * @returns Z (SP 800-56A §5.7.1.2), left-padded to the curve's coordinate size
+   * @throws SealwireError `DECRYPTION_FAILED` for a bad point, `POOL_FULL`, `CUSTODY_FAILED`
+   */
+  agree(kid: string, epk: EphemeralPoint): Promise<Buffer>;
+}
+
+/** A recipient's keys. */
+export interface OpeningKeys {
+  /** The key of that kid; undefined when it is not ours or no longer opens. */
+  find(kid: string): OpeningKey | undefined;
+  /** Whether the kid was ours and is retired. */
+  isRetired?(kid: string): boolean;
+  readonly custody: Custody;
+}

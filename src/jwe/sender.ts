@@ -1,0 +1,178 @@
+/** Agreement sessions of a sender: which agreement seals the next message, and preparing the one after it. */
+import type { KeyObject } from 'node:crypto';
+import { SealwireError } from '../errors.js';
+import { deriveKey } from './agreement.js';
+import { checkRange, resolveLimits } from './limits.js';
+import { type AgreementPool, sharedPool } from './pool.js';
+import type { RecipientKey } from './recipient.js';
+import { type AgreementSession, WrappingSession } from './session.js';
+
+export type { AgreementSession, SealParameters } from './session.js';
+
+/** Options of {@link SealingSessions}. */
+export interface SealingSessionsOptions {
+  /** Tokens sealed with one agreement. Default 1,000; 1 (one agreement per message) to 10,000,000. */
+  readonly maxTokens?: number;
+  /** Age of an agreement in ms, monotonic. Default 60,000; 100 to 86,400,000. */
+  readonly maxAgeMs?: number;
+  /** Plaintext bytes sealed with one agreement. Default 67,108,864 (64 MiB); 65,536 to 2^40. */
+  readonly maxBytes?: number;
+  /** Bytes of one inner message. Default 65,536. */
+  readonly innerBytes?: number;
+  /** Where agreements are made. Default: the process's shared pool. */
+  readonly pool?: Pick<AgreementPool, 'generate'>;
+  /** Monotonic clock in ms. Default `performance.now`. */
+  readonly monotonicNow?: () => number;
+}
+
+/** The next session is prepared when this share of a bound is used up. */
+const PREPARE_AT = 0.5;
+
+interface Bounds {
+  readonly maxTokens: number;
+  readonly maxAgeMs: number;
+  readonly maxBytes: number;
+}
+
+/** One agreement with what has been sealed by it. */
+class LiveSession {
+  readonly session: AgreementSession;
+  readonly #bounds: Bounds;
+  readonly #now: () => number;
+  #startedAt: number | undefined;
+  #tokens = 0;
+  /** Messages it was given to; they may not have sealed yet. */
+  #messages = 0;
+  #bytes = 0;
+
+  constructor(create: (observe: (bytes: number) => void) => AgreementSession, bounds: Bounds, now: () => number) {
+    this.#bounds = bounds;
+    this.#now = now;
+    this.session = create((bytes) => {
+      this.#tokens++;
+      this.#bytes += bytes;
+    });
+  }
+
+  /** The age counts from first use, so that a session prepared ahead is not old when its time comes. */
+  use(): AgreementSession {
+    this.#startedAt ??= this.#now();
+    this.#messages++;
+    return this.session;
+  }
+
+  /** The largest used share of any bound; 1 and more: the session is over. */
+  get spent(): number {
+    const { maxTokens, maxAgeMs, maxBytes } = this.#bounds;
+    const age = this.#startedAt === undefined ? 0 : this.#now() - this.#startedAt;
+    return Math.max(Math.max(this.#tokens, this.#messages) / maxTokens, age / maxAgeMs, this.#bytes / maxBytes);
+  }
+}
+
+interface Recipient {
+  live?: LiveSession | undefined;
+  /** The session after the live one, ready or in the making. */
+  next?: LiveSession | Promise<LiveSession> | undefined;
+}
+
+/** The agreement sessions of one process, one per recipient key. */
+export class SealingSessions {
+  readonly #recipients = new Map<string, Recipient>();
+  readonly #bounds: Bounds;
+  readonly #innerBytes: number;
+  readonly #pool: Pick<AgreementPool, 'generate'>;
+  readonly #now: () => number;
+  #closed = false;
+
+  /** @throws SealwireError `OPTIONS_INVALID` */
+  constructor(options: SealingSessionsOptions = {}) {
+    const { maxTokens = 1_000, maxAgeMs = 60_000, maxBytes = 64 * 2 ** 20 } = options;
+    checkRange('maxTokens', maxTokens, [1, 10_000_000]);
+    checkRange('maxAgeMs', maxAgeMs, [100, 86_400_000]);
+    checkRange('maxBytes', maxBytes, [65_536, 2 ** 40]);
+    this.#bounds = { maxTokens, maxAgeMs, maxBytes };
+    this.#innerBytes = resolveLimits(
+      options.innerBytes === undefined ? {} : { innerBytes: options.innerBytes },
+    ).innerBytes;
+    this.#pool = options.pool ?? sharedPool();
+    this.#now = options.monotonicNow ?? (() => performance.now());
+  }
+
+  /**
+   * The session that seals the next message: all tokens of one message to one recipient use one session,
+   * since sessions end between messages only.
+   *
+   * @param key whom to seal to
+   * @returns the session at once when one is ready, else a promise
+   * @throws SealwireError `CLOSED`, `POOL_FULL`, `CUSTODY_FAILED`
+   */
+  acquire(key: RecipientKey): AgreementSession | Promise<AgreementSession> {
+    if (this.#closed) throw new SealwireError('CLOSED', 'the sessions are closed');
+    const recipient = this.#recipient(key.kid);
+    if (recipient.live !== undefined && recipient.live.spent >= 1) recipient.live = undefined;
+    if (recipient.live === undefined && recipient.next instanceof LiveSession) {
+      recipient.live = recipient.next;
+      recipient.next = undefined;
+    }
+    const { live } = recipient;
+    if (live === undefined) return this.#acquireLater(key, recipient);
+    if (this.#bounds.maxTokens === 1) recipient.live = undefined;
+    if (this.#bounds.maxTokens === 1 || live.spent >= PREPARE_AT) this.#prepare(key, recipient);
+    return live.use();
+  }
+
+  /** Forgets the agreements with a key, e.g. because it was rotated. */
+  invalidate(kid: string): void {
+    this.#recipients.delete(kid);
+  }
+
+  /** Forgets all agreements; nothing can be sealed afterwards. */
+  close(): Promise<void> {
+    this.#closed = true;
+    this.#recipients.clear();
+    return Promise.resolve();
+  }
+
+  #recipient(kid: string): Recipient {
+    const known = this.#recipients.get(kid);
+    if (known !== undefined) return known;
+    const recipient: Recipient = {};
+    this.#recipients.set(kid, recipient);
+    return recipient;
+  }
+
+  async #acquireLater(key: RecipientKey, recipient: Recipient): Promise<AgreementSession> {
+    // Per-message agreements cannot be shared by those who wait; others all take the one in the making.
+    if (this.#bounds.maxTokens === 1) return (await this.#agree(key)).use();
+    this.#prepare(key, recipient);
+    await recipient.next;
+    return this.acquire(key);
+  }
+
+  /** Starts the next agreement in the pool unless there is one. */
+  #prepare(key: RecipientKey, recipient: Recipient): void {
+    if (recipient.next !== undefined) return;
+    const next = this.#agree(key);
+    recipient.next = next;
+    next.then(
+      (session) => {
+        if (recipient.next === next) recipient.next = session;
+      },
+      () => {
+        // Whoever waits gets the error; whoever comes next tries again.
+        if (recipient.next === next) recipient.next = undefined;
+      },
+    );
+  }
+
+  async #agree(key: RecipientKey): Promise<LiveSession> {
+    const { epk, z } = await this.#pool.generate(key.publicKey, key.crv);
+    const kek: KeyObject = deriveKey(z, 'ECDH-ES+A256KW', 'A256GCM');
+    const limits = { innerBytes: this.#innerBytes, headerBytes: resolveLimits().headerBytes };
+    return new LiveSession(
+      (observe) => new WrappingSession(key.kid, kek, epk, limits, observe),
+      this.#bounds,
+      this.#now,
+    );
+  }
+}

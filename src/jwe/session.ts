@@ -1,0 +1,129 @@
+/** Sealing with one agreement: many tokens, each with its own random CEK and IV. */
+import { type KeyObject, randomFillSync } from 'node:crypto';
+import { SealwireError } from '../errors.js';
+import { encryptGcm, wrapKey } from './content.js';
+import { TOKEN_TYPE } from './policy.js';
+import type { EphemeralJwk } from './pool.js';
+
+/** What differs from token to token. */
+export interface SealParameters {
+  /** Full name of the field. */
+  readonly field: string;
+  readonly cty: 'application/protobuf' | 'application/json';
+  /** `bnd`, when the field binds siblings. */
+  readonly bound?: string;
+  /** Seconds since 1970. */
+  readonly iat: number;
+}
+
+/** Seals tokens for one recipient key. */
+export interface AgreementSession {
+  readonly kid: string;
+  /**
+   * @param plaintext the encoded inner message
+   * @returns a compact JWE by the token profile
+   * @throws SealwireError `INNER_TOO_LARGE`, `TOKEN_TOO_LARGE`, `HEADER_TOO_LARGE`
+   */
+  seal(plaintext: Uint8Array, parameters: SealParameters): string;
+}
+
+/** Caps on what a sender makes, the receiver's own. */
+export interface SealLimits {
+  readonly innerBytes: number;
+  readonly headerBytes: number;
+}
+
+/** Told of each token, for the session's own bounds. */
+export type SealObserver = (plaintextBytes: number) => void;
+
+interface HeaderPrefix {
+  /** base64url of as many prefix bytes as encode without a remainder. */
+  readonly encoded: string;
+  /** The remaining characters of the prefix. */
+  readonly rest: string;
+  readonly bytes: number;
+}
+
+const CEK_BYTES = 32;
+const SECRET_BYTES = CEK_BYTES + 12;
+/** One call of the generator serves many tokens; each piece is used once and wiped. */
+const randomness = Buffer.alloc(SECRET_BYTES * 64);
+let randomnessUsed = randomness.length;
+
+/** A fresh CEK and IV, never given out twice. */
+function nextSecrets(): Buffer {
+  if (randomnessUsed === randomness.length) {
+    randomFillSync(randomness);
+    randomnessUsed = 0;
+  }
+  randomnessUsed += SECRET_BYTES;
+  return randomness.subarray(randomnessUsed - SECRET_BYTES, randomnessUsed);
+}
+
+/** One agreement. The key-encryption key wraps CEKs only: direct `ECDH-ES` would repeat the CEK. */
+export class WrappingSession implements AgreementSession {
+  readonly kid: string;
+  readonly #kek: KeyObject;
+  readonly #epk: EphemeralJwk;
+  readonly #limits: SealLimits;
+  readonly #observe: SealObserver;
+  /** Most of a header is the same for all tokens of a field: encoded once. */
+  readonly #prefixes = new Map<string, HeaderPrefix>();
+
+  constructor(kid: string, kek: KeyObject, epk: EphemeralJwk, limits: SealLimits, observe: SealObserver) {
+    this.kid = kid;
+    this.#kek = kek;
+    this.#epk = epk;
+    this.#limits = limits;
+    this.#observe = observe;
+  }
+
+  seal(plaintext: Uint8Array, parameters: SealParameters): string {
+    if (plaintext.length > this.#limits.innerBytes) {
+      throw new SealwireError('INNER_TOO_LARGE', `the inner message exceeds ${this.#limits.innerBytes} bytes`);
+    }
+    const header = this.#encodeHeader(parameters);
+    const secrets = nextSecrets();
+    const cek = secrets.subarray(0, CEK_BYTES);
+    const iv = secrets.subarray(CEK_BYTES);
+    const wrapped = wrapKey(this.#kek, cek);
+    const [ciphertext, tag] = encryptGcm(cek, iv, Buffer.from(header, 'latin1'), plaintext);
+    const token = `${header}.${wrapped.toString('base64url')}.${iv.toString('base64url')}.${ciphertext.toString('base64url')}.${tag.toString('base64url')}`;
+    secrets.fill(0);
+    this.#observe(plaintext.length);
+    return token;
+  }
+
+  #encodeHeader({ field, cty, bound, iat }: SealParameters): string {
+    const prefix = this.#prefix(field, cty);
+    const tail = bound === undefined ? `${iat}}` : `${iat},"bnd":"${bound}"}`;
+    if (prefix.bytes + tail.length > this.#limits.headerBytes) {
+      throw new SealwireError('HEADER_TOO_LARGE', `the header exceeds ${this.#limits.headerBytes} bytes`);
+    }
+    return prefix.encoded + Buffer.from(prefix.rest + tail, 'latin1').toString('base64url');
+  }
+
+  #prefix(field: string, cty: string): HeaderPrefix {
+    const name = `${cty} ${field}`;
+    const known = this.#prefixes.get(name);
+    if (known !== undefined) return known;
+    const fixed = {
+      alg: 'ECDH-ES+A256KW',
+      enc: 'A256GCM',
+      kid: this.kid,
+      epk: this.#epk,
+      typ: TOKEN_TYPE,
+      cty,
+      fld: field,
+    };
+    const text = `${JSON.stringify(fixed).slice(0, -1)},"iat":`;
+    const whole = text.length - (text.length % 3);
+    const prefix = {
+      encoded: Buffer.from(text.slice(0, whole), 'latin1').toString('base64url'),
+      rest: text.slice(whole),
+      bytes: text.length,
+    };
+    this.#prefixes.set(name, prefix);
+    return prefix;
+  }
+}

@@ -1,0 +1,320 @@
+import { expect } from 'chai';
+import { SealwireError } from '../../src/errors.js';
+import { TokenOpener, type TokenOpenerOptions } from '../../src/jwe/opener.js';
+import {
+  expectCode,
+  expectRejection,
+  FIELD,
+  flip,
+  forge,
+  IAT,
+  makeEphemeral,
+  makeKey,
+  PLAINTEXT,
+  TestKeys,
+  withPart,
+} from './helpers.js';
+
+const key = makeKey();
+const expected = { field: FIELD };
+const CALLER = 'caller';
+
+function setUp(options: Partial<TokenOpenerOptions> = {}, ...keys: ReturnType<typeof makeKey>[]) {
+  const clock = { ms: IAT * 1_000 };
+  const ring = new TestKeys(key, ...keys);
+  const opener = new TokenOpener({ keys: ring, now: () => clock.ms, ...options });
+  const open = (token: string, caller = CALLER) => opener.open(opener.check(token, expected), caller);
+  return { clock, ring, opener, open };
+}
+
+describe('TokenOpener.check', () => {
+  it('refuses a kid that is not in the ring', () => {
+    expectCode('KEY_UNKNOWN', () => setUp().opener.check(forge({ key: makeKey() }), expected));
+  });
+
+  it('refuses a retired key', () => {
+    const { ring, opener } = setUp();
+    ring.retired.add(key.kid);
+    expectCode('KEY_RETIRED', () => opener.check(forge({ key }), expected));
+  });
+
+  it('refuses an alg and an enc that are not allowed for that kid', () => {
+    const narrow = { ...makeKey(), algorithms: ['ECDH-ES+A256KW'], encryptions: ['A256GCM'] } as const;
+    const { opener } = setUp({}, narrow);
+    opener.check(forge({ key: narrow }), expected);
+    expectCode('ALGORITHM_NOT_ALLOWED', () => opener.check(forge({ key: narrow, alg: 'ECDH-ES' }), expected));
+    expectCode('ALGORITHM_NOT_ALLOWED', () => opener.check(forge({ key: narrow, enc: 'A128CBC-HS256' }), expected));
+    opener.check(forge({ key, alg: 'ECDH-ES', enc: 'A128CBC-HS256' }), expected);
+  });
+
+  it("refuses an epk on another curve than the key's own", () => {
+    const token = forge({ key, header: { epk: makeEphemeral('P-384').jwk } });
+    expectCode('CURVE_NOT_ALLOWED', () => setUp().opener.check(token, expected));
+  });
+
+  it('is strict unless told otherwise', () => {
+    const bare = forge({ key, header: { typ: undefined, cty: undefined, fld: undefined, iat: undefined } });
+    expectCode('POLICY_MISSING_HEADER', () => setUp().opener.check(bare, expected));
+    setUp({ policy: 'interop' }).opener.check(bare, expected);
+  });
+
+  it('runs the checks in the order of the design', () => {
+    const { ring, opener } = setUp();
+    const stranger = makeKey();
+    const faults = { zip: 'DEF', fld: 'other', iat: 0 };
+    const worst = forge({ key: stranger, header: faults });
+    const steps: readonly [string, string][] = [
+      ['TOKEN_TOO_LARGE', `${worst}${'='.repeat(98_304)}`],
+      ['TOKEN_PART_COUNT', `${worst}.=`],
+      ['TOKEN_ENCODING', `${worst}=`],
+      ['HEADER_FORBIDDEN_NAME', worst],
+      ['ALGORITHM_NOT_ALLOWED', forge({ key: stranger, header: { ...faults, zip: undefined, alg: 'none' } })],
+      ['KEY_UNKNOWN', forge({ key: stranger, header: { ...faults, zip: undefined } })],
+      ['FIELD_MISMATCH', forge({ key, header: { ...faults, zip: undefined } })],
+      ['TOKEN_STALE', forge({ key, header: { iat: 0 } })],
+    ];
+    for (const [code, token] of steps) expectCode(code, () => opener.check(token, expected));
+    expect(ring.agreements).to.equal(0);
+  });
+});
+
+describe('TokenOpener.checkMessage', () => {
+  it('refuses more than 64 tokens', () => {
+    const { opener } = setUp();
+    const parsed = opener.check(forge({ key }), expected);
+    opener.checkMessage(Array(64).fill(parsed));
+    expectCode('TOO_MANY_TOKENS', () => opener.checkMessage(Array(65).fill(parsed)));
+    expectCode('TOO_MANY_TOKENS', () => opener.checkCount(65));
+  });
+
+  for (const [policy, cap] of [
+    ['strict', 2],
+    ['interop', 64],
+  ] as const) {
+    it(`${policy} takes ${cap} distinct epk, however many tokens, and refuses one more`, () => {
+      const { opener } = setUp({ policy, limits: { tokensPerMessage: 200 } });
+      const tokens = Array.from({ length: cap + 1 }, () => opener.check(forge({ key }), expected));
+      opener.checkMessage([...tokens.slice(0, cap), ...tokens.slice(0, cap - 1)]);
+      expectCode('TOO_MANY_AGREEMENTS', () => opener.checkMessage(tokens));
+    });
+  }
+});
+
+describe('TokenOpener.open', () => {
+  for (const crv of ['P-521', 'P-384', 'P-256'] as const) {
+    for (const alg of ['ECDH-ES+A256KW', 'ECDH-ES'] as const) {
+      for (const enc of ['A256GCM', 'A128CBC-HS256', 'A256CBC-HS512'] as const) {
+        it(`opens ${crv}, ${alg}, ${enc}; then refuses each part changed by one bit, always alike`, async () => {
+          const own = makeKey(crv);
+          const { open, opener } = setUp({}, own);
+          const token = forge({ key: own, alg, enc, ephemeral: makeEphemeral(crv) });
+          expect(await open(token)).to.deep.equal(PLAINTEXT);
+          expect(open(token), 'cached').to.deep.equal(PLAINTEXT);
+          const errors = [];
+          for (const index of alg === 'ECDH-ES' ? [2, 3, 4] : [1, 2, 3, 4]) {
+            const parsed = opener.check(withPart(token, index, flip), expected);
+            errors.push(expectCode('DECRYPTION_FAILED', () => opener.open(parsed, CALLER)));
+          }
+          expect(new Set(errors.map((error) => error.message)).size).to.equal(1);
+          for (const error of errors) expect(error).not.to.have.property('cause');
+        });
+      }
+    }
+  }
+
+  it('refuses a header that was changed after sealing, though it obeys policy', async () => {
+    const { open } = setUp();
+    const token = forge({ key });
+    const moved = withPart(token, 0, (part) => {
+      const header = JSON.parse(Buffer.from(part, 'base64url').toString()) as object;
+      return Buffer.from(JSON.stringify({ ...header, iat: IAT + 1 })).toString('base64url');
+    });
+    await open(token);
+    expectCode('DECRYPTION_FAILED', () => open(moved));
+  });
+
+  it('uses a random CEK where unwrapping fails, so that it fails as a wrong tag does', async () => {
+    const { open } = setUp();
+    const ephemeral = makeEphemeral('P-256');
+    await open(forge({ key, ephemeral }));
+    const zeroCek = forge({ key, ephemeral, kek: Buffer.alloc(32) });
+    const unwrap = expectCode('DECRYPTION_FAILED', () => open(zeroCek));
+    const tag = expectCode('DECRYPTION_FAILED', () => open(withPart(forge({ key, ephemeral }), 4, flip)));
+    expect(unwrap.message).to.equal(tag.message);
+  });
+
+  it('refuses a GCM tag cut to 4 bytes', () => {
+    const cut = (part: string) => Buffer.from(part, 'base64url').subarray(0, 4).toString('base64url');
+    expectCode('TOKEN_PART_LENGTH', () => setUp().open(withPart(forge({ key }), 4, cut)));
+  });
+
+  it('refuses a point that is not on the curve as it refuses a wrong tag', async () => {
+    const { jwk } = makeEphemeral('P-256');
+    const off = await expectRejection('DECRYPTION_FAILED', () =>
+      setUp().open(forge({ key, header: { epk: { ...jwk, y: flip(jwk.y) } } })),
+    );
+    const tag = await expectRejection('DECRYPTION_FAILED', () => setUp().open(withPart(forge({ key }), 4, flip)));
+    expect(off.message).to.equal(tag.message);
+  });
+
+  it('refuses a CBC inner message of 64 KiB and 1 byte, which shows after decryption only', async () => {
+    const { open } = setUp();
+    const sized = (bytes: number) => forge({ key, enc: 'A128CBC-HS256', plaintext: Buffer.alloc(bytes) });
+    expect((await open(sized(65_536))).length).to.equal(65_536);
+    await expectRejection('INNER_TOO_LARGE', () => open(sized(65_537)));
+  });
+
+  it('honours apu and apv', async () => {
+    const header = { apu: 'QWxpY2U', apv: 'Qm9i' };
+    expect(await setUp().open(forge({ key, header }))).to.deep.equal(PLAINTEXT);
+  });
+});
+
+describe('agreements of a TokenOpener', () => {
+  const ephemeral = makeEphemeral('P-256');
+  const token = () => forge({ key, ephemeral });
+
+  it('makes one agreement for all tokens of a session', async () => {
+    const { ring, open, opener } = setUp();
+    await open(token());
+    for (let count = 0; count < 5; count++) expect(open(token())).to.deep.equal(PLAINTEXT);
+    expect(ring.agreements).to.equal(1);
+    expect(opener.stats()).to.deep.equal({ cached: 1, fresh: 1, hits: 5 });
+  });
+
+  it('does not take one for another: alg, enc of direct agreement, apu and apv', async () => {
+    const { ring, open } = setUp();
+    const variants = [
+      {},
+      { alg: 'ECDH-ES' },
+      { alg: 'ECDH-ES', enc: 'A128CBC-HS256' },
+      { header: { apu: 'QQ' } },
+      { header: { apv: 'QQ' } },
+    ] as const;
+    for (const variant of variants) expect(await open(forge({ key, ephemeral, ...variant }))).to.deep.equal(PLAINTEXT);
+    expect(ring.agreements).to.equal(variants.length);
+  });
+
+  it('shares one among concurrent misses', async () => {
+    const { ring, open } = setUp();
+    let release = () => {};
+    ring.gate = new Promise((resolve) => {
+      release = resolve;
+    });
+    const opened = Array.from({ length: 10 }, (_, index) => open(token(), `caller ${index}`));
+    release();
+    for (const plaintext of await Promise.all(opened)) expect(plaintext).to.deep.equal(PLAINTEXT);
+    expect(ring.agreements).to.equal(1);
+  });
+
+  it('does not keep one under which no tag was verified', async () => {
+    const { ring, open, opener } = setUp();
+    const bad = withPart(token(), 4, flip);
+    await expectRejection('DECRYPTION_FAILED', () => open(bad));
+    await expectRejection('DECRYPTION_FAILED', () => open(bad));
+    expect(ring.agreements).to.equal(2);
+    expect(opener.stats().cached).to.equal(0);
+  });
+
+  it('keeps one that a good token shares with a bad one', async () => {
+    const { ring, open } = setUp();
+    const both = [open(withPart(token(), 4, flip)), open(token())] as const;
+    const [bad, good] = await Promise.allSettled(both);
+    expect([bad.status, good.status]).to.deep.equal(['rejected', 'fulfilled']);
+    expect(open(token())).to.deep.equal(PLAINTEXT);
+    expect(ring.agreements).to.equal(1);
+  });
+
+  it('forgets one 120 s after its first use, however often it was used since', async () => {
+    const { clock, ring, open } = setUp();
+    await open(token());
+    for (let second = 0; second < 120; second += 10) {
+      expect(open(token())).to.deep.equal(PLAINTEXT);
+      clock.ms += 10_000;
+    }
+    const again = open(token());
+    expect(again).to.be.instanceOf(Promise);
+    await again;
+    expect(ring.agreements).to.equal(2);
+  });
+
+  it('forgets those of a retired key at once', async () => {
+    const other = makeKey();
+    const { ring, open, opener } = setUp({}, other);
+    await open(token());
+    await open(forge({ key: other }));
+    opener.purge(key.kid);
+    expect(opener.stats().cached).to.equal(1);
+    await open(token());
+    expect(ring.agreements).to.equal(3);
+  });
+
+  it('does not open, nor keep, with a key that was retired while the agreement was made', async () => {
+    const { ring, open, opener } = setUp();
+    const pending = open(token());
+    ring.retired.add(key.kid);
+    opener.purge(key.kid);
+    await expectRejection('KEY_RETIRED', () => pending);
+    expect(opener.stats().cached).to.equal(0);
+  });
+
+  it('is bounded in total', async () => {
+    const { open, opener } = setUp({ cache: { maxEntries: 8 } });
+    for (let count = 0; count < 20; count++) await open(forge({ key }), `caller ${count}`);
+    expect(opener.stats().cached).to.equal(8);
+  });
+
+  it("is bounded per caller, and one caller does not push out another's", async () => {
+    const { ring, open, opener } = setUp({ cache: { maxPerCaller: 4 } });
+    await open(token(), 'quiet');
+    for (let count = 0; count < 20; count++) await open(forge({ key }), 'loud');
+    expect(opener.stats().cached).to.equal(5);
+    expect(open(token(), 'quiet')).to.deep.equal(PLAINTEXT);
+    expect(ring.agreements).to.equal(21);
+  });
+
+  it('limits fresh agreements per caller to 50/s with bursts of 100; cached ones and other callers go on', async () => {
+    const { clock, ring, open } = setUp();
+    await open(token());
+    for (let count = 1; count < 100; count++) await open(forge({ key }));
+    await expectRejection('CALLER_RATE', () => open(forge({ key })));
+    expect(ring.agreements).to.equal(100);
+    const warm = forge({ key, ephemeral: makeEphemeral('P-256') });
+    await open(warm, 'another caller');
+    expect(open(warm)).to.deep.equal(PLAINTEXT);
+    clock.ms += 20;
+    await open(forge({ key }));
+    await expectRejection('CALLER_RATE', () => open(forge({ key })));
+  });
+
+  it('counts refused tokens against the rate too', async () => {
+    const { open } = setUp({ rate: { burst: 2 } });
+    const bad = () => withPart(forge({ key }), 4, flip);
+    await expectRejection('DECRYPTION_FAILED', () => open(bad()));
+    await expectRejection('DECRYPTION_FAILED', () => open(bad()));
+    await expectRejection('CALLER_RATE', () => open(bad()));
+  });
+
+  it('passes on that the pool is full, and recovers', async () => {
+    const { ring, open } = setUp();
+    ring.gate = Promise.reject(new SealwireError('POOL_FULL', 'full'));
+    await expectRejection('POOL_FULL', () => open(token()));
+    ring.gate = Promise.resolve();
+    expect(await open(token())).to.deep.equal(PLAINTEXT);
+  });
+});
+
+describe('options of a TokenOpener', () => {
+  const bad: readonly Partial<TokenOpenerOptions>[] = [
+    { limits: { tokenBytes: 1 } },
+    { cache: { maxEntries: -1 } },
+    { cache: { maxPerCaller: 0 } },
+    { cache: { ttlMs: 1 } },
+    { rate: { perSecond: 0 } },
+    { rate: { burst: 0 } },
+    { rate: { maxCallers: 0 } },
+  ];
+  for (const options of bad) {
+    it(`refuses ${JSON.stringify(options)}`, () => void expectCode('OPTIONS_INVALID', () => setUp(options)));
+  }
+});

@@ -1,0 +1,110 @@
+import { spawnSync } from 'node:child_process';
+import { createPublicKey, diffieHellman } from 'node:crypto';
+import { performance } from 'node:perf_hooks';
+import { expect } from 'chai';
+import type { Curve } from '../../src/jwe/algorithms.js';
+import type { EphemeralPoint } from '../../src/jwe/header.js';
+import { AgreementPool } from '../../src/jwe/pool.js';
+import { expectCode, expectRejection, makeEphemeral, makeKey } from './helpers.js';
+
+function toPoint(jwk: { crv: string; x: string; y: string }): EphemeralPoint {
+  return { crv: jwk.crv as Curve, x: Buffer.from(jwk.x, 'base64url'), y: Buffer.from(jwk.y, 'base64url') };
+}
+
+describe('AgreementPool', () => {
+  const pool = new AgreementPool();
+  after(() => pool.close());
+
+  for (const [crv, size] of [
+    ['P-521', 66],
+    ['P-384', 48],
+    ['P-256', 32],
+  ] as const) {
+    it(`agrees on ${crv}: both sides have the same Z of ${size} bytes`, async () => {
+      const key = makeKey(crv);
+      const { epk, z } = await pool.generate(key.publicKey, crv);
+      expect(Object.keys(epk)).to.deep.equal(['kty', 'crv', 'x', 'y']);
+      expect([epk.x, epk.y].map((text) => Buffer.from(text, 'base64url').length)).to.deep.equal([size, size]);
+      expect(z.length).to.equal(size);
+      const publicKey = createPublicKey({ key: { ...epk }, format: 'jwk' });
+      expect(z).to.deep.equal(diffieHellman({ privateKey: key.privateKey, publicKey }));
+      expect(await pool.agree(key.privateKey, toPoint(epk))).to.deep.equal(z);
+    });
+
+    it(`refuses points that are not on ${crv}`, async () => {
+      const key = makeKey(crv);
+      const { x, y } = toPoint(makeEphemeral(crv).jwk);
+      const flipped = Buffer.from(y);
+      flipped[5] = (flipped[5] as number) ^ 1;
+      const ones = Buffer.alloc(size, 0xff);
+      const zeros = Buffer.alloc(size);
+      for (const point of [
+        { x, y: flipped },
+        { x: y, y: x },
+        { x: zeros, y: zeros },
+        { x: ones, y },
+        { x, y: ones },
+      ]) {
+        await expectRejection('DECRYPTION_FAILED', () => pool.agree(key.privateKey, { crv, ...point }));
+      }
+    });
+  }
+
+  it('never gives the same ephemeral key twice', async () => {
+    const key = makeKey();
+    const made = await Promise.all(Array.from({ length: 20 }, () => pool.generate(key.publicKey, key.crv)));
+    expect(new Set(made.map(({ epk }) => epk.x)).size).to.equal(20);
+  });
+
+  it('does its work on other threads than the event loop', async () => {
+    const key = makeKey('P-521');
+    const { epk } = await pool.generate(key.publicKey, 'P-521');
+    const point = toPoint(epk);
+    // Time the event loop spends working, not how long things take: a busy machine changes the latter only.
+    const before = performance.eventLoopUtilization();
+    const cpu = process.cpuUsage();
+    await Promise.all(Array.from({ length: 100 }, () => pool.agree(key.privateKey, point)));
+    const total = process.cpuUsage(cpu);
+    const loop = performance.eventLoopUtilization(before);
+    expect(loop.active).to.be.below(total.user / 1_000 / 2);
+  });
+
+  it('refuses what its queue cannot hold, and serves on afterwards', async () => {
+    const small = new AgreementPool({ threads: 1, queue: 2 });
+    const key = makeKey();
+    const settled = await Promise.allSettled(Array.from({ length: 20 }, () => small.generate(key.publicKey, key.crv)));
+    const refused = settled.filter((outcome) => outcome.status === 'rejected');
+    expect(refused.length).to.be.within(17, 18);
+    for (const { reason } of refused) expect(reason).to.have.property('code', 'POOL_FULL');
+    expect((await small.generate(key.publicKey, key.crv)).z.length).to.equal(32);
+    await small.close();
+  });
+
+  it('tells nothing of a key when a thread fails', async () => {
+    const error = await expectRejection('CUSTODY_FAILED', () =>
+      pool.agree(makeKey('P-384').publicKey, toPoint(makeEphemeral('P-384').jwk)),
+    );
+    expect(error).not.to.have.property('cause');
+  });
+
+  it('lets a process end that does not close it', () => {
+    const url = new URL('../../src/jwe/pool.js', import.meta.url).href;
+    const script = `
+      import { generateKeyPairSync } from 'node:crypto';
+      import { sharedPool } from ${JSON.stringify(url)};
+      const { publicKey } = generateKeyPairSync('ec', { namedCurve: 'prime256v1' });
+      const { z } = await sharedPool().generate(publicKey, 'P-256');
+      console.log(z.length);`;
+    const ended = spawnSync(process.execPath, ['--input-type=module', '-e', script], {
+      timeout: 10_000,
+      encoding: 'utf8',
+    });
+    expect(ended.signal).to.equal(null);
+    expect([ended.status, ended.stdout.trim(), ended.stderr]).to.deep.equal([0, '32', '']);
+  }).timeout(15_000);
+
+  for (const options of [{ threads: 0 }, { threads: 65 }, { queue: 0 }, { queue: 1e9 }]) {
+    it(`refuses ${JSON.stringify(options)}`, () =>
+      void expectCode('OPTIONS_INVALID', () => new AgreementPool(options)));
+  }
+});
