@@ -1,0 +1,79 @@
+/** Key files: read only when nobody else can, written so that a crash leaves the old file or the new one. */
+import { randomBytes } from 'node:crypto';
+import { open, rename, rm } from 'node:fs/promises';
+import { dirname } from 'node:path';
+import { SealwireError } from '../errors.js';
+
+const MAX_KEY_FILE_BYTES = 1_048_576;
+
+/** Options of {@link readKeyFile}. */
+export interface ReadKeyFileOptions {
+  /** Refuse a file that group or others can read. */
+  readonly secret: boolean;
+}
+
+/**
+ * @param path a key file of at most 1 MiB
+ * @throws SealwireError `KEY_FILE_MISSING`, `KEY_FILE_MODE`, `KEY_FILE_INVALID`
+ */
+export async function readKeyFile(path: string, { secret }: ReadKeyFileOptions): Promise<string> {
+  const file = await open(path, 'r').catch((cause: unknown) => {
+    const missing = (cause as NodeJS.ErrnoException).code === 'ENOENT';
+    throw new SealwireError('KEY_FILE_MISSING', `${path}: ${missing ? 'no such file' : 'cannot be opened'}`);
+  });
+  try {
+    const { mode, size } = await file.stat();
+    if (secret && (mode & 0o077) !== 0) {
+      const octal = (mode & 0o777).toString(8).padStart(4, '0');
+      throw new SealwireError('KEY_FILE_MODE', `${path}: mode ${octal} lets others read it; run chmod 600 ${path}`);
+    }
+    if (size > MAX_KEY_FILE_BYTES) throw new SealwireError('KEY_FILE_INVALID', `${path}: too large for a key file`);
+    return await file.readFile('utf8');
+  } finally {
+    await file.close();
+  }
+}
+
+/**
+ * Writes a file atomically: a new file beside it, synced, renamed over it, and the folder synced.
+ *
+ * @param mode permissions, e.g. 0o600
+ * @throws SealwireError `KEY_FILE_WRITE`
+ */
+export async function writeKeyFile(path: string, text: string, mode: number): Promise<void> {
+  const temporary = `${path}.${randomBytes(6).toString('hex')}.tmp`;
+  try {
+    const file = await open(temporary, 'wx', mode);
+    try {
+      await file.writeFile(text);
+      await file.sync();
+    } finally {
+      await file.close();
+    }
+    await rename(temporary, path);
+    const folder = await open(dirname(path), 'r');
+    await folder.sync().finally(() => folder.close());
+  } catch (cause) {
+    await rm(temporary, { force: true });
+    throw new SealwireError(
+      'KEY_FILE_WRITE',
+      `${path}: ${(cause as NodeJS.ErrnoException).code ?? 'cannot be written'}`,
+    );
+  }
+}
+
+/** @throws SealwireError `KEY_FILE_INVALID` unless the text is JSON with an array in `keys` */
+export function parseKeySet(path: string, text: string): readonly object[] {
+  let value: unknown;
+  try {
+    value = JSON.parse(text);
+  } catch {
+    // The parser's message quotes the text.
+    throw new SealwireError('KEY_FILE_INVALID', `${path}: not JSON`);
+  }
+  const keys = (value as { keys?: unknown } | null)?.keys;
+  if (!Array.isArray(keys) || !keys.every((key) => typeof key === 'object' && key !== null)) {
+    throw new SealwireError('KEY_FILE_INVALID', `${path}: not a JWK Set`);
+  }
+  return keys;
+}

@@ -1,0 +1,129 @@
+/** PEM and JWK texts become checked EC JWKs. node-jose parses; what it does not check is checked here. */
+import { createECDH, createHash, createPrivateKey, createPublicKey, type KeyObject } from 'node:crypto';
+import nodeJose from 'node-jose';
+import { SealwireError } from '../errors.js';
+import { type Curve, curves, isCurve } from '../jwe/algorithms.js';
+import { decodeCanonical } from '../jwe/base64url.js';
+
+/** A public EC key with what senders may do with it (RFC 7517). */
+export interface PublicJwk {
+  readonly kty: 'EC';
+  readonly crv: Curve;
+  readonly x: string;
+  readonly y: string;
+  /** RFC 7638 SHA-256 thumbprint. */
+  readonly kid: string;
+  readonly use?: 'enc';
+  readonly alg?: 'ECDH-ES+A256KW';
+}
+
+/** A private EC key. Never printed: it lives in key files and in {@link PrivateKeyMaterial} only. */
+export interface PrivateJwk extends PublicJwk {
+  readonly d: string;
+}
+
+/** An imported key. `privateKey` is undefined for public keys. */
+export interface ImportedKey {
+  readonly jwk: PublicJwk;
+  readonly publicKey: KeyObject;
+  readonly privateKey: KeyObject | undefined;
+}
+
+type Members = Readonly<Record<string, unknown>>;
+
+/**
+ * Imports a key: PEM (PKCS#8, SEC1, SPKI) or JWK, as text or object.
+ *
+ * @param input PEM text, JWK text or a parsed JWK
+ * @returns the key with its thumbprint as kid; a `kid` in the input must be that thumbprint
+ * @throws SealwireError `KEY_INVALID`; the message never quotes the input
+ */
+export async function importKey(input: string | object): Promise<ImportedKey> {
+  const members = typeof input === 'string' ? await parseText(input) : (input as Members);
+  return checkJwk(members);
+}
+
+async function parseText(text: string): Promise<Members> {
+  if (!text.includes('-----BEGIN')) {
+    try {
+      const value: unknown = JSON.parse(text);
+      if (typeof value === 'object' && value !== null) return value as Members;
+    } catch {
+      // The parser's message quotes the text.
+    }
+    throw invalid('neither PEM nor a JWK');
+  }
+  let parsed: Members;
+  try {
+    parsed = (await nodeJose.JWK.asKey(text, 'pem')).toJSON(true) as Members;
+  } catch {
+    throw invalid('the PEM could not be read; expected an EC key as PKCS#8, SEC1 or SPKI, not encrypted');
+  }
+  const { kty, crv } = parsed;
+  if (kty !== 'EC' || !isCurve(crv)) throw invalid('not an EC key on P-521, P-384 or P-256');
+  const padded = (name: string) => padCoordinate(parsed[name], curves[crv].coordinateBytes);
+  // Its kid hashes the coordinates as it wrote them; ours is computed from the padded ones.
+  return { kty, crv, x: padded('x'), y: padded('y'), ...(parsed['d'] !== undefined && { d: padded('d') }) };
+}
+
+function padCoordinate(text: unknown, size: number): string {
+  const bytes = Buffer.from(String(text), 'base64url');
+  const trimmed = bytes.length > size ? bytes.subarray(bytes.length - size) : bytes;
+  return Buffer.concat([Buffer.alloc(size - trimmed.length), trimmed]).toString('base64url');
+}
+
+function checkJwk(members: Members): ImportedKey {
+  const { kty, crv, d, kid, use, alg } = members;
+  if (kty !== 'EC' || !isCurve(crv)) throw invalid('not an EC key on P-521, P-384 or P-256');
+  if (use !== undefined && use !== 'enc') throw invalid('the key is not for encryption');
+  if (alg !== undefined && alg !== 'ECDH-ES+A256KW' && alg !== 'ECDH-ES') throw invalid('the key is for another alg');
+  const x = checkCoordinate(members['x'], crv);
+  const y = checkCoordinate(members['y'], crv);
+  const thumbprint = jwkThumbprint({ crv, x, y });
+  if (kid !== undefined && kid !== thumbprint) throw invalid("the kid is not the key's thumbprint");
+  const jwk: PublicJwk = { kty, crv, x, y, kid: thumbprint, use: 'enc', alg: 'ECDH-ES+A256KW' };
+  const publicKey = toPublicKey({ kty, crv, x, y });
+  if (d === undefined) return { jwk, publicKey, privateKey: undefined };
+  return { jwk, publicKey, privateKey: toPrivateKey({ kty, crv, x, y, d: checkCoordinate(d, crv) }) };
+}
+
+function checkCoordinate(value: unknown, crv: Curve): string {
+  const fits =
+    typeof value === 'string' &&
+    value.length === curves[crv].coordinateChars &&
+    decodeCanonical(value)?.length === curves[crv].coordinateBytes;
+  if (!fits) throw invalid('a coordinate is not base64url of the curve’s length');
+  return value as string;
+}
+
+function toPublicKey(key: { kty: 'EC'; crv: Curve; x: string; y: string }): KeyObject {
+  try {
+    return createPublicKey({ key, format: 'jwk' });
+  } catch {
+    throw invalid('the point is not on the curve');
+  }
+}
+
+/** OpenSSL takes `d` on trust: a public half that is not its own would make every agreement fail. */
+function toPrivateKey(key: { kty: 'EC'; crv: Curve; x: string; y: string; d: string }): KeyObject {
+  try {
+    const ecdh = createECDH(curves[key.crv].openssl);
+    ecdh.setPrivateKey(Buffer.from(key.d, 'base64url'));
+    const point = `04${Buffer.from(key.x, 'base64url').toString('hex')}${Buffer.from(key.y, 'base64url').toString('hex')}`;
+    if (ecdh.getPublicKey('hex') !== point) throw new Error('mismatch');
+    return createPrivateKey({ key, format: 'jwk' });
+  } catch {
+    throw invalid('the private part does not belong to the public part');
+  }
+}
+
+/** RFC 7638 SHA-256 thumbprint, base64url. */
+export function jwkThumbprint({ crv, x, y }: { readonly crv: Curve; readonly x: string; readonly y: string }): string {
+  return createHash('sha256')
+    .update(JSON.stringify({ crv, kty: 'EC', x, y }))
+    .digest('base64url');
+}
+
+function invalid(message: string): SealwireError {
+  return new SealwireError('KEY_INVALID', message);
+}

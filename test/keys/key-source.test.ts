@@ -1,0 +1,70 @@
+import { writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { expect } from 'chai';
+import { fileKeySource, staticKeySource } from '../../src/keys/key-source.js';
+import { loadPublicKeys, recipientKey } from '../../src/keys/public-keys.js';
+import { KeyRing } from '../../src/keys/ring.js';
+import { inFolder, makePair, publicPart, refusal } from './helpers.js';
+
+const publicKey = () => recipientKey(publicPart(makePair('P-256').jwk));
+
+describe('staticKeySource', () => {
+  it('gives one key to the service itself only', async () => {
+    const key = await publicKey();
+    const source = staticKeySource(key);
+    expect(source.current('')).to.equal(key);
+    await refusal(() => source.current('fraud-team'), 'KEY_NOT_FOUND');
+  });
+
+  it('gives keys by recipient name, and none for names of object members', async () => {
+    const [own, fraud] = [await publicKey(), await publicKey()];
+    const source = staticKeySource({ '': own, 'fraud-team': fraud });
+    expect(source.current('')).to.equal(own);
+    expect(source.current('fraud-team')).to.equal(fraud);
+    for (const name of ['constructor', '__proto__', 'other'])
+      await refusal(() => source.current(name), 'KEY_NOT_FOUND');
+  });
+});
+
+describe('fileKeySource', () => {
+  it('reads at first use, keeps the key at hand, and reads again at a refresh', () =>
+    inFolder(async (dir) => {
+      const path = join(dir, 'public.jwks.json');
+      const source = fileKeySource(path);
+      await refusal(() => source.current(''), 'KEY_FILE_MISSING');
+      const first = await KeyRing.create('P-256');
+      await first.savePublic(path);
+      expect((await source.current('')).kid).to.equal(first.currentKid);
+      const second = await KeyRing.create('P-256');
+      await second.savePublic(path);
+      expect(source.current('')).to.include({ kid: first.currentKid });
+      await source.refresh?.('');
+      expect(source.current('')).to.include({ kid: second.currentKid });
+    }));
+
+  it('keeps the key it has when a refresh fails', () =>
+    inFolder(async (dir) => {
+      const path = join(dir, 'public.jwks.json');
+      const ring = await KeyRing.create('P-256');
+      await ring.savePublic(path);
+      const source = fileKeySource(path);
+      await source.current('');
+      await writeFile(path, '{}');
+      await refusal(() => source.refresh?.(''), 'KEY_FILE_INVALID');
+      expect(source.current('')).to.include({ kid: ring.currentKid });
+    }));
+
+  it('refuses an empty set and other recipients', () =>
+    inFolder(async (dir) => {
+      const path = join(dir, 'public.jwks.json');
+      await writeFile(path, '{"keys":[]}');
+      await refusal(() => fileKeySource(path).current(''), 'KEY_FILE_INVALID');
+      await refusal(() => fileKeySource(path).current('fraud-team'), 'KEY_NOT_FOUND');
+    }));
+});
+
+describe('loadPublicKeys', () => {
+  it('refuses a set that holds a private key', async () => {
+    await refusal(() => loadPublicKeys({ keys: [makePair('P-256').jwk] }), 'KEY_INVALID');
+  });
+});
