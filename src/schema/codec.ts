@@ -1,0 +1,75 @@
+/** Inner messages from and to bytes; proto3 JSON is decoded against the descriptor. */
+import { createFileRegistry, type FileRegistry, fromBinary, fromJsonString, toBinary } from '@bufbuild/protobuf';
+import {
+  FileDescriptorSetSchema,
+  file_google_protobuf_any,
+  file_google_protobuf_descriptor,
+  file_google_protobuf_duration,
+  file_google_protobuf_empty,
+  file_google_protobuf_field_mask,
+  file_google_protobuf_struct,
+  file_google_protobuf_timestamp,
+  file_google_protobuf_wrappers,
+} from '@bufbuild/protobuf/wkt';
+import { SealwireError } from '../errors.js';
+import type { InnerCodec } from './plan.js';
+
+/** The part of a ts-proto message object that is needed here. */
+export interface MessageFns<T> {
+  encode(message: T): { finish(): Uint8Array };
+  decode(bytes: Uint8Array): T;
+}
+
+/** Descriptors, parsed at first use. */
+export type Descriptors = () => FileRegistry;
+
+const wellKnownFiles = [
+  file_google_protobuf_any,
+  file_google_protobuf_descriptor,
+  file_google_protobuf_duration,
+  file_google_protobuf_empty,
+  file_google_protobuf_field_mask,
+  file_google_protobuf_struct,
+  file_google_protobuf_timestamp,
+  file_google_protobuf_wrappers,
+];
+
+/** Names of the files that {@link embeddedDescriptors} adds by itself. */
+export const wellKnownFileNames: readonly string[] = wellKnownFiles.map((file) => file.proto.name);
+
+/**
+ * Descriptors embedded in generated code.
+ *
+ * @param base64 a serialized `google.protobuf.FileDescriptorSet` without the well-known files
+ * @returns a function that parses it once
+ */
+export function embeddedDescriptors(base64: string): Descriptors {
+  let registry: FileRegistry | undefined;
+  return () => {
+    if (registry === undefined) {
+      const set = fromBinary(FileDescriptorSetSchema, Buffer.from(base64, 'base64'));
+      set.file.unshift(...wellKnownFiles.map((file) => file.proto));
+      registry = createFileRegistry(set);
+    }
+    return registry;
+  };
+}
+
+/**
+ * @param typeName full name of the message
+ * @param fns ts-proto's object of that message
+ * @param descriptors where its descriptor is
+ */
+export function createInnerCodec<T>(typeName: string, fns: MessageFns<T>, descriptors: Descriptors): InnerCodec<T> {
+  return {
+    typeName,
+    encode: (value) => fns.encode(value).finish(),
+    decode: (bytes) => fns.decode(bytes),
+    decodeJson(json) {
+      const registry = descriptors();
+      const schema = registry.getMessage(typeName);
+      if (schema === undefined) throw new SealwireError('PLAN_INVALID', `no descriptor of ${typeName}`);
+      return fns.decode(toBinary(schema, fromJsonString(schema, json, { registry })));
+    },
+  };
+}

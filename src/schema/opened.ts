@@ -1,0 +1,86 @@
+/** Opened inner messages print redacted, and keep the token they came from within reach. */
+import { inspect } from 'node:util';
+
+declare const sealedToken: unique symbol;
+
+/** A compact JWE that the type system keeps apart from plain strings. */
+export type SealedToken = string & { readonly [sealedToken]: true };
+
+/** One prototype per inner type: its methods do the redacting, its instances hold ordinary properties. */
+const prototypes = new Map<string, object>();
+const openedMarks = new WeakSet<object>();
+const tokens = new WeakMap<object, Map<string, SealedToken>>();
+
+/**
+ * Makes an inner message print as `[opened payments.v1.CardDetails]` in `console.log`, `util.inspect`,
+ * `JSON.stringify` and string templates. Reading a property gives the value. Copies (spread,
+ * `structuredClone`) are ordinary objects and print in clear.
+ *
+ * @param typeName full name of the message
+ * @param value the decoded message; its own properties move to the result
+ * @returns a message with the same own properties
+ */
+export function markOpened<T extends object>(typeName: string, value: T): T {
+  const marked = Object.assign(Object.create(prototypeOf(typeName)) as T, value);
+  openedMarks.add(marked);
+  return marked;
+}
+
+/** Remembers that a message holds opened ones: loggers must not take it apart. */
+export function markHolder(message: object): void {
+  openedMarks.add(message);
+}
+
+/** Whether a value is an opened inner message, or a message as an opening interceptor delivered it. */
+export function isOpened(value: unknown): boolean {
+  return typeof value === 'object' && value !== null && openedMarks.has(value);
+}
+
+/**
+ * Remembers the token that an inner message was opened from.
+ *
+ * @param holder the opened message that directly holds the field
+ * @param key the field's property
+ * @param index position or map key, for repeated fields and maps
+ * @param token the compact JWE
+ */
+export function recordToken(holder: object, key: string, index: number | string | undefined, token: string): void {
+  const known = tokens.get(holder) ?? new Map<string, SealedToken>();
+  known.set(slot(key, index), token as SealedToken);
+  tokens.set(holder, known);
+}
+
+/**
+ * The token that a field of an opened message came in, for storing or forwarding it unopened.
+ *
+ * @param message the opened message that directly holds the field
+ * @param key the field's property, e.g. `card`
+ * @param at position in a repeated field, or key in a map
+ * @returns the token, or undefined when the field was absent, is transient, or the message is a copy
+ */
+export function tokenOf<T extends object>(
+  message: T,
+  key: keyof T & string,
+  at?: number | string,
+): SealedToken | undefined {
+  return tokens.get(message)?.get(slot(key, at));
+}
+
+function slot(key: string, at: number | string | undefined): string {
+  return at === undefined ? key : `${key}[${at}]`;
+}
+
+function prototypeOf(typeName: string): object {
+  const known = prototypes.get(typeName);
+  if (known !== undefined) return known;
+  const text = `[opened ${typeName}]`;
+  // Writable, since a message may have a field called `toString`; the generator refuses `toJSON`.
+  const redact = { value: () => text, enumerable: false, writable: true };
+  const prototype = Object.create(Object.prototype, {
+    toString: redact,
+    toJSON: redact,
+    [inspect.custom]: redact,
+  }) as object;
+  prototypes.set(typeName, prototype);
+  return prototype;
+}

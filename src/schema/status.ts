@@ -1,0 +1,128 @@
+/**
+ * How an error looks to a remote caller: one gRPC code and one fixed sentence per reason, and
+ * `google.rpc.Status` details. Transport-free, so that client and server share it.
+ */
+
+import { type Reason, SealwireError } from '../errors.js';
+import { ErrorInfo } from '../gen/google/rpc/error_details.js';
+import { Status } from '../gen/google/rpc/status.js';
+
+/** `google.rpc.ErrorInfo.domain` of every error of ours. */
+export const ERROR_DOMAIN = 'sealwire';
+/** Trailer that carries a serialized `google.rpc.Status`. */
+export const STATUS_DETAILS_KEY = 'grpc-status-details-bin';
+
+const ERROR_INFO_TYPE = 'type.googleapis.com/google.rpc.ErrorInfo';
+
+/** gRPC status codes used here, by number (grpc.io/docs/guides/status-codes). */
+const GRPC = {
+  INVALID_ARGUMENT: 3,
+  ALREADY_EXISTS: 6,
+  RESOURCE_EXHAUSTED: 8,
+  FAILED_PRECONDITION: 9,
+  INTERNAL: 13,
+  UNAVAILABLE: 14,
+} as const;
+
+interface ReasonStatus {
+  readonly code: number;
+  readonly text: string;
+}
+
+/** Code and text by reason. The texts are fixed: nothing of the request or the failing step gets in. */
+export const statusByReason: Readonly<Record<Reason, ReasonStatus>> = {
+  SEALED_FIELD_REQUIRED: { code: GRPC.INVALID_ARGUMENT, text: 'a required sealed field is empty' },
+  SEALED_FIELD_INVALID: { code: GRPC.INVALID_ARGUMENT, text: 'a sealed field could not be opened' },
+  SEALED_FIELD_STALE: {
+    code: GRPC.INVALID_ARGUMENT,
+    text: 'a sealed field was sealed outside the accepted time window; check the clock and seal again',
+  },
+  SEALED_FIELD_REPLAYED: {
+    code: GRPC.ALREADY_EXISTS,
+    text: 'a sealed field was used before; seal again for each call',
+  },
+  SEALED_FIELD_UNKNOWN_KEY: {
+    code: GRPC.FAILED_PRECONDITION,
+    text: 'a sealed field was sealed to a key that is not in use; fetch the current key and seal again',
+  },
+  INNER_MESSAGE_INVALID: { code: GRPC.INVALID_ARGUMENT, text: 'a sealed message breaks a validation rule' },
+  LIMIT_EXCEEDED: { code: GRPC.RESOURCE_EXHAUSTED, text: 'a limit on sealed fields is exceeded' },
+  REPLY_KEY_MISSING: {
+    code: GRPC.FAILED_PRECONDITION,
+    text: 'the response has sealed fields and the request brought no key to seal them with',
+  },
+  AUDIT_UNAVAILABLE: { code: GRPC.UNAVAILABLE, text: 'the audit log cannot take records' },
+  CUSTODY_UNAVAILABLE: { code: GRPC.UNAVAILABLE, text: 'the key custody cannot serve' },
+};
+
+/** Said for everything that is not a known error. */
+export const INTERNAL_STATUS: ReasonStatus = { code: GRPC.INTERNAL, text: 'internal error' };
+
+/** What a caller gets to see of an error. */
+export interface ErrorStatus {
+  /** gRPC status code number. */
+  readonly code: number;
+  /** Fixed sentence. */
+  readonly details: string;
+  /** Serialized `google.rpc.Status`; undefined for errors that are not ours. */
+  readonly statusDetails?: Uint8Array;
+}
+
+/** Facts that some reasons tell the caller. */
+export interface ErrorStatusContext {
+  /** The kid that senders should use; told with `SEALED_FIELD_UNKNOWN_KEY`. */
+  readonly currentKid?: string | undefined;
+  /** The server's clock in ms since 1970; told in whole seconds with `SEALED_FIELD_STALE`. */
+  readonly nowMs?: number;
+}
+
+/**
+ * The one mapping from errors to what a remote caller sees.
+ *
+ * @param error anything thrown; only a {@link SealwireError} with a reason is described
+ * @param context facts for the reasons that tell something
+ * @returns code, fixed text and details; `INTERNAL` with fixed text for anything unknown
+ */
+export function errorStatus(error: unknown, context: ErrorStatusContext = {}): ErrorStatus {
+  const reason = error instanceof SealwireError ? error.reason : undefined;
+  if (reason === undefined) return { code: INTERNAL_STATUS.code, details: INTERNAL_STATUS.text };
+  const { code, text } = statusByReason[reason];
+  const metadata: Record<string, string> = {};
+  const path = (error as SealwireError).path;
+  if (path !== undefined) metadata['field'] = path;
+  if (reason === 'SEALED_FIELD_UNKNOWN_KEY' && context.currentKid) metadata['currentKid'] = context.currentKid;
+  if (reason === 'SEALED_FIELD_STALE' && context.nowMs !== undefined) {
+    metadata['serverTime'] = String(Math.floor(context.nowMs / 1000));
+  }
+  const info = ErrorInfo.encode({ reason, domain: ERROR_DOMAIN, metadata }).finish();
+  const details = [{ typeUrl: ERROR_INFO_TYPE, value: Buffer.from(info) }];
+  return { code, details: text, statusDetails: Status.encode({ code, message: text, details }).finish() };
+}
+
+/** What a client learns from a failed call's details. */
+export interface ErrorDetails {
+  readonly reason: string;
+  /** Path of the sealed field, such as `items[3].card`. */
+  readonly field: string | undefined;
+  /** All of `ErrorInfo.metadata`. */
+  readonly metadata: Readonly<Record<string, string>>;
+}
+
+/**
+ * Reads our `ErrorInfo` out of a serialized `google.rpc.Status`.
+ *
+ * @param statusDetails value of the {@link STATUS_DETAILS_KEY} trailer
+ * @returns the details, or undefined when it is malformed or not ours
+ */
+export function readErrorDetails(statusDetails: Uint8Array): ErrorDetails | undefined {
+  try {
+    for (const any of Status.decode(statusDetails).details) {
+      if (any.typeUrl !== ERROR_INFO_TYPE) continue;
+      const { reason, domain, metadata } = ErrorInfo.decode(any.value);
+      if (domain === ERROR_DOMAIN) return { reason, field: metadata['field'], metadata };
+    }
+  } catch {
+    // Malformed details say nothing; the status code still does.
+  }
+  return undefined;
+}

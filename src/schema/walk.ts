@@ -1,0 +1,293 @@
+/** Finding the sealed fields of a message and putting values in their place, without touching the message. */
+import { SealwireError } from '../errors.js';
+import type { MessagePlan, NestedFieldPlan, OneofLocator, SealedFieldPlan } from './plan.js';
+
+/** One present sealed field of one message. */
+export interface SealedSite {
+  readonly field: SealedFieldPlan;
+  /** Proto names from the outer message: `items[3].card`, of a map `cards["eu"]`. */
+  readonly path: string;
+  /** The token, or the inner message before sealing. */
+  readonly value: unknown;
+  /** The message that directly holds the field: its bound siblings are there. */
+  readonly holder: object;
+  /** Position in a repeated field, or key in a map. */
+  readonly index?: number | string;
+}
+
+/** Options of {@link replaceSealed}. */
+export interface ReplaceOptions {
+  /**
+   * What an absent field becomes: `''` in a message for the wire, where it is a string field;
+   * `undefined` in an opened one, where it is a message.
+   */
+  readonly absent: '' | undefined;
+  /** Told of each site whose value was replaced, with the copy of its holder. */
+  readonly observe?: (copy: object, site: SealedSite) => void;
+}
+
+/** protobuf's own limit for nested messages. */
+const MAX_DEPTH = 100;
+/** Of a map key in a path. */
+const MAX_KEY_CHARACTERS = 64;
+
+type Fields = Record<string, unknown>;
+type AnyField = SealedFieldPlan | NestedFieldPlan;
+
+/**
+ * Lists the sealed fields that are present, in the plan's order.
+ *
+ * @param plan the message type's plan
+ * @param message tokens or inner messages in their fields
+ * @returns one entry per token; empty when nothing is sealed
+ * @throws SealwireError `FIELD_REQUIRED`; `TOKEN_EMPTY` for an empty element of a repeated field or map;
+ *   `NESTED_TOO_DEEP` for nesting deeper than 100
+ */
+export function collectSealed(plan: MessagePlan, message: object): SealedSite[] {
+  const sites: SealedSite[] = [];
+  collect(plan, message, '', sites, 0);
+  return sites;
+}
+
+/**
+ * Whether any sealed field is present.
+ *
+ * @throws SealwireError `NESTED_TOO_DEEP` for nesting deeper than 100
+ */
+export function hasSealed(plan: MessagePlan, message: object): boolean {
+  return search(plan, message, 0);
+}
+
+function collect(plan: MessagePlan, message: object, prefix: string, sites: SealedSite[], depth: number): void {
+  checkDepth(depth);
+  for (const field of plan.sealed) {
+    const value = read(message, field);
+    const path = prefix === '' ? field.name : `${prefix}${field.name}`;
+    if (isAbsent(value)) {
+      if (field.required) throw new SealwireError('FIELD_REQUIRED', 'a required sealed field is empty', { path });
+    } else if (field.shape === 'repeated' || field.shape === 'map') {
+      const before = sites.length;
+      for (const [index, element] of elements(value)) {
+        const elementPath = `${path}${formatIndex(index)}`;
+        if (isAbsent(element)) throw new SealwireError('TOKEN_EMPTY', 'an element is empty', { path: elementPath });
+        sites.push({ field, path: elementPath, value: element, holder: message, index });
+      }
+      if (field.required && sites.length === before) {
+        throw new SealwireError('FIELD_REQUIRED', 'a required sealed field is empty', { path });
+      }
+    } else {
+      sites.push({ field, path, value, holder: message });
+    }
+  }
+  for (const field of plan.nested) {
+    const value = read(message, field);
+    if (!isObject(value)) continue;
+    const path = `${prefix}${field.name}`;
+    if (field.shape === 'repeated' || field.shape === 'map') {
+      for (const [index, element] of elements(value)) {
+        if (isObject(element)) collect(field.plan(), element, `${path}${formatIndex(index)}.`, sites, depth + 1);
+      }
+    } else {
+      collect(field.plan(), value, `${path}.`, sites, depth + 1);
+    }
+  }
+}
+
+function search(plan: MessagePlan, message: object, depth: number): boolean {
+  checkDepth(depth);
+  for (const field of plan.sealed) {
+    const value = read(message, field);
+    if (isAbsent(value)) continue;
+    if (field.shape !== 'repeated' && field.shape !== 'map') return true;
+    if (!elements(value).next().done) return true;
+  }
+  for (const field of plan.nested) {
+    const value = read(message, field);
+    if (!isObject(value)) continue;
+    if (field.shape !== 'repeated' && field.shape !== 'map') {
+      if (search(field.plan(), value, depth + 1)) return true;
+      continue;
+    }
+    for (const [, element] of elements(value))
+      if (isObject(element) && search(field.plan(), element, depth + 1)) return true;
+  }
+  return false;
+}
+
+/**
+ * Copies a message with other values at its sites. Only what lies on the way to a site is copied.
+ *
+ * @param plan the message type's plan
+ * @param message what the sites were collected from; never modified
+ * @param sites all of the message's sites, as {@link collectSealed} gave them
+ * @param values one for each site
+ * @returns the message itself when nothing differs
+ */
+export function replaceSealed(
+  plan: MessagePlan,
+  message: object,
+  sites: readonly SealedSite[],
+  values: readonly unknown[],
+  options: ReplaceOptions,
+): object {
+  return new Replacement(sites, values, options).copy(plan, message);
+}
+
+/** Walks in the same order as {@link collect}, so that sites come up one after the other. */
+class Replacement {
+  readonly #sites: readonly SealedSite[];
+  readonly #values: readonly unknown[];
+  readonly #options: ReplaceOptions;
+  #next = 0;
+
+  constructor(sites: readonly SealedSite[], values: readonly unknown[], options: ReplaceOptions) {
+    this.#sites = sites;
+    this.#values = values;
+    this.#options = options;
+  }
+
+  copy(plan: MessagePlan, message: object): object {
+    let copy: Fields | undefined;
+    for (const field of plan.sealed) {
+      const value = read(message, field);
+      if (this.#isNext(field, message)) {
+        copy ??= { ...message };
+        write(copy, field, this.#takeAll(field, message, copy, value));
+      } else if (this.#mustClear(field, value)) {
+        copy ??= { ...message };
+        clear(copy, field, this.#options.absent);
+      }
+    }
+    for (const field of plan.nested) {
+      const value = read(message, field);
+      if (!isObject(value)) continue;
+      const replaced = this.#copyNested(field, value);
+      if (replaced === value) continue;
+      copy ??= { ...message };
+      write(copy, field, replaced);
+    }
+    return copy ?? message;
+  }
+
+  #takeAll(field: SealedFieldPlan, holder: object, copy: object, container: unknown): unknown {
+    if (field.shape !== 'repeated' && field.shape !== 'map') return this.#take(copy);
+    const taken: unknown[] = [];
+    while (this.#isNext(field, holder)) taken.push(this.#take(copy));
+    return rebuild(container as object, taken);
+  }
+
+  #take(copy: object): unknown {
+    const site = this.#sites[this.#next] as SealedSite;
+    const value = this.#values[this.#next];
+    this.#next++;
+    this.#options.observe?.(copy, site);
+    return value;
+  }
+
+  #isNext(field: SealedFieldPlan, holder: object): boolean {
+    const site = this.#sites[this.#next];
+    return site !== undefined && site.field === field && site.holder === holder;
+  }
+
+  /** For the wire only an implicit field needs its empty string; in an opened message no field may keep one. */
+  #mustClear({ shape }: SealedFieldPlan, value: unknown): boolean {
+    if (this.#options.absent === '') return shape === 'singular' && value !== '';
+    return value === '';
+  }
+
+  #copyNested(field: NestedFieldPlan, value: object): object {
+    if (field.shape !== 'repeated' && field.shape !== 'map') return this.copy(field.plan(), value);
+    let changed = false;
+    const copies: unknown[] = [];
+    for (const [, element] of elements(value)) {
+      const copy = isObject(element) ? this.copy(field.plan(), element) : element;
+      changed ||= copy !== element;
+      copies.push(copy);
+    }
+    return changed ? rebuild(value, copies) : value;
+  }
+}
+
+/** All recipients that a plan's sealed fields name; '' is the service itself. Computed once per plan. */
+export function recipientsOf(plan: MessagePlan): readonly string[] {
+  const known = recipientCache.get(plan);
+  if (known !== undefined) return known;
+  const recipients = new Set<string>();
+  const seen = new Set<MessagePlan>();
+  const visit = (current: MessagePlan) => {
+    if (seen.has(current)) return;
+    seen.add(current);
+    for (const field of current.sealed) recipients.add(field.recipient);
+    for (const field of current.nested) visit(field.plan());
+  };
+  visit(plan);
+  const list = [...recipients];
+  recipientCache.set(plan, list);
+  return list;
+}
+const recipientCache = new WeakMap<MessagePlan, readonly string[]>();
+
+/** Reads a field wherever the code generator has put it. */
+export function read(message: object, field: { readonly key: string; readonly oneof?: OneofLocator }): unknown {
+  // Own properties only: a field may be called `constructor`.
+  if (field.oneof === undefined) return Object.hasOwn(message, field.key) ? (message as Fields)[field.key] : undefined;
+  const union = (message as Fields)[field.oneof.property];
+  if (!isObject(union) || (union as Fields)['$case'] !== field.key) return undefined;
+  return (union as Fields)[field.oneof.style === 'unions' ? field.key : 'value'];
+}
+
+function write(copy: Fields, field: AnyField, value: unknown): void {
+  if (field.oneof === undefined) {
+    copy[field.key] = value;
+    return;
+  }
+  const { property, style } = field.oneof;
+  copy[property] = { $case: field.key, [style === 'unions' ? field.key : 'value']: value };
+}
+
+/** Empties a field; a union-style oneof whose member is empty has no member. */
+function clear(copy: Fields, field: SealedFieldPlan, absent: '' | undefined): void {
+  copy[field.oneof?.property ?? field.key] = absent;
+}
+
+function elements(container: unknown): IterableIterator<[number | string, unknown]> {
+  if (Array.isArray(container)) return container.entries();
+  if (container instanceof Map) return mapEntries(container);
+  return isObject(container) ? Object.entries(container).values() : [].values();
+}
+
+function* mapEntries(map: Map<unknown, unknown>): IterableIterator<[string, unknown]> {
+  for (const [key, value] of map) yield [String(key), value];
+}
+
+/** A container of the same kind and keys with other elements. */
+function rebuild(container: object, values: readonly unknown[]): object {
+  if (Array.isArray(container)) return [...values];
+  if (container instanceof Map) return new Map([...container.keys()].map((key, index) => [key, values[index]]));
+  // defineProperty: a map key may be `__proto__`.
+  const copy = {};
+  Object.keys(container).forEach((key, index) => {
+    Object.defineProperty(copy, key, { value: values[index], enumerable: true, writable: true, configurable: true });
+  });
+  return copy;
+}
+
+/** Map keys are the caller's own text: cut, since paths go into trailers and records. */
+function formatIndex(index: number | string): string {
+  if (typeof index === 'number') return `[${index}]`;
+  const text = index.length <= MAX_KEY_CHARACTERS ? index : `${index.slice(0, MAX_KEY_CHARACTERS)}…`;
+  return `[${JSON.stringify(text)}]`;
+}
+
+/** An empty string is an absent field; so are undefined and null. */
+function isAbsent(value: unknown): boolean {
+  return value === undefined || value === null || value === '';
+}
+
+function isObject(value: unknown): value is object {
+  return typeof value === 'object' && value !== null;
+}
+
+function checkDepth(depth: number): void {
+  if (depth > MAX_DEPTH) throw new SealwireError('NESTED_TOO_DEEP', `messages are nested deeper than ${MAX_DEPTH}`);
+}

@@ -1,0 +1,168 @@
+import { expect } from 'chai';
+import { SealwireError } from '../../src/errors.js';
+import type { InnerCodec, MessagePlan, SealedFieldPlan } from '../../src/schema/plan.js';
+import { collectSealed, hasSealed, recipientsOf, replaceSealed } from '../../src/schema/walk.js';
+
+const codec: InnerCodec = {
+  typeName: 't.Inner',
+  encode: () => new Uint8Array(),
+  decode: () => ({}),
+  decodeJson: () => ({}),
+};
+
+function field(name: string, extra: Partial<SealedFieldPlan> = {}): SealedFieldPlan {
+  return {
+    fullName: `t.M.${name}`,
+    name,
+    key: name,
+    shape: 'singular',
+    codec,
+    recipient: '',
+    required: false,
+    transient: false,
+    bind: [],
+    ...extra,
+  };
+}
+
+const union = { property: 'choice', style: 'unions' } as const;
+const valueUnion = { property: 'pick', style: 'unions-value' } as const;
+const plan: MessagePlan = {
+  typeName: 't.M',
+  sealed: [
+    field('one'),
+    field('constructor'),
+    field('list', { shape: 'repeated' }),
+    field('map', { shape: 'map' }),
+    field('member', { shape: 'oneof', oneof: union }),
+    field('picked', { shape: 'oneof', oneof: valueUnion, recipient: 'other' }),
+  ],
+  nested: [
+    { name: 'child', key: 'child', shape: 'singular', plan: () => plan },
+    { name: 'items', key: 'items', shape: 'repeated', plan: () => plan },
+    { name: 'by_key', key: 'byKey', shape: 'map', plan: () => plan },
+  ],
+};
+
+const everything = {
+  clear: 'c',
+  one: 't1',
+  list: ['t2', 't3'],
+  map: { a: 't4', ['__proto__x']: 't5' },
+  choice: { $case: 'member', member: 't6' },
+  pick: { $case: 'picked', value: 't7' },
+  child: { one: 't8', child: { one: 't9' } },
+  items: [{ clear: 'x' }, { one: 't10' }],
+  byKey: { 'a"b': { list: ['t11'] } },
+};
+
+const paths = [
+  ['one', 't1'],
+  ['list[0]', 't2'],
+  ['list[1]', 't3'],
+  ['map["a"]', 't4'],
+  ['map["__proto__x"]', 't5'],
+  ['member', 't6'],
+  ['picked', 't7'],
+  ['child.one', 't8'],
+  ['child.child.one', 't9'],
+  ['items[1].one', 't10'],
+  ['by_key["a\\"b"].list[0]', 't11'],
+];
+
+/** The code that a step throws. */
+function codeOf(step: () => unknown): string | undefined {
+  try {
+    step();
+  } catch (error) {
+    if (error instanceof SealwireError) return `${error.code} ${error.path ?? ''}`.trim();
+  }
+  return undefined;
+}
+
+describe('walking a message', () => {
+  it('finds every shape at every depth, with paths in proto names', () => {
+    expect(collectSealed(plan, everything).map(({ path, value }) => [path, value])).to.deep.equal(paths);
+  });
+
+  it('replaces all of them in a copy and leaves the message alone', () => {
+    const before = structuredClone(everything);
+    const sites = collectSealed(plan, everything);
+    const values = sites.map(({ value }) => ({ opened: value }));
+    const copy = replaceSealed(plan, everything, sites, values, { absent: undefined });
+    expect(everything).to.deep.equal(before);
+    expect(collectSealed(plan, copy).map(({ path, value }) => [path, value])).to.deep.equal(
+      paths.map(([path, value]) => [path, { opened: value }]),
+    );
+    const { items } = copy as typeof everything;
+    expect(items[0]).to.equal(everything.items[0]);
+    expect(copy).to.include({ clear: 'c' });
+  });
+
+  it('keeps a Map a Map, and a key called __proto__ a key', () => {
+    const message = { map: new Map([[5, 't']]), byKey: JSON.parse('{"__proto__": {"one": "t"}}') as object };
+    const sites = collectSealed(plan, message);
+    expect(sites.map(({ path }) => path)).to.deep.equal(['map["5"]', 'by_key["__proto__"].one']);
+    const copy = replaceSealed(plan, message, sites, ['a', 'b'], { absent: '' }) as typeof message;
+    expect(copy.map).to.deep.equal(new Map([[5, 'a']]));
+    expect(Object.hasOwn(copy.byKey, '__proto__')).to.equal(true);
+    expect(Object.getPrototypeOf(copy.byKey)).to.equal(Object.prototype);
+  });
+
+  it('makes absent fields what the other side expects', () => {
+    expect(replaceSealed(plan, {}, [], [], { absent: '' })).to.deep.equal({ one: '', constructor: '' });
+    expect(
+      replaceSealed(plan, { one: '', choice: { $case: 'member', member: '' } }, [], [], { absent: undefined }),
+    ).to.deep.equal({
+      one: undefined,
+      choice: undefined,
+    });
+  });
+
+  it('says whether anything is sealed', () => {
+    expect(hasSealed(plan, { clear: 'x', items: [{ child: {} }], map: {} })).to.equal(false);
+    for (const key of ['one', 'list', 'map', 'choice', 'pick', 'child', 'items', 'byKey'] as const) {
+      expect(hasSealed(plan, { [key]: everything[key] }), key).to.equal(true);
+    }
+  });
+
+  it('takes the empty string, null and undefined as absent', () => {
+    for (const one of ['', null, undefined]) expect(collectSealed(plan, { one })).to.deep.equal([]);
+  });
+
+  it('refuses empty elements of repeated fields and maps, with their path', () => {
+    expect(codeOf(() => collectSealed(plan, { list: ['t', ''] }))).to.equal('TOKEN_EMPTY list[1]');
+    expect(codeOf(() => collectSealed(plan, { map: { k: '' } }))).to.equal('TOKEN_EMPTY map["k"]');
+  });
+
+  for (const shape of ['singular', 'repeated', 'map'] as const) {
+    it(`asks for a required ${shape} field, below a parent too`, () => {
+      const inner: MessagePlan = { typeName: 't.R', sealed: [field('must', { shape, required: true })], nested: [] };
+      const outer: MessagePlan = {
+        typeName: 't.O',
+        sealed: [],
+        nested: [{ name: 'kids', key: 'kids', shape: 'repeated', plan: () => inner }],
+      };
+      const empty = { singular: '', repeated: [], map: {} }[shape];
+      expect(codeOf(() => collectSealed(outer, { kids: [{ must: empty }] }))).to.equal('FIELD_REQUIRED kids[0].must');
+    });
+  }
+
+  it('cuts long map keys in paths', () => {
+    const [site] = collectSealed(plan, { map: { ['k'.repeat(100_000)]: 't' } });
+    expect(site?.path).to.equal(`map["${'k'.repeat(64)}…"]`);
+    expect(site?.index).to.have.length(100_000);
+  });
+
+  it('stops at a depth of 100', () => {
+    let message: object = { one: 't' };
+    for (let depth = 0; depth < 100; depth++) message = { child: message };
+    expect(collectSealed(plan, message)).to.have.length(1);
+    expect(codeOf(() => collectSealed(plan, { child: message }))).to.equal('NESTED_TOO_DEEP');
+    expect(codeOf(() => hasSealed(plan, { child: { ...message, one: undefined } }))).to.equal('NESTED_TOO_DEEP');
+  });
+
+  it('lists the recipients of a recursive plan once each', () => {
+    expect(recipientsOf(plan)).to.deep.equal(['', 'other']);
+  });
+});
