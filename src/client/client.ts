@@ -1,0 +1,240 @@
+/** Base class of generated clients: promises for single replies, async iterables for streams. */
+import {
+  type CallOptions,
+  type ChannelCredentials,
+  Client,
+  type ClientOptions,
+  type ClientReadableStream,
+  type ClientWritableStream,
+  type Interceptor,
+  Metadata,
+  type ServiceDefinition,
+  type ServiceError,
+} from '@grpc/grpc-js';
+import { SealwireError } from '../errors.js';
+import type { SealingSessions } from '../jwe/sender.js';
+import type { KeySource } from '../keys/key-source.js';
+import type { SealedServiceDefinition } from '../schema/plan.js';
+import { type ErrorDetails, readErrorDetails, STATUS_DETAILS_KEY } from '../schema/status.js';
+import { createSealInterceptor } from './seal-interceptor.js';
+
+/** Options of a generated client. */
+export interface SealedClientOptions {
+  /** Where the recipients' public keys come from. */
+  readonly keys: KeySource;
+  /** Agreement sessions to share with other clients of this process. Default: the client's own. */
+  readonly sessions?: SealingSessions;
+  /** Interceptors between the application and sealing: they see opened messages. */
+  readonly interceptors?: readonly Interceptor[];
+  /** Interceptors between sealing and the wire: they see tokens. */
+  readonly wireInterceptors?: readonly Interceptor[];
+  /** grpc-js channel options, e.g. keep-alive. */
+  readonly channelOptions?: Omit<ClientOptions, 'interceptors' | 'interceptor_providers'>;
+  /** Clock in ms since 1970. Default `Date.now`. */
+  readonly now?: () => number;
+}
+
+/** Options of one call. */
+export interface SealedCallOptions {
+  /** Cancels the call. */
+  readonly signal?: AbortSignal;
+  /** A point in time, or ms since 1970. Default: none. */
+  readonly deadline?: Date | number;
+  readonly metadata?: Metadata;
+}
+
+interface Cancellable {
+  cancel(): void;
+}
+
+type Method = ServiceDefinition[string];
+
+/** Calls a service whose messages have sealed fields; generated subclasses give each method its types. */
+export class SealedClient {
+  readonly #client: Client;
+  readonly #definition: ServiceDefinition;
+
+  /**
+   * @param address grpc-js target, e.g. `localhost:50051`
+   * @param credentials grpc-js channel credentials
+   * @param service the generated service
+   * @param options keys, interceptors, channel options
+   */
+  constructor(
+    address: string,
+    credentials: ChannelCredentials,
+    service: SealedServiceDefinition<ServiceDefinition>,
+    options: SealedClientOptions,
+  ) {
+    const { keys, sessions, now } = options;
+    const seal = createSealInterceptor({
+      services: [service],
+      keys,
+      ...(sessions && { sessions }),
+      ...(now && { now }),
+    });
+    this.#definition = service.definition;
+    this.#client = new Client(address, credentials, {
+      ...options.channelOptions,
+      interceptors: [...(options.interceptors ?? []), seal, ...(options.wireInterceptors ?? [])],
+    });
+  }
+
+  /** Closes the channel; calls under way end as cancelled. */
+  close(): void {
+    this.#client.close();
+  }
+
+  protected unary<I, O>(method: string, request: I, options: SealedCallOptions = {}): Promise<O> {
+    const { path, requestSerialize, responseDeserialize } = this.#method(method);
+    return new Promise<O>((resolve, reject) => {
+      options.signal?.throwIfAborted();
+      const metadata = options.metadata ?? new Metadata();
+      const finish = (error: ServiceError | null, value?: O) => {
+        release();
+        if (error) reject(error);
+        else resolve(value as O);
+      };
+      const call = this.#client.makeUnaryRequest<I, O>(
+        path,
+        requestSerialize,
+        responseDeserialize,
+        request,
+        metadata,
+        toCallOptions(options),
+        finish,
+      );
+      const release = cancelOnAbort(call, options.signal);
+    });
+  }
+
+  protected async clientStream<I, O>(
+    method: string,
+    requests: AsyncIterable<I> | Iterable<I>,
+    options: SealedCallOptions = {},
+  ): Promise<O> {
+    const { path, requestSerialize, responseDeserialize } = this.#method(method);
+    options.signal?.throwIfAborted();
+    let writing: Promise<void> = Promise.resolve();
+    const reply = new Promise<O>((resolve, reject) => {
+      const call = this.#client.makeClientStreamRequest<I, O>(
+        path,
+        requestSerialize,
+        responseDeserialize,
+        options.metadata ?? new Metadata(),
+        toCallOptions(options),
+        (error, value) => {
+          release();
+          if (error) reject(error);
+          else resolve(value as O);
+        },
+      );
+      const release = cancelOnAbort(call, options.signal);
+      writing = writeAll(call, requests);
+      writing.catch((error: unknown) => {
+        call.cancel();
+        reject(error);
+      });
+    });
+    return await reply;
+  }
+
+  protected serverStream<I, O>(method: string, request: I, options: SealedCallOptions = {}): AsyncIterable<O> {
+    const { path, requestSerialize, responseDeserialize } = this.#method(method);
+    return readAll<O>(options.signal, () =>
+      this.#client.makeServerStreamRequest<I, O>(
+        path,
+        requestSerialize,
+        responseDeserialize,
+        request,
+        options.metadata ?? new Metadata(),
+        toCallOptions(options),
+      ),
+    );
+  }
+
+  protected bidiStream<I, O>(
+    method: string,
+    requests: AsyncIterable<I> | Iterable<I>,
+    options: SealedCallOptions = {},
+  ): AsyncIterable<O> {
+    const { path, requestSerialize, responseDeserialize } = this.#method(method);
+    return readAll<O>(options.signal, () => {
+      const call = this.#client.makeBidiStreamRequest<I, O>(
+        path,
+        requestSerialize,
+        responseDeserialize,
+        options.metadata ?? new Metadata(),
+        toCallOptions(options),
+      );
+      writeAll(call, requests).catch((error: unknown) => call.destroy(error as Error));
+      return call;
+    });
+  }
+
+  #method(name: string): Method {
+    const method = this.#definition[name];
+    if (method === undefined) throw new SealwireError('OPTIONS_INVALID', `the service has no method '${name}'`);
+    return method;
+  }
+}
+
+/**
+ * What the service said about a failed call.
+ *
+ * @param error a rejection of a call
+ * @returns reason, field path and metadata, or undefined when the failure is not one of sealed fields
+ */
+export function errorDetails(error: unknown): ErrorDetails | undefined {
+  const metadata = (error as Partial<ServiceError> | null | undefined)?.metadata;
+  const [details] = metadata instanceof Metadata ? metadata.get(STATUS_DETAILS_KEY) : [];
+  return Buffer.isBuffer(details) ? readErrorDetails(details) : undefined;
+}
+
+function toCallOptions({ deadline }: SealedCallOptions): CallOptions {
+  return deadline === undefined ? {} : { deadline };
+}
+
+/** @returns a function that takes the listener away again */
+function cancelOnAbort(call: Cancellable, signal: AbortSignal | undefined): () => void {
+  if (signal === undefined) return () => {};
+  const cancel = () => call.cancel();
+  signal.addEventListener('abort', cancel, { once: true });
+  if (signal.aborted) cancel();
+  return () => signal.removeEventListener('abort', cancel);
+}
+
+/** Writes with back-pressure; stops silently when the call has ended, since its status tells why. */
+async function writeAll<I>(call: ClientWritableStream<I>, requests: AsyncIterable<I> | Iterable<I>): Promise<void> {
+  for await (const request of requests) {
+    if (call.destroyed || call.writableEnded) return;
+    if (!call.write(request)) await drained(call);
+  }
+  call.end();
+}
+
+function drained<I>(call: ClientWritableStream<I>): Promise<void> {
+  return new Promise((resolve) => {
+    const done = () => {
+      for (const event of ENDINGS) call.removeListener(event, done);
+      resolve();
+    };
+    for (const event of ENDINGS) call.once(event, done);
+  });
+}
+const ENDINGS = ['drain', 'close', 'error', 'status'] as const;
+
+async function* readAll<O>(
+  signal: AbortSignal | undefined,
+  open: () => ClientReadableStream<O>,
+): AsyncGenerator<O, void, undefined> {
+  signal?.throwIfAborted();
+  const call = open();
+  const release = cancelOnAbort(call, signal);
+  try {
+    for await (const message of call) yield message as O;
+  } finally {
+    release();
+    call.cancel();
+  }
+}

@@ -1,0 +1,210 @@
+/** Which fields of the request's files are sealed, and whether each is sealed in a way that can work. */
+
+import type { DescExtension } from '@bufbuild/protobuf';
+import { type DescField, type DescFile, type DescMessage, getOption, ScalarType } from '@bufbuild/protobuf';
+import { FeatureSet_FieldPresence } from '@bufbuild/protobuf/wkt';
+import type { BoundKind, FieldShape } from '../schema/plan.js';
+import { wellKnownCodecs } from '../schema/well-known.js';
+import { lineOf } from './names.js';
+
+/** Full name of our field option. */
+const OPTION_NAME = 'sealwire.v1.sealed';
+const WELL_KNOWN_PREFIX = 'google.protobuf.';
+
+/** The option's value, as `sealwire.v1.SealedField` says. */
+interface SealedOption {
+  readonly type: string;
+  readonly recipient: string;
+  readonly required: boolean;
+  readonly bind: readonly string[];
+  readonly transient: boolean;
+}
+
+/** A sealed field that passed all rules. */
+export interface SealedField {
+  readonly desc: DescField;
+  readonly shape: FieldShape;
+  readonly option: SealedOption;
+  /** The inner message; undefined for well-known types that the files do not import. */
+  readonly inner: DescMessage | undefined;
+  readonly bound: readonly DescField[];
+}
+
+/** A message's sealed fields and the fields below which there are some. */
+export interface SealedMessage {
+  readonly desc: DescMessage;
+  readonly sealed: readonly SealedField[];
+  readonly nested: readonly DescField[];
+}
+
+const BOUND_KINDS: Readonly<Partial<Record<ScalarType, BoundKind>>> = {
+  [ScalarType.INT32]: 'int32',
+  [ScalarType.INT64]: 'int64',
+  [ScalarType.UINT32]: 'uint32',
+  [ScalarType.UINT64]: 'uint64',
+  [ScalarType.SINT32]: 'sint32',
+  [ScalarType.SINT64]: 'sint64',
+  [ScalarType.FIXED32]: 'fixed32',
+  [ScalarType.FIXED64]: 'fixed64',
+  [ScalarType.SFIXED32]: 'sfixed32',
+  [ScalarType.SFIXED64]: 'sfixed64',
+  [ScalarType.BOOL]: 'bool',
+  [ScalarType.STRING]: 'string',
+  [ScalarType.BYTES]: 'bytes',
+};
+
+/** The kind of a field that may be bound; undefined for floats and everything that is not a scalar. */
+export function boundKind(field: DescField): BoundKind | undefined {
+  if (field.fieldKind === 'enum') return 'enum';
+  return field.fieldKind === 'scalar' ? BOUND_KINDS[field.scalar] : undefined;
+}
+
+/** Reads and checks the sealed fields of a request. */
+export class Analysis {
+  readonly #option: DescExtension | undefined;
+  readonly #messages = new Map<string, DescMessage>();
+  readonly #sealed = new Map<DescMessage, SealedField[]>();
+  readonly #problems: string[] = [];
+
+  /** @throws Error with one line `file:line: sentence` for each broken rule */
+  constructor(files: readonly DescFile[]) {
+    this.#option = files.flatMap((file) => file.extensions).find((extension) => extension.typeName === OPTION_NAME);
+    const messages = files.flatMap(allMessages);
+    for (const extension of files.flatMap(allExtensions)) {
+      if (this.#read(extension)) this.#report(extension, 'extensions cannot be sealed');
+    }
+    for (const message of messages) this.#messages.set(message.typeName, message);
+    for (const message of messages) {
+      const fields = message.fields.flatMap((field) => this.#check(field) ?? []);
+      this.#sealed.set(message, fields);
+    }
+    for (const [, fields] of this.#sealed) for (const field of fields) this.#checkInner(field);
+    if (this.#problems.length > 0) throw new Error(this.#problems.join('\n'));
+  }
+
+  /** The message's sealed parts; undefined when nothing sealed is reachable from it. */
+  describe(message: DescMessage): SealedMessage | undefined {
+    if (!this.#reaches(message, new Set())) return undefined;
+    const nested = message.fields.filter((field) => {
+      const child = messageOf(field);
+      return child !== undefined && this.#reaches(child, new Set());
+    });
+    return { desc: message, sealed: this.#sealed.get(message) ?? [], nested };
+  }
+
+  #reaches(message: DescMessage, seen: Set<DescMessage>): boolean {
+    if (seen.has(message)) return false;
+    seen.add(message);
+    if ((this.#sealed.get(message) ?? []).length > 0) return true;
+    return message.fields.some((field) => {
+      const child = messageOf(field);
+      return child !== undefined && this.#reaches(child, seen);
+    });
+  }
+
+  #check(field: DescField): SealedField | undefined {
+    const option = this.#read(field);
+    if (option === undefined) return undefined;
+    const shape = sealedShape(field);
+    if (shape === undefined) {
+      this.#report(field, 'only string fields can be sealed (singular, optional, repeated, in a oneof or map values)');
+      return undefined;
+    }
+    const inner = this.#messages.get(option.type);
+    if (inner === undefined && !isWellKnown(option.type)) {
+      const why =
+        option.type === ''
+          ? 'the sealed option names no inner type'
+          : `the sealed option has the unknown or non-message type '${option.type}'; is its file imported?`;
+      this.#report(field, why);
+      return undefined;
+    }
+    if (option.required && shape === 'oneof') this.#report(field, 'a member of a oneof cannot be required');
+    const bound = [...new Set(option.bind)].flatMap((name) => this.#checkBound(field, name) ?? []);
+    if (new Set(option.bind).size < option.bind.length) this.#report(field, 'bind: a field is named twice');
+    return { desc: field, shape, option, inner, bound: bound.sort((a, b) => a.number - b.number) };
+  }
+
+  #read(field: DescField | DescExtension): SealedOption | undefined {
+    if (this.#option === undefined || field.proto.options === undefined) return undefined;
+    const known = field.proto.options.$unknown?.some(({ no }) => no === this.#option?.number);
+    return known ? (getOption(field as never, this.#option as never) as SealedOption) : undefined;
+  }
+
+  #checkBound(field: DescField, name: string): DescField | undefined {
+    const sibling = field.parent.fields.find((candidate) => candidate.name === name);
+    const refuse = (why: string) => this.#report(field, `bind: '${name}' ${why}`);
+    if (sibling === undefined) return refuse('is not a field of this message');
+    if (this.#read(sibling) !== undefined) return refuse('is sealed itself');
+    if (sibling.fieldKind === 'list') return refuse('is repeated');
+    if (sibling.fieldKind === 'map') return refuse('is a map');
+    if (sibling.fieldKind === 'message') return refuse('is a message');
+    if (boundKind(sibling) === undefined) return refuse('is a float or double, which has no one encoding');
+    // ts-proto puts the default in place of an absent field; then the two ends would bind different values.
+    if (sibling.proto.defaultValue !== undefined && sibling.proto.defaultValue !== '') {
+      return refuse('has a default value');
+    }
+    return sibling;
+  }
+
+  /** Sealed fields inside an inner message would be opened by nobody; one called `toJSON` would print it. */
+  #checkInner({ desc, option, inner }: SealedField): void {
+    if (inner === undefined) return;
+    if (this.#reaches(inner, new Set())) this.#report(desc, `the inner type '${option.type}' has sealed fields itself`);
+    // An own property of that name would take the place of the method that redacts.
+    if ([...inner.fields, ...inner.oneofs].some(({ name }) => /^to_?JSON$/.test(name))) {
+      this.#report(desc, `the inner type '${option.type}' has a field 'toJSON', so it could not print redacted`);
+    }
+  }
+
+  #report(field: DescField | DescExtension, sentence: string): undefined {
+    const name = field.kind === 'extension' ? field.typeName : `${field.parent.typeName}.${field.name}`;
+    const file = field.kind === 'extension' ? field.file : field.parent.file;
+    this.#problems.push(`${file.proto.name}:${lineOf(field)}: ${name}: ${sentence}`);
+    return undefined;
+  }
+}
+
+/** The short name of a well-known type that can be an inner message, e.g. `StringValue`. */
+export function wellKnownName(typeName: string): string | undefined {
+  const name = typeName.startsWith(WELL_KNOWN_PREFIX) ? typeName.slice(WELL_KNOWN_PREFIX.length) : '';
+  return Object.hasOwn(wellKnownCodecs, name) ? name : undefined;
+}
+
+function isWellKnown(typeName: string): boolean {
+  return wellKnownName(typeName) !== undefined;
+}
+
+/** The message that a field holds, in a list or map too. */
+export function messageOf(field: DescField): DescMessage | undefined {
+  return field.message;
+}
+
+/** A field's shape, whatever its type. */
+export function shapeOf(field: DescField): FieldShape {
+  if (field.fieldKind === 'list') return 'repeated';
+  if (field.fieldKind === 'map') return 'map';
+  if (field.oneof !== undefined) return 'oneof';
+  const isOptional = field.fieldKind !== 'message' && field.presence === FeatureSet_FieldPresence.EXPLICIT;
+  return isOptional ? 'optional' : 'singular';
+}
+
+/** Whether a field that is set to its zero value differs from one that is absent. */
+export function hasPresence(field: DescField): boolean {
+  return field.presence !== FeatureSet_FieldPresence.IMPLICIT;
+}
+
+function sealedShape(field: DescField): FieldShape | undefined {
+  return field.scalar === ScalarType.STRING ? shapeOf(field) : undefined;
+}
+
+/** All extensions that a file declares, in messages too. */
+function allExtensions(file: DescFile): DescExtension[] {
+  return [...file.extensions, ...allMessages(file).flatMap((message) => message.nestedExtensions)];
+}
+
+/** All messages of a file, nested ones too, without map entries. */
+export function allMessages(file: DescFile): DescMessage[] {
+  const nested = (message: DescMessage): DescMessage[] => [message, ...message.nestedMessages.flatMap(nested)];
+  return file.messages.flatMap(nested).filter((message) => message.proto.options?.mapEntry !== true);
+}

@@ -1,0 +1,79 @@
+/** protoc-gen-sealwire as a pure function from request to response. */
+import { create, type DescFile, type DescMessage, toBinary } from '@bufbuild/protobuf';
+import { FileDescriptorSetSchema } from '@bufbuild/protobuf/wkt';
+import { createEcmaScriptPlugin, type Plugin, type Schema } from '@bufbuild/protoplugin';
+import { wellKnownFileNames } from '../schema/codec.js';
+import { Analysis, allMessages, type SealedMessage, wellKnownName } from './analyze.js';
+import { DeclaredNames } from './declared-names.js';
+import { FileContext } from './file-context.js';
+import { type GeneratorOptions, parseOptions } from './options.js';
+import { printMessage } from './print-messages.js';
+import { printService } from './print-service.js';
+
+const generator = createEcmaScriptPlugin<GeneratorOptions>({
+  name: 'protoc-gen-sealwire',
+  version: 'v1',
+  parseOptions: (raw) => parseOptions(raw),
+  generateTs: generate,
+});
+
+/** The plugin. Only TypeScript is printed, so `target` is not an option. */
+export const plugin: Plugin = {
+  ...generator,
+  run(request) {
+    const parameter = ['target=ts', request.parameter].filter(Boolean).join(',');
+    return generator.run({ ...request, parameter });
+  },
+};
+
+function generate(schema: Schema<GeneratorOptions>): void {
+  const analysis = new Analysis(schema.allFiles);
+  const names = new DeclaredNames(analysis, schema.options);
+  for (const file of schema.files) {
+    const messages = allMessages(file).flatMap((message) => analysis.describe(message) ?? []);
+    if (messages.length === 0 && file.services.length === 0) continue;
+    const context = new FileContext(file, names, schema.options);
+    printDescriptors(context, messages);
+    for (const message of messages) printMessage(context, message);
+    for (const service of file.services) printService(context, service, analysis);
+    const lines = context.toLines();
+    if (!lines.some((line) => line.startsWith('export'))) continue;
+    const output = schema.generateFile(`${file.name}_sealed.ts`);
+    output.preamble(file);
+    for (const line of lines) output.print(line);
+  }
+}
+
+/** The files of the inner types, for decoding proto3 JSON. */
+function printDescriptors(context: FileContext, messages: readonly SealedMessage[]): void {
+  const inner = messages.flatMap(({ sealed }) =>
+    sealed.flatMap(({ inner: desc, option }) => (desc && wellKnownName(option.type) === undefined ? [desc] : [])),
+  );
+  if (inner.length === 0) return;
+  const files = closure(inner).map((file) => {
+    const { sourceCodeInfo: _comments, ...proto } = file.proto;
+    return proto as typeof file.proto;
+  });
+  const bytes = toBinary(FileDescriptorSetSchema, create(FileDescriptorSetSchema, { file: files }));
+  const text = Buffer.from(bytes).toString('base64');
+  const chunks = text.match(/.{1,100}/g) ?? [];
+  context.print(
+    '/** The files that declare the inner messages, as a serialized `google.protobuf.FileDescriptorSet`. */',
+    'const $descriptors = $sealwire.embeddedDescriptors(',
+    ...chunks.map((chunk, index) => `  ${index === 0 ? '' : '+ '}${JSON.stringify(chunk)}`),
+    ');',
+    '',
+  );
+}
+
+/** Files in dependency order, without the well-known ones that the runtime has. */
+function closure(messages: readonly DescMessage[]): DescFile[] {
+  const files = new Set<DescFile>();
+  const visit = (file: DescFile) => {
+    if (files.has(file) || wellKnownFileNames.includes(file.proto.name)) return;
+    for (const dependency of file.dependencies) visit(dependency);
+    files.add(file);
+  };
+  for (const message of messages) visit(message.file);
+  return [...files];
+}

@@ -1,0 +1,42 @@
+/** Sealwire's public API: for applications, and for generated code. */
+
+export {
+  errorDetails,
+  type SealedCallOptions,
+  SealedClient,
+  type SealedClientOptions,
+} from './client/client.js';
+export {
+  createSealInterceptor,
+  type SealInterceptorOptions,
+} from './client/seal-interceptor.js';
+export { type ErrorCode, type LocalCode, type Reason, reasonByStep, SealwireError, type StepCode } from './errors.js';
+export type { ContentEncryption, Curve, KeyAlgorithm } from './jwe/algorithms.js';
+export type { OpenLimits } from './jwe/limits.js';
+export { type AgreementCacheOptions, type CallerRateOptions, TokenOpener } from './jwe/opener.js';
+export type { PolicyName } from './jwe/policy.js';
+export { AgreementPool, type AgreementPoolOptions } from './jwe/pool.js';
+export type { Custody, OpeningKey, OpeningKeys, RecipientKey } from './jwe/recipient.js';
+export { type AgreementSession, SealingSessions, type SealingSessionsOptions } from './jwe/sender.js';
+export { LocalCustody } from './keys/custody.js';
+export { importKey, type PublicJwk } from './keys/import.js';
+export { fileKeySource, type KeySource, staticKeySource } from './keys/key-source.js';
+export { loadPublicKeys, recipientKey } from './keys/public-keys.js';
+export { KeyRing, type KeyRingOptions } from './keys/ring.js';
+export { createInnerCodec, embeddedDescriptors } from './schema/codec.js';
+export type { AssertBound, AssertSealed, ReplaceCase, ReplaceElements } from './schema/generated-types.js';
+export { isOpened, type SealedToken, tokenOf } from './schema/opened.js';
+export type {
+  InnerCodec,
+  MessagePlan,
+  MethodPlan,
+  SealedFieldPlan,
+  SealedServiceDefinition,
+  ServicePlan,
+} from './schema/plan.js';
+export type { ErrorDetails } from './schema/status.js';
+export { type WellKnown, wellKnownCodecs } from './schema/well-known.js';
+export { addSealedService, type HandlerErrorReport, type SealedHandler } from './server/add-service.js';
+export type { AuditField, AuditInput, AuditSink } from './server/audit-sink.js';
+export { type CallerContext, type CallerFunction, type CallerOptions, createCaller } from './server/caller.js';
+export { createOpenInterceptor, type OpenInterceptor, type OpenInterceptorOptions } from './server/open-interceptor.js';
