@@ -1,0 +1,131 @@
+/** Adds a service whose handlers cannot leak an error's text and cannot leave a caller hanging. */
+import {
+  type Metadata,
+  type Server,
+  type ServerErrorResponse,
+  type ServiceDefinition,
+  status,
+  type UntypedServiceImplementation,
+} from '@grpc/grpc-js';
+import { SealwireError } from '../errors.js';
+import { INTERNAL_STATUS } from '../schema/status.js';
+import { toStatusObject } from './status.js';
+
+/** Told of every error that was hidden from a caller. */
+export type HandlerErrorReport = (error: unknown, path: string) => void;
+/** A grpc-js handler that may also return a promise; its rejection is mapped like a throw. */
+export type SealedHandler<H extends (...values: never[]) => void> = (...values: Parameters<H>) => void | Promise<void>;
+
+type Callback = (error: unknown, value?: unknown, trailer?: Metadata, flags?: number) => void;
+/** What grpc-js hands every handler: for streaming calls an event emitter. */
+interface AnyCall {
+  emit(event: string, ...values: unknown[]): boolean;
+  destroy?(error?: unknown): unknown;
+  readonly writableEnded?: boolean;
+}
+type AnyHandler = (call: AnyCall, callback: Callback) => unknown;
+
+/**
+ * Adds a service with its handlers wrapped: a throw, a rejection or an error that is not a status
+ * object reaches the caller as `INTERNAL` with fixed text. A status object is an object with a gRPC
+ * code from 1 to 16 and a string in `details`; only those texts leave the process.
+ *
+ * @param server the grpc-js server
+ * @param service the generated service
+ * @param handlers one function per method, by the definition's method keys; missing ones answer UNIMPLEMENTED
+ * @param report told of every error that was hidden from the caller; default: `process.emitWarning` with its name only
+ */
+export function addSealedService(
+  server: Server,
+  service: { readonly definition: ServiceDefinition },
+  handlers: object,
+  report: HandlerErrorReport = warn,
+): void {
+  // Without a prototype: grpc-js would take Object's own `toString` for the handler of a method with that name.
+  const wrapped = Object.create(null) as UntypedServiceImplementation;
+  const given = handlers as Readonly<Record<string, unknown>>;
+  for (const [key, method] of Object.entries(service.definition)) {
+    // `in` the object, but not inherited from Object: a method may be called `toString`.
+    const handler = key in Object.prototype && !Object.hasOwn(given, key) ? undefined : given[key];
+    if (typeof handler !== 'function') continue;
+    const bound = (handler as AnyHandler).bind(handlers);
+    const hide = (error: unknown) => toServiceError(error, (hidden) => report(hidden, method.path));
+    const wrapper = method.responseStream ? wrapStreaming(bound, hide) : wrapUnary(bound, hide);
+    wrapped[key] = wrapper as UntypedServiceImplementation[string];
+  }
+  server.addService(service.definition, wrapped);
+}
+
+function wrapUnary(handler: AnyHandler, hide: (error: unknown) => ServerErrorResponse): AnyHandler {
+  return (call, callback) => {
+    let answered = false;
+    const answer: Callback = (error, value, trailer, flags) => {
+      if (answered) return;
+      answered = true;
+      callback(error ? hide(error) : null, value, trailer, flags);
+    };
+    if (typeof call.emit === 'function') hideEmittedErrors(call, hide);
+    run(() => handler(call, answer), answer);
+  };
+}
+
+function wrapStreaming(handler: AnyHandler, hide: (error: unknown) => ServerErrorResponse): AnyHandler {
+  return (call, callback) => {
+    hideEmittedErrors(call, hide);
+    run(
+      () => handler(call, callback),
+      (error) => call.emit('error', error),
+    );
+  };
+}
+
+/**
+ * grpc-js sends the text of any `error` event to the caller; this maps the error first. A destroyed
+ * call would never send a status, so destroying is made to end the call with that error.
+ */
+function hideEmittedErrors(call: AnyCall, hide: (error: unknown) => ServerErrorResponse): void {
+  const emit = call.emit.bind(call);
+  call.emit = (event, ...values) => (event === 'error' ? emit('error', hide(values[0])) : emit(event, ...values));
+  const destroy = call.destroy?.bind(call);
+  if (destroy === undefined) return;
+  call.destroy = (error) => {
+    if (error === undefined && call.writableEnded) return destroy();
+    call.emit('error', error ?? new Error('destroyed'));
+    return call;
+  };
+}
+
+function run(handler: () => unknown, fail: (error: unknown) => void): void {
+  try {
+    const result = handler();
+    if (result instanceof Promise) result.catch((error: unknown) => fail(error ?? new Error('rejected')));
+  } catch (error) {
+    fail(error ?? new Error('thrown'));
+  }
+}
+
+/** A status object as it is; our own errors by the mapping; anything else as `INTERNAL` with fixed text. */
+function toServiceError(error: unknown, report: (error: unknown) => void): ServerErrorResponse {
+  if (error instanceof SealwireError) {
+    const { code, details, metadata } = toStatusObject(error);
+    if (error.reason === undefined) report(error);
+    return { name: 'Error', message: details, code, details, metadata };
+  }
+  if (isStatus(error)) {
+    const { code, details, metadata } = error;
+    return { name: 'Error', message: details, code, details, ...(metadata && { metadata }) };
+  }
+  report(error);
+  return { name: 'Error', message: INTERNAL_STATUS.text, code: status.INTERNAL, details: INTERNAL_STATUS.text };
+}
+
+function isStatus(error: unknown): error is { code: status; details: string; metadata?: Metadata } {
+  if (typeof error !== 'object' || error === null) return false;
+  const { code, details } = error as { code?: unknown; details?: unknown };
+  return Number.isInteger(code) && (code as number) >= 1 && (code as number) <= 16 && typeof details === 'string';
+}
+
+function warn(error: unknown, path: string): void {
+  const name = error instanceof Error ? error.name : typeof error;
+  process.emitWarning(`handler of ${path} failed: ${name}`, 'SealwireHandlerWarning');
+}

@@ -1,0 +1,47 @@
+/** What the open interceptor needs of an audit log; `src/audit` provides one, tests and users may provide others. */
+
+/** One sealed field as it was handled. */
+export interface AuditField {
+  /** Full field name, e.g. `payments.v1.AuthorizeRequest.card`. */
+  readonly field: string;
+  /** Path in the message, e.g. `items[3].card`. */
+  readonly path: string;
+  /** The compact JWE exactly as received. */
+  readonly token: string;
+  /** False for transient fields and refused tokens: only digest, length and header may be stored. */
+  readonly keep: boolean;
+  /** Parsed header values, when the header was good. */
+  readonly header?: { readonly kid: string; readonly alg: string; readonly enc: string };
+  /** The bound siblings as `[name, value]`. */
+  readonly bound: readonly (readonly [string, string | number | boolean])[];
+  readonly outcome: 'opened' | 'sealed' | 'refused' | 'passed';
+  /** Step code of a refusal, else empty. */
+  readonly reason: string;
+}
+
+/** One call's (or one stream message's) sealed fields. */
+export interface AuditInput {
+  readonly event: 'open' | 'seal' | 'reject' | 'openStored';
+  /** Method path. */
+  readonly method: string;
+  /** Network address of the connection. */
+  readonly peer: string;
+  /** Who calls, as the caller function says. */
+  readonly principal: string;
+  /** `x-request-id` of the call, or empty. */
+  readonly requestId: string;
+  /** W3C `traceparent` of the call, or empty. */
+  readonly traceparent: string;
+  /** From receipt of the message to this record, in µs. */
+  readonly durationUs: number;
+  readonly detail: string;
+  readonly fields: readonly AuditField[];
+}
+
+/** Takes audit records. */
+export interface AuditSink {
+  /** Resolves when the record is durable; rejects with code `AUDIT_FAILED` when it cannot be. */
+  commit(input: AuditInput): Promise<void>;
+  /** Takes a record that nobody waits for (`reject`). Never throws. */
+  note(input: AuditInput): void;
+}

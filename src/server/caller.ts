@@ -1,0 +1,91 @@
+/** Who calls: feeds per-caller limits and the audit record's `peer` and `principal`. */
+import { BlockList, isIP } from 'node:net';
+import type { Metadata, ServerInterceptingCall } from '@grpc/grpc-js';
+import { SealwireError } from '../errors.js';
+
+/** What is known of the connection and the call when the caller is determined. */
+export interface CallerContext {
+  /** Address of the connection, `ip:port`. */
+  readonly peer: string;
+  readonly metadata: Metadata;
+  /** Identity in the verified client certificate: a URI or DNS name of subjectAltName, else the CN. */
+  readonly tlsIdentity: string | undefined;
+}
+
+/** Returns the caller's name: used as limit key and as `principal`. Must not throw. */
+export type CallerFunction = (context: CallerContext) => string;
+
+/** Options of {@link createCaller}. */
+export interface CallerOptions {
+  /**
+   * Proxies whose header is believed: IP addresses, CIDR ranges, or mTLS identities. Default: none.
+   */
+  readonly trustedProxies?: readonly string[];
+  /** Metadata key in which a trusted proxy names the caller. Default `x-sealwire-caller`. */
+  readonly callerHeader?: string;
+}
+
+const MAX_CALLER_LENGTH = 256;
+
+/**
+ * The default caller function: a trusted proxy's header, else the mTLS identity, else the IP address.
+ * The header of anybody else is ignored.
+ *
+ * @param options trusted proxies and header name
+ * @throws SealwireError `OPTIONS_INVALID` for a malformed range
+ */
+export function createCaller(options: CallerOptions = {}): CallerFunction {
+  const header = options.callerHeader ?? 'x-sealwire-caller';
+  const addresses = new BlockList();
+  const identities = new Set<string>();
+  for (const proxy of options.trustedProxies ?? []) addProxy(proxy, addresses, identities);
+  return ({ peer, metadata, tlsIdentity }) => {
+    const address = peerAddress(peer);
+    const family = isIP(address) === 6 ? 'ipv6' : 'ipv4';
+    const trusted =
+      (isIP(address) !== 0 && addresses.check(address, family)) ||
+      (tlsIdentity !== undefined && identities.has(tlsIdentity));
+    if (trusted) {
+      const [named] = metadata.get(header);
+      if (typeof named === 'string' && named.length > 0 && named.length <= MAX_CALLER_LENGTH) return named;
+    }
+    return tlsIdentity ?? address;
+  };
+}
+
+function addProxy(proxy: string, addresses: BlockList, identities: Set<string>): void {
+  const [address = '', prefix] = proxy.split('/');
+  const version = isIP(address);
+  if (version === 0) {
+    identities.add(proxy);
+    return;
+  }
+  const family = version === 6 ? 'ipv6' : 'ipv4';
+  if (prefix === undefined) {
+    addresses.addAddress(address, family);
+    return;
+  }
+  const bits = Number(prefix);
+  if (!/^\d{1,3}$/.test(prefix) || bits > (version === 6 ? 128 : 32)) {
+    throw new SealwireError('OPTIONS_INVALID', `trustedProxies: not an address range: ${proxy}`);
+  }
+  addresses.addSubnet(address, bits, family);
+}
+
+/** The IP address in grpc-js's `ip:port` peer string; IPv4-mapped IPv6 addresses become IPv4. */
+export function peerAddress(peer: string): string {
+  const end = peer.lastIndexOf(':');
+  const address = end > 0 ? peer.slice(0, end) : peer;
+  const bare = address.startsWith('[') ? address.slice(1, -1) : address;
+  return bare.startsWith('::ffff:') && bare.includes('.') ? bare.slice('::ffff:'.length) : bare;
+}
+
+/** The identity in the client certificate of a call, if there was mTLS and the certificate was verified. */
+export function tlsIdentity(call: ServerInterceptingCall): string | undefined {
+  const certificate = call.getAuthContext().sslPeerCertificate;
+  if (certificate === undefined) return undefined;
+  const names = (certificate.subjectaltname ?? '').split(', ');
+  const find = (kind: string) => names.find((name) => name.startsWith(kind))?.slice(kind.length);
+  const identity = find('URI:') ?? find('DNS:') ?? certificate.subject?.CN;
+  return typeof identity === 'string' && identity !== '' ? identity.slice(0, MAX_CALLER_LENGTH) : undefined;
+}
