@@ -1,0 +1,202 @@
+/** Group commit: while one batch is written and synced, the next one gathers; one sync serves all waiting calls. */
+import { SealwireError } from '../errors.js';
+import { checkOption } from './options.js';
+import type { AppendFile } from './segment-file.js';
+
+/** Options of {@link GroupWriter}. */
+export interface GroupWriterOptions {
+  /** Records that may wait. Default 8,192; 1 to 1,048,576. Beyond it commits are refused. */
+  readonly queueRecords?: number;
+  /** Characters that may wait, likewise. Default 67,108,864 (64 Mi); 1,024 to 2^30. */
+  readonly queueBytes?: number;
+  /** How long a commit, and closing, may take, in ms. Default 5,000; 1 to 600,000. */
+  readonly deadlineMs?: number;
+  /** Resolve commits before the sync: an explicit choice for speed over durability. Default false. */
+  readonly async?: boolean;
+}
+
+/** A record on its way to the disk. */
+export interface PendingRecord {
+  /** Encodes the line once its sequence number is known. */
+  readonly encode: (seq: number) => string;
+  /** Told the finished line after it is durable. */
+  readonly written: (line: string) => void;
+  /** False: written with the next batch, but nobody waits and no sync is made for it. */
+  readonly sync: boolean;
+  /** Estimate of the line's length, for the queue's bound. */
+  readonly size: number;
+}
+
+interface Waiting extends PendingRecord {
+  readonly settle: (error?: SealwireError) => void;
+}
+
+/** Counters since start. */
+export interface GroupWriterStats {
+  readonly records: number;
+  readonly syncs: number;
+  /** Time spent in syncs, ms. */
+  readonly syncMs: number;
+  readonly queued: number;
+}
+
+/** Writes records in order, each batch with one write and at most one sync. */
+export class GroupWriter {
+  readonly #file: AppendFile;
+  readonly #queueRecords: number;
+  readonly #queueBytes: number;
+  readonly #deadlineMs: number;
+  readonly #async: boolean;
+  #queue: Waiting[] = [];
+  /** Of what waits and what is being written: a hung disk must not gather memory. */
+  #heldRecords = 0;
+  #heldBytes = 0;
+  #seq: number;
+  #running: Promise<void> | undefined;
+  /** Set by the first failure and never cleared: after a failed fsync the kernel may have dropped the pages. */
+  #failed = false;
+  #closed = false;
+  /** Whether something was written since the last sync. */
+  #unsynced = false;
+  #records = 0;
+  #syncs = 0;
+  #syncMs = 0;
+
+  /** @throws SealwireError `OPTIONS_INVALID` */
+  constructor(file: AppendFile, nextSeq: number, options: GroupWriterOptions = {}) {
+    this.#file = file;
+    this.#seq = nextSeq;
+    this.#queueRecords = checkOption('queueRecords', options.queueRecords ?? 8_192, 1, 1_048_576);
+    this.#queueBytes = checkOption('queueBytes', options.queueBytes ?? 67_108_864, 1_024, 1_073_741_824);
+    this.#deadlineMs = checkOption('deadlineMs', options.deadlineMs ?? 5_000, 1, 600_000);
+    this.#async = options.async ?? false;
+  }
+
+  /**
+   * @returns when the record is durable
+   * @throws SealwireError `AUDIT_FAILED` when the queue is full, the deadline passed, or writing failed
+   */
+  commit(record: PendingRecord): Promise<void> {
+    if (!this.#takes(record)) return Promise.reject(unavailable());
+    return new Promise((resolve, reject) => {
+      const timer = setTimeout(() => reject(unavailable()), this.#deadlineMs);
+      const settle = (error?: SealwireError) => {
+        clearTimeout(timer);
+        if (error) reject(error);
+        else resolve();
+      };
+      this.#add({ ...record, settle });
+      if (this.#async) settle();
+    });
+  }
+
+  /** Takes a record that nobody waits for; drops it when the queue is full. @returns whether it was taken */
+  note(record: PendingRecord): boolean {
+    if (!this.#takes(record)) return false;
+    this.#add({ ...record, settle: () => {} });
+    return true;
+  }
+
+  /** Writes and syncs what is queued and closes the file; a disk that hangs is left after the deadline. */
+  async close(): Promise<void> {
+    if (this.#closed) return;
+    this.#closed = true;
+    let timer: NodeJS.Timeout | undefined;
+    const deadline = new Promise<void>((resolve) => {
+      timer = setTimeout(resolve, this.#deadlineMs);
+    });
+    await Promise.race([this.#finish(), deadline]);
+    clearTimeout(timer);
+    // If the disk comes back later, nothing may go to a descriptor that is somebody else's by then.
+    this.#failed = true;
+    await this.#file.close();
+  }
+
+  stats(): GroupWriterStats {
+    return { records: this.#records, syncs: this.#syncs, syncMs: this.#syncMs, queued: this.#queue.length };
+  }
+
+  #takes({ size }: PendingRecord): boolean {
+    if (this.#failed || this.#closed || this.#heldRecords >= this.#queueRecords) return false;
+    // One record alone always fits, however large.
+    return this.#heldRecords === 0 || this.#heldBytes + size <= this.#queueBytes;
+  }
+
+  #add(waiting: Waiting): void {
+    this.#queue.push(waiting);
+    this.#heldRecords++;
+    this.#heldBytes += waiting.size;
+    this.#running ??= this.#run();
+  }
+
+  async #finish(): Promise<void> {
+    while (this.#running !== undefined) await this.#running;
+    if (!this.#unsynced || this.#failed) return;
+    await this.#sync().catch(() => {
+      this.#failed = true;
+    });
+  }
+
+  async #run(): Promise<void> {
+    // One turn of the event loop: calls that arrive together share the first batch too.
+    await new Promise((resolve) => setImmediate(resolve));
+    while (this.#queue.length > 0) {
+      const batch = this.#queue;
+      this.#queue = [];
+      await this.#write(batch);
+      this.#heldRecords -= batch.length;
+      for (const { size } of batch) this.#heldBytes -= size;
+    }
+    // In the same turn as the check above: a record that comes later must start a new run.
+    this.#running = undefined;
+  }
+
+  async #write(batch: readonly Waiting[]): Promise<void> {
+    const { lines, encoded } = this.#encode(batch);
+    if (encoded.length === 0) return;
+    try {
+      if (this.#failed) throw unavailable();
+      await this.#file.append(Buffer.from(`${lines.join('\n')}\n`));
+      this.#seq += lines.length;
+      this.#unsynced = true;
+      if (encoded.some(({ sync }) => sync)) await this.#sync();
+    } catch {
+      this.#failed = true;
+      for (const { settle } of encoded) settle(unavailable());
+      return;
+    }
+    this.#records += encoded.length;
+    // Calls first: what is told the lines is none of their business.
+    for (const { settle } of encoded) settle();
+    encoded.forEach(({ written }, index) => {
+      written(lines[index] as string);
+    });
+  }
+
+  /** A record that cannot be encoded fails alone: it takes no number, and the others of its batch go on. */
+  #encode(batch: readonly Waiting[]): { readonly lines: string[]; readonly encoded: Waiting[] } {
+    const lines: string[] = [];
+    const encoded: Waiting[] = [];
+    for (const waiting of batch) {
+      try {
+        lines.push(waiting.encode(this.#seq + lines.length));
+        encoded.push(waiting);
+      } catch {
+        waiting.settle(unavailable());
+      }
+    }
+    return { lines, encoded };
+  }
+
+  async #sync(): Promise<void> {
+    const startedAt = performance.now();
+    await this.#file.sync();
+    this.#unsynced = false;
+    this.#syncs++;
+    this.#syncMs += performance.now() - startedAt;
+  }
+}
+
+function unavailable(): SealwireError {
+  return new SealwireError('AUDIT_FAILED', 'the audit log cannot take records');
+}

@@ -1,0 +1,201 @@
+/** Real log folders, inputs, and files that fail on demand, for the tests of this folder. */
+import { mkdtemp, readdir, readFile, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { expect } from 'chai';
+import { AuditLog, type AuditLogOptions } from '../../src/audit/audit-log.js';
+import type { AuditFieldInput, AuditInput } from '../../src/audit/record.js';
+import { type AppendFile, openSegment } from '../../src/audit/segment-file.js';
+import { SealwireError } from '../../src/errors.js';
+
+const HEADER = { alg: 'ECDH-ES+A256KW', enc: 'A256GCM', kid: 'k'.repeat(43), fld: 'payments.v1.AuthorizeRequest.card' };
+export const TOKEN = `${Buffer.from(JSON.stringify(HEADER)).toString('base64url')}.ek.iv.ciphertext.tag`;
+
+export interface Line {
+  readonly seq: number;
+  readonly event: string;
+  readonly detail: string;
+  readonly fields: readonly Record<string, unknown>[];
+  readonly [name: string]: unknown;
+}
+
+export function field(changes: Partial<AuditFieldInput> = {}): AuditFieldInput {
+  return {
+    field: 'payments.v1.AuthorizeRequest.card',
+    path: 'card',
+    token: TOKEN,
+    keep: true,
+    bound: [
+      ['order_id', 'o-1'],
+      ['amount', 1999],
+    ],
+    outcome: 'opened',
+    reason: '',
+    ...changes,
+  };
+}
+
+export function input(changes: Partial<AuditInput> = {}): AuditInput {
+  return {
+    event: 'open',
+    method: '/payments.v1.PaymentService/Authorize',
+    peer: '127.0.0.1:1',
+    principal: 'spiffe://shop/checkout',
+    requestId: 'r-1',
+    traceparent: '',
+    durationUs: 12,
+    detail: '',
+    fields: [field()],
+    ...changes,
+  };
+}
+
+export function reject(detail = 'DECRYPTION_FAILED at card'): AuditInput {
+  return input({
+    event: 'reject',
+    detail,
+    fields: [field({ keep: false, outcome: 'refused', reason: 'DECRYPTION_FAILED' })],
+  });
+}
+
+/** Runs `work` with a new folder that is removed afterwards. */
+export async function inFolder<T>(work: (dir: string) => Promise<T>): Promise<T> {
+  const dir = await mkdtemp(join(tmpdir(), 'sealwire-audit-'));
+  try {
+    return await work(dir);
+  } finally {
+    await rm(dir, { recursive: true, force: true });
+  }
+}
+
+/** Opens a log in `dir`, and closes it whatever happens. */
+export async function withLog<T>(
+  dir: string,
+  options: Partial<AuditLogOptions>,
+  work: (log: AuditLog) => Promise<T>,
+): Promise<T> {
+  const openFile = async (path: string) => {
+    const segment = await openSegment(path);
+    return { ...segment, file: new TestFile(segment.file) };
+  };
+  const log = await AuditLog.open({ dir, origin: 'test', openFile, ...options });
+  try {
+    return await work(log);
+  } finally {
+    await log.close();
+  }
+}
+
+export async function segments(dir: string): Promise<string[]> {
+  return (await readdir(dir)).filter((name) => name.endsWith('.jsonl')).sort();
+}
+
+export async function readText(dir: string): Promise<string> {
+  const texts = await Promise.all((await segments(dir)).map((name) => readFile(join(dir, name), 'utf8')));
+  return texts.join('');
+}
+
+export async function readLines(dir: string): Promise<Line[]> {
+  const text = await readText(dir);
+  expect(text === '' || text.endsWith('\n')).to.equal(true);
+  return text
+    .split('\n')
+    .slice(0, -1)
+    .map((line) => JSON.parse(line) as Line);
+}
+
+export async function expectAuditFailed(work: Promise<unknown>): Promise<void> {
+  await expectCode(work, 'AUDIT_FAILED');
+}
+
+export async function expectCode(work: Promise<unknown>, code: string): Promise<SealwireError> {
+  const error = await work.then(
+    () => new Error(`nothing was refused; expected ${code}`),
+    (reason: unknown) => reason,
+  );
+  expect(error).to.be.instanceOf(SealwireError, String(error));
+  expect((error as SealwireError).code).to.equal(code);
+  return error as SealwireError;
+}
+
+/** Work that the test files have with the disk; what waits at a gate is not in it. */
+let busyFiles = 0;
+
+async function busy<T>(work: Promise<T>): Promise<T> {
+  busyFiles++;
+  try {
+    return await work;
+  } finally {
+    busyFiles--;
+  }
+}
+
+/** Lets everything run that is ready: promises, the logger's stream, the first turn of a batch, and the disk's work. */
+export async function settle(): Promise<void> {
+  for (let idle = 0; idle < 20; idle = busyFiles > 0 ? 0 : idle + 1) {
+    await new Promise((resolve) => setImmediate(resolve));
+  }
+}
+
+/** A real file, in front of which a test can put failures and gates. */
+export class TestFile implements AppendFile {
+  readonly calls: string[] = [];
+  readonly batches: number[] = [];
+  failAppend: Error | undefined;
+  failSync: Error | undefined;
+  /** Awaited before each sync. */
+  gate: Promise<void> | undefined;
+  readonly #real: AppendFile;
+
+  constructor(real: AppendFile) {
+    this.#real = real;
+  }
+
+  async append(bytes: Buffer): Promise<void> {
+    this.calls.push('append');
+    if (this.failAppend) throw this.failAppend;
+    this.batches.push(bytes.toString('utf8').split('\n').length - 1);
+    await busy(this.#real.append(bytes));
+  }
+
+  async sync(): Promise<void> {
+    this.calls.push('sync');
+    if (this.gate) await this.gate;
+    if (this.failSync) throw this.failSync;
+    await busy(this.#real.sync());
+  }
+
+  async close(): Promise<void> {
+    this.calls.push('close');
+    await this.#real.close();
+  }
+}
+
+/** A log on a {@link TestFile}. */
+export async function withTestFile<T>(
+  dir: string,
+  options: Partial<AuditLogOptions>,
+  work: (log: AuditLog, file: TestFile) => Promise<T>,
+): Promise<T> {
+  let file: TestFile | undefined;
+  const openFile = async (path: string) => {
+    const segment = await openSegment(path);
+    file = new TestFile(segment.file);
+    return { ...segment, file };
+  };
+  return withLog(dir, { ...options, openFile }, (log) => {
+    const opened = file as TestFile;
+    opened.calls.length = 0;
+    opened.batches.length = 0;
+    return work(log, opened);
+  });
+}
+
+/** A promise and its resolver. */
+export function makeGate(): { readonly gate: Promise<void>; readonly open: () => void } {
+  let open = () => {};
+  const gate = new Promise<void>((resolve) => {
+    open = resolve;
+  });
+  return { gate, open };
+}
