@@ -1,0 +1,33 @@
+/** `sealwire serve`: runs the service until it is told to stop. */
+import { loadConfig, type ServiceConfigInput } from '../service/config.js';
+import { startService } from '../service/server.js';
+import { ExitCode } from './exit.js';
+
+/** Flags of the command. */
+export interface ServeFlags {
+  readonly listen?: string;
+  readonly dir?: string;
+  readonly policy?: string;
+  readonly config?: string;
+  readonly logLevel?: string;
+}
+
+/** Resolves when the service has stopped. @throws SealwireError for configuration and files */
+export async function serve({ config: file, ...flags }: ServeFlags): Promise<void> {
+  const config = loadConfig(flags as Partial<ServiceConfigInput>, file);
+  // Before anything is announced: a signal may come right after.
+  const stopping = stopSignal();
+  const service = await startService(config);
+  process.stdout.write(`listening on ${service.address}\n`);
+  await stopping;
+  // Whoever asks twice does not want to wait.
+  for (const signal of ['SIGTERM', 'SIGINT'] as const) process.once(signal, () => process.exit(ExitCode.DONE));
+  await service.stop();
+  process.exit(ExitCode.DONE);
+}
+
+function stopSignal(): Promise<void> {
+  return new Promise((resolve) => {
+    for (const signal of ['SIGTERM', 'SIGINT'] as const) process.once(signal, () => resolve());
+  });
+}

@@ -1,0 +1,161 @@
+/** The service's configuration: a JSON file, then the environment, then flags; checked in one place. */
+import { readFileSync } from 'node:fs';
+import { z } from 'zod';
+import { SealwireError } from '../errors.js';
+
+const HOST_PORT = /^(?:\[[0-9a-fA-F:]+\]|[^:\s]+):\d{1,5}$/;
+
+/** All options; each description tells unit, default and range. */
+export const configSchema = z.strictObject({
+  listen: z
+    .string()
+    .regex(HOST_PORT, 'must be HOST:PORT')
+    .default('127.0.0.1:50051')
+    .describe('Address to listen on; port 0 picks a free one.'),
+  dir: z.string().min(1).default('./var').describe('Folder of keys and audit log; created if missing.'),
+  policy: z
+    .enum(['strict', 'interop'])
+    .default('strict')
+    .describe('strict: the whole token profile; interop: also tokens of stock JOSE clients.'),
+  origin: z
+    .string()
+    .min(1)
+    .max(128)
+    .regex(/^[^\s+]+$/, 'must not contain white space or +')
+    .default('sealwire-payments')
+    .describe("The service's name in audit records."),
+  tls: z
+    .strictObject({
+      cert: z.string().describe('PEM file of the certificate chain.'),
+      key: z.string().describe('PEM file of the private key.'),
+      clientCa: z
+        .string()
+        .optional()
+        .describe('PEM file of the CAs of client certificates; when given, clients must present one (mTLS).'),
+    })
+    .optional()
+    .describe('TLS; without it the service speaks plain text, for a proxy or loopback.'),
+  trustedProxies: z
+    .array(z.string())
+    .default([])
+    .describe('Proxies whose caller header is believed: addresses, CIDR ranges or mTLS identities.'),
+  callerHeader: z
+    .string()
+    .regex(/^[a-z0-9_.-]+$/)
+    .default('x-sealwire-caller')
+    .describe('Metadata key in which a trusted proxy names the caller.'),
+  audit: z
+    .strictObject({
+      mode: z
+        .enum(['sync', 'async'])
+        .default('sync')
+        .describe('sync: a record is on disk before the handler runs; async: it is queued.'),
+      deadlineMs: z
+        .int()
+        .min(100)
+        .max(60_000)
+        .default(5_000)
+        .describe('How long a call waits for its record, ms; 100 to 60,000.'),
+    })
+    .prefault({})
+    .describe('The audit log.'),
+  rate: z
+    .strictObject({
+      perSecond: z
+        .int()
+        .min(1)
+        .max(1_000_000)
+        .default(50)
+        .describe('Fresh agreements per second and caller; 1 to 1,000,000.'),
+      burst: z
+        .int()
+        .min(1)
+        .max(1_000_000)
+        .default(100)
+        .describe('Fresh agreements of a caller at once; 1 to 1,000,000.'),
+    })
+    .prefault({})
+    .describe('Limits per caller.'),
+  drainMs: z
+    .int()
+    .min(0)
+    .max(600_000)
+    .default(10_000)
+    .describe('How long calls may finish after SIGTERM, ms; 0 to 600,000.'),
+  maxConnectionAgeMs: z
+    .int()
+    .min(1_000)
+    .max(86_400_000)
+    .default(3_600_000)
+    .describe('Age at which connections are renewed, ms; 1,000 to 86,400,000.'),
+  logLevel: z
+    .enum(['error', 'warn', 'info', 'debug'])
+    .default('info')
+    .describe('Level of the application log on stderr.'),
+});
+
+/** The checked configuration with defaults in place. */
+export type ServiceConfig = z.output<typeof configSchema>;
+/** What may be left out is left to the defaults. */
+export type ServiceConfigInput = z.input<typeof configSchema>;
+
+/** Environment variables and the options they set. */
+export const ENVIRONMENT = {
+  SEALWIRE_LISTEN: 'listen',
+  SEALWIRE_DIR: 'dir',
+  SEALWIRE_POLICY: 'policy',
+  SEALWIRE_ORIGIN: 'origin',
+  SEALWIRE_LOG_LEVEL: 'logLevel',
+} as const satisfies Record<string, keyof ServiceConfigInput>;
+
+/**
+ * Merges the sources; flags win over the environment, the environment over the file.
+ *
+ * @param flags options given as flags; undefined ones are ignored
+ * @param file path of a JSON file, if any
+ * @param environment default `process.env`; unknown `SEALWIRE_*` names are refused
+ * @throws SealwireError `OPTIONS_INVALID` with one clause for each wrong option
+ */
+export function loadConfig(
+  flags: Partial<ServiceConfigInput>,
+  file?: string,
+  environment: NodeJS.ProcessEnv = process.env,
+): ServiceConfig {
+  const merged = {
+    ...(file === undefined ? {} : readFile(file)),
+    ...readEnvironment(environment),
+    ...definedOnly(flags),
+  };
+  const result = configSchema.safeParse(merged);
+  if (result.success) return result.data;
+  const problems = result.error.issues.map(({ path, message }) => [path.join('.'), message].filter(Boolean).join(': '));
+  throw new SealwireError('OPTIONS_INVALID', `configuration: ${problems.join('; ')}`);
+}
+
+function readFile(path: string): object {
+  let value: unknown;
+  try {
+    value = JSON.parse(readFileSync(path, 'utf8'));
+  } catch (error) {
+    const why = error instanceof SyntaxError ? 'not JSON' : ((error as NodeJS.ErrnoException).code ?? 'unreadable');
+    throw new SealwireError('OPTIONS_INVALID', `configuration: ${path}: ${why}`);
+  }
+  if (typeof value === 'object' && value !== null && !Array.isArray(value)) return value;
+  throw new SealwireError('OPTIONS_INVALID', `configuration: ${path}: not a JSON object`);
+}
+
+function readEnvironment(environment: NodeJS.ProcessEnv): Partial<ServiceConfigInput> {
+  const known: Readonly<Record<string, string>> = ENVIRONMENT;
+  const values: Record<string, unknown> = {};
+  for (const [name, value] of Object.entries(environment)) {
+    if (!name.startsWith('SEALWIRE_') || value === undefined) continue;
+    const option = known[name];
+    if (option === undefined) throw new SealwireError('OPTIONS_INVALID', `configuration: unknown variable ${name}`);
+    values[option] = value;
+  }
+  return values;
+}
+
+function definedOnly(flags: Partial<ServiceConfigInput>): Partial<ServiceConfigInput> {
+  return Object.fromEntries(Object.entries(flags).filter(([, value]) => value !== undefined));
+}

@@ -1,0 +1,37 @@
+/** The application log: lines on stderr, apart from the audit log, and closed to opened messages. */
+import { createLogger, format, type Logger, transports } from 'winston';
+import { isOpened } from '../schema/opened.js';
+
+const refuseOpened = format((info) => {
+  // winston copies a meta root's properties into the entry, and copies print in clear.
+  const splat = (info as Record<symbol, unknown>)[Symbol.for('splat')];
+  const parts = Array.isArray(splat) ? splat : [];
+  if (![info, info.message, ...parts].some(isOpened)) return info;
+  const { level } = info;
+  // The text winston made may hold the message's own text form, which is redacted.
+  const message = isOpened(info) ? '' : String(info.message);
+  return { level, message, refused: 'an opened message is not logged', [Symbol.for('level')]: level };
+});
+
+function bigintAsText(_key: string, value: unknown): unknown {
+  return typeof value === 'bigint' ? String(value) : value;
+}
+
+/**
+ * @param level least important level that is printed
+ * @param stream default: stderr, since stdout says where the service listens
+ */
+export function createApplicationLogger(level: string, stream: NodeJS.WritableStream = process.stderr): Logger {
+  return createLogger({
+    level,
+    format: format.combine(
+      refuseOpened(),
+      format.timestamp(),
+      format.printf(({ timestamp, level: at, message, ...rest }) => {
+        const facts = Object.keys(rest).length === 0 ? '' : ` ${JSON.stringify(rest, bigintAsText)}`;
+        return `${timestamp} ${at} ${message}${facts}`;
+      }),
+    ),
+    transports: [new transports.Stream({ stream })],
+  });
+}

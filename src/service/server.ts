@@ -1,0 +1,143 @@
+/** Wires the runnable microservice: keys, audit log, interceptor, handlers, health, and an orderly end. */
+import { readFileSync } from 'node:fs';
+import { join, resolve } from 'node:path';
+import { Server, ServerCredentials, type ServerOptions } from '@grpc/grpc-js';
+import { HealthImplementation } from 'grpc-health-check';
+import type { Logger } from 'winston';
+import { AuditLog } from '../audit/audit-log.js';
+import { SealwireError } from '../errors.js';
+import { addSealedPaymentService, SealedPaymentService } from '../gen/payments/v1/payments_sealed.js';
+import type { KeyRing } from '../keys/ring.js';
+import { createCaller } from '../server/caller.js';
+import { createOpenInterceptor, type OpenInterceptor } from '../server/open-interceptor.js';
+import type { ServiceConfig } from './config.js';
+import { keyPaths, loadKeys } from './key-files.js';
+import { createApplicationLogger } from './logger.js';
+import { createPaymentHandlers, PaymentStore } from './payments.js';
+
+const RECEIVE_LIMIT_BYTES = 1_048_576;
+
+/** A running service. */
+export interface RunningService {
+  /** `HOST:PORT` as bound. */
+  readonly address: string;
+  readonly kid: string;
+  readonly keyRing: KeyRing;
+  readonly store: PaymentStore;
+  /** Lets calls finish for the configured time, then ends them; closes the audit log. */
+  stop(): Promise<void>;
+}
+
+/**
+ * Starts the service.
+ *
+ * @param config checked configuration
+ * @param logger default: the application log on stderr
+ * @throws SealwireError for key, audit and TLS files; Error with code `EADDRINUSE` and the like for the address
+ */
+export async function startService(
+  config: ServiceConfig,
+  logger = createApplicationLogger(config.logLevel),
+): Promise<RunningService> {
+  const dir = resolve(config.dir);
+  const credentials = readCredentials(config);
+  const { ring, created } = await loadKeys(dir);
+  const audit = await AuditLog.open({
+    dir: join(dir, 'audit'),
+    origin: config.origin,
+    mode: config.audit.mode,
+    deadlineMs: config.audit.deadlineMs,
+  });
+  try {
+    const store = new PaymentStore();
+    const { server, health } = createServer(config, ring, audit, store, logger);
+    const address = await bind(server, config.listen, credentials);
+    logStart(logger, config, dir, address, ring.currentKid, created);
+    return {
+      address,
+      kid: ring.currentKid,
+      keyRing: ring,
+      store,
+      stop: () => stop(server, health, audit, config.drainMs),
+    };
+  } catch (error) {
+    await audit.close();
+    throw error;
+  }
+}
+
+function createServer(config: ServiceConfig, ring: KeyRing, audit: AuditLog, store: PaymentStore, logger: Logger) {
+  const { interceptor }: OpenInterceptor = createOpenInterceptor({
+    services: [SealedPaymentService],
+    keys: ring,
+    audit,
+    policy: config.policy,
+    rate: config.rate,
+    caller: createCaller({ trustedProxies: config.trustedProxies, callerHeader: config.callerHeader }),
+  });
+  const options: ServerOptions = {
+    interceptors: [interceptor],
+    'grpc.max_receive_message_length': RECEIVE_LIMIT_BYTES,
+    'grpc.max_concurrent_streams': 100,
+    'grpc.keepalive_time_ms': 60_000,
+    'grpc.keepalive_timeout_ms': 20_000,
+    'grpc.max_connection_age_ms': config.maxConnectionAgeMs,
+    'grpc.max_connection_age_grace_ms': config.drainMs,
+    'grpc.max_connection_idle_ms': 900_000,
+  };
+  const server = new Server(options);
+  const handlers = createPaymentHandlers({ store, log: (message, facts) => logger.debug(message, facts) });
+  addSealedPaymentService(server, handlers, (error, path) => {
+    // Its message may quote an opened field: the class name has to do.
+    logger.error('a handler failed', { path, error: error instanceof Error ? error.name : typeof error });
+  });
+  const health = new HealthImplementation({ '': 'SERVING', [SealedPaymentService.plan.typeName]: 'SERVING' });
+  health.addToServer(server);
+  return { server, health };
+}
+
+function readCredentials({ tls }: ServiceConfig): ServerCredentials {
+  if (tls === undefined) return ServerCredentials.createInsecure();
+  try {
+    const pair = { cert_chain: readFileSync(tls.cert), private_key: readFileSync(tls.key) };
+    const ca = tls.clientCa === undefined ? null : readFileSync(tls.clientCa);
+    return ServerCredentials.createSsl(ca, [pair], ca !== null);
+  } catch (error) {
+    const { code, path } = error as NodeJS.ErrnoException;
+    throw new SealwireError('OPTIONS_INVALID', `tls: ${path ?? 'certificate or key'}: ${code ?? 'unreadable'}`);
+  }
+}
+
+async function bind(server: Server, listen: string, credentials: ServerCredentials): Promise<string> {
+  const port = await new Promise<number>((done, fail) => {
+    server.bindAsync(listen, credentials, (error, bound) => (error ? fail(error) : done(bound)));
+  });
+  return `${listen.slice(0, listen.lastIndexOf(':'))}:${port}`;
+}
+
+async function stop(server: Server, health: HealthImplementation, audit: AuditLog, drainMs: number): Promise<void> {
+  health.setStatus('', 'NOT_SERVING');
+  health.setStatus(SealedPaymentService.plan.typeName, 'NOT_SERVING');
+  await new Promise<void>((done) => {
+    const deadline = setTimeout(() => server.forceShutdown(), drainMs);
+    server.tryShutdown(() => {
+      clearTimeout(deadline);
+      done();
+    });
+  });
+  await audit.close();
+}
+
+function logStart(
+  logger: Logger,
+  config: ServiceConfig,
+  dir: string,
+  address: string,
+  kid: string,
+  created: boolean,
+): void {
+  const paths = keyPaths(dir);
+  logger.info(`sealwire payments on ${address}${config.tls === undefined ? ' (plain text)' : ' (TLS)'}`);
+  logger.info(`key ${kid}${created ? ' (created)' : ''}, policy ${config.policy}`);
+  logger.info(`private keys ${paths.ring}; public keys ${paths.publicKeys}; audit log ${join(dir, 'audit')}`);
+}

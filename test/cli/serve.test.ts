@@ -1,0 +1,232 @@
+import { type ChildProcess, spawn } from 'node:child_process';
+import { chmod, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { createServer } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { createInterface } from 'node:readline';
+import { credentials, makeGenericClientConstructor } from '@grpc/grpc-js';
+import { expect } from 'chai';
+import { service as healthService } from 'grpc-health-check';
+import { PaymentServiceService } from '../../src/gen/payments/v1/payments.js';
+import { SealedPaymentServiceClient } from '../../src/gen/payments/v1/payments_sealed.js';
+import { fileKeySource } from '../../src/keys/key-source.js';
+import { validRequest } from '../support/harness.js';
+
+const MAIN = 'dist/src/cli/main.js';
+
+interface HealthCheck {
+  check(request: object, callback: (error: unknown) => void): void;
+}
+
+interface Running {
+  readonly child: ChildProcess;
+  readonly stdout: () => string;
+  readonly stderr: () => string;
+  /** Exit code, or the signal's name. */
+  readonly ended: Promise<number | string>;
+}
+
+/** `SIGTERM` and the like must come to the process itself, as if nothing of npm were there. */
+const { npm_lifecycle_event: _, ...environment } = process.env;
+
+function run(command: string, args: readonly string[], env: NodeJS.ProcessEnv = environment): Running {
+  const child = spawn(command, args, { env, stdio: ['ignore', 'pipe', 'pipe'] });
+  let out = '';
+  let err = '';
+  child.stdout.on('data', (chunk) => (out += chunk));
+  child.stderr.on('data', (chunk) => (err += chunk));
+  const ended = new Promise<number | string>((resolve) => {
+    child.once('close', (code, signal) => resolve(code ?? signal ?? ''));
+  });
+  return { child, stdout: () => out, stderr: () => err, ended };
+}
+
+function sealwire(...args: string[]): Running {
+  return run(process.execPath, [MAIN, ...args]);
+}
+
+/** The address from the one line on stdout. */
+async function listening({ child, ended, stderr }: Running): Promise<string> {
+  const line = new Promise<string>((resolve) => {
+    createInterface({ input: child.stdout as NonNullable<typeof child.stdout> }).once('line', resolve);
+  });
+  const first = await Promise.race([line, ended.then(() => expect.fail(`ended before it listened: ${stderr()}`))]);
+  expect(first).to.match(/^listening on 127\.0\.0\.1:\d+$/);
+  return first.slice('listening on '.length);
+}
+
+describe('sealwire serve', () => {
+  let dir: string;
+  beforeEach(async () => {
+    dir = await mkdtemp(join(tmpdir(), 'sealwire-cli-'));
+  });
+  afterEach(() => rm(dir, { recursive: true, force: true }));
+
+  const flags = () => ['serve', '--listen', '127.0.0.1:0', '--dir', dir];
+
+  /** Calls on a connection of their own. */
+  function makeClient(address: string): SealedPaymentServiceClient {
+    const keys = fileKeySource(join(dir, 'keys/public.jwks.json'));
+    return new SealedPaymentServiceClient(address, credentials.createInsecure(), { keys });
+  }
+
+  it('prints exactly one line on stdout, serves, and ends with 0 on SIGTERM', async () => {
+    const service = sealwire(...flags());
+    const address = await listening(service);
+    const client = makeClient(address);
+    expect((await client.authorize(validRequest)).status).to.equal('authorized');
+    client.close();
+    service.child.kill('SIGTERM');
+    expect(await service.ended).to.equal(0);
+    expect(service.stdout()).to.equal(`listening on ${address}\n`);
+  });
+
+  it('ends with 0 on SIGINT', async () => {
+    const service = sealwire(...flags());
+    await listening(service);
+    service.child.kill('SIGINT');
+    expect(await service.ended).to.equal(0);
+  });
+
+  it('lets calls under way finish before it ends', async () => {
+    const service = sealwire(...flags());
+    const client = makeClient(await listening(service));
+    await client.authorize(validRequest);
+    const calls = Array.from({ length: 50 }, (_, index) =>
+      client.authorize({ ...validRequest, orderId: `order-${index}` }),
+    );
+    // The first answer shows that the calls have reached the service.
+    await Promise.race(calls);
+    service.child.kill('SIGTERM');
+    const answers = await Promise.all(calls);
+    expect(answers.every(({ status }) => status === 'authorized')).to.equal(true);
+    client.close();
+    expect(await service.ended).to.equal(0);
+  });
+
+  it('ends at once on a second signal', async () => {
+    const config = join(dir, 'config.json');
+    await writeFile(config, JSON.stringify({ drainMs: 600_000 }));
+    const service = sealwire(...flags(), '--config', config);
+    const address = await listening(service);
+    const Health = makeGenericClientConstructor(healthService as never, 'Health');
+    const health = new Health(address, credentials.createInsecure());
+    const watch = (health as unknown as { watch(request: object): NodeJS.EventEmitter }).watch({ service: '' });
+    watch.on('error', () => {});
+    await new Promise((resolve) => watch.once('data', resolve));
+    // A call whose message never comes would keep the service from ending for as long as it may.
+    const { path } = PaymentServiceService.authorize;
+    const raw = (value: Buffer) => value;
+    const held = health.makeClientStreamRequest(path, raw, raw, () => {});
+    held.on('error', () => {});
+    // Answers on one connection come in order: the held call has arrived.
+    await new Promise((resolve) => (health as unknown as HealthCheck).check({ service: '' }, resolve));
+    const stopping = new Promise((resolve) => watch.once('data', resolve));
+    service.child.kill('SIGTERM');
+    await stopping;
+    service.child.kill('SIGTERM');
+    expect(await service.ended).to.equal(0);
+    health.close();
+  });
+
+  /** Fails with one line and no stack. */
+  async function expectFailure(code: number, said: RegExp, ...args: string[]): Promise<void> {
+    const failed = sealwire(...args);
+    expect(await failed.ended, failed.stderr()).to.equal(code);
+    expect(failed.stdout()).to.equal('');
+    expect(failed.stderr())
+      .to.match(said)
+      .and.not.match(/\n\s+at /);
+    const complaints = failed
+      .stderr()
+      .split('\n')
+      .filter((line) => line.startsWith('sealwire: '));
+    expect(complaints).to.have.length(1);
+  }
+
+  it('ends with 3 when the address is taken', async () => {
+    const other = createServer();
+    await new Promise<void>((resolve) => other.listen(0, '127.0.0.1', resolve));
+    const { port } = other.address() as { port: number };
+    await expectFailure(3, /EADDRINUSE/, 'serve', '--listen', `127.0.0.1:${port}`, '--dir', dir);
+    other.close();
+  });
+
+  it('ends with 3 when others can read the key ring, and does not overwrite it', async () => {
+    const service = sealwire(...flags());
+    await listening(service);
+    service.child.kill('SIGTERM');
+    await service.ended;
+    const ring = join(dir, 'keys/ring.json');
+    const before = await readFile(ring, 'utf8');
+    await chmod(ring, 0o644);
+    await expectFailure(3, /ring\.json: mode 0644 .* chmod 600/, ...flags());
+    expect(await readFile(ring, 'utf8')).to.equal(before);
+  });
+
+  it('ends with 3 when the key ring is broken, quoting nothing of it', async () => {
+    const service = sealwire(...flags());
+    await listening(service);
+    service.child.kill('SIGTERM');
+    await service.ended;
+    await writeFile(join(dir, 'keys/ring.json'), '{"keys":[{"kty":"EC","d":"canary"');
+    await expectFailure(3, /^(?![\s\S]*canary)[\s\S]*ring\.json: not JSON/, ...flags());
+  });
+
+  it('ends with 2 for an unknown policy', () => expectFailure(2, /policy/, ...flags(), '--policy', 'lax'));
+  it('ends with 2 for a malformed address', () => expectFailure(2, /HOST:PORT/, 'serve', '--listen', 'here'));
+  it('ends with 2 for a configuration file that is not there', () =>
+    expectFailure(2, /ENOENT/, ...flags(), '--config', join(dir, 'absent.json')));
+  it('ends with 2 for certificates that are not there', async () => {
+    const config = join(dir, 'config.json');
+    await writeFile(config, JSON.stringify({ tls: { cert: '/absent.pem', key: '/absent.key' } }));
+    await expectFailure(2, /tls: \/absent\.pem: ENOENT/, ...flags(), '--config', config);
+  });
+
+  for (const [name, args] of [
+    ['an unknown flag', ['serve', '--lisen', 'x']],
+    ['an unknown command', ['sevre']],
+    ['an excess argument', ['serve', 'x']],
+  ] as const) {
+    it(`ends with 2 for ${name}`, async () => {
+      const failed = sealwire(...args);
+      expect(await failed.ended).to.equal(2);
+      expect(failed.stderr())
+        .to.include('error:')
+        .and.not.match(/\n\s+at /);
+    });
+  }
+
+  it('prints a stack with --debug only', async () => {
+    const failed = sealwire('--debug', ...flags(), '--policy', 'lax');
+    expect(await failed.ended).to.equal(2);
+    expect(failed.stderr()).to.match(/\n\s+at /);
+  });
+
+  it('tells its version and every flag', async () => {
+    const { version } = JSON.parse(await readFile('package.json', 'utf8')) as { version: string };
+    const asked = sealwire('--version');
+    expect([await asked.ended, asked.stdout()]).to.deep.equal([0, `${version}\n`]);
+    const help = sealwire('serve', '--help');
+    expect(await help.ended).to.equal(0);
+    for (const flag of ['--listen', '--dir', '--policy', '--config', '--log-level']) {
+      expect(help.stdout()).to.include(flag);
+    }
+  });
+});
+
+describe('npm start', () => {
+  it('ends the service when npm, or the shell under it, is gone', async () => {
+    const dir = await mkdtemp(join(tmpdir(), 'sealwire-npm-'));
+    const start = `node scripts/run.mjs start --listen 127.0.0.1:0 --dir ${dir}; :`;
+    // Stands for npm: a process with a shell under it, killed so that it can tell nobody.
+    const parent = `import { spawn } from 'node:child_process'; spawn('sh', ['-c', ${JSON.stringify(start)}], { stdio: 'inherit' });`;
+    const env = { ...environment, npm_lifecycle_event: 'start' };
+    const npm = run(process.execPath, ['--input-type=module', '-e', parent], env);
+    await listening(npm);
+    npm.child.kill('SIGKILL');
+    // `close` comes when the last process that holds stdout has ended.
+    await npm.ended;
+    await rm(dir, { recursive: true });
+  });
+});
