@@ -1,0 +1,79 @@
+import { execFile } from 'node:child_process';
+import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { dirname, join } from 'node:path';
+import { expect } from 'chai';
+
+/** Runs the check on a made-up `src` folder. */
+async function check(files: Readonly<Record<string, string>>): Promise<{ code: number; problems: string[] }> {
+  const source = await mkdtemp(join(tmpdir(), 'sealwire-imports-'));
+  try {
+    for (const [path, text] of Object.entries(files)) {
+      await mkdir(dirname(join(source, path)), { recursive: true });
+      await writeFile(join(source, path), text);
+    }
+    return await new Promise((resolve) => {
+      execFile(process.execPath, ['scripts/check-imports.mjs', source], (error, _stdout, stderr) => {
+        resolve({ code: Number(error?.code ?? 0), problems: stderr.split('\n').filter((line) => line !== '') });
+      });
+    });
+  } finally {
+    await rm(source, { recursive: true });
+  }
+}
+
+describe('check-imports', () => {
+  it('accepts the project itself', async () => {
+    const result = await new Promise((resolve) => {
+      execFile(process.execPath, ['scripts/check-imports.mjs', 'src'], (error, _stdout, stderr) => {
+        resolve({ code: Number(error?.code ?? 0), stderr });
+      });
+    });
+    expect(result).to.deep.equal({ code: 0, stderr: '' });
+  });
+
+  const violations: readonly [name: string, path: string, text: string][] = [
+    ['an import against the direction', 'jwe/a.ts', "import { x } from '../keys/b.js';"],
+    ['a type import against the direction', 'keys/a.ts', "import type { X } from '../schema/b.js';"],
+    ['a re-export against the direction', 'schema/a.ts', "export { x } from '../server/b.js';"],
+    ['a dynamic import against the direction', 'service/a.ts', "await import('../cli/b.js');"],
+    ['client importing server', 'client/a.ts', "import { x } from '../server/b.js';"],
+    ['server importing audit', 'server/a.ts', "import type { AuditLog } from '../audit/audit-log.js';"],
+    ['audit importing more of jwe than the header', 'audit/a.ts', "import { x } from '../jwe/token.js';"],
+    ['codegen importing keys', 'codegen/a.ts', "import { x } from '../keys/b.js';"],
+    ['errors importing anything', 'errors.ts', "import { x } from './jwe/b.js';"],
+    ['generated services below the service', 'server/a.ts', "import { x } from '../gen/p/v1/p_sealed.js';"],
+    ['node-jose outside keys', 'jwe/a.ts', "import jose from 'node-jose';"],
+    ['winston outside audit and service', 'server/a.ts', "import { createLogger } from 'winston';"],
+    ['piscina outside jwe', 'keys/a.ts', "import { Piscina } from 'piscina';"],
+    ['grpc-js in schema, as a type', 'schema/a.ts', "import type { Metadata } from '@grpc/grpc-js';"],
+    ['protobuf in jwe, by a subpath', 'jwe/a.ts', "import { x } from '@bufbuild/protobuf/wire';"],
+  ];
+  for (const [name, path, text] of violations) {
+    it(`refuses ${name}`, async () => {
+      const { code, problems } = await check({ [path]: text });
+      expect(code).to.equal(1);
+      expect(problems).to.have.length(1);
+      expect(problems[0]).to.match(new RegExp(`^${path}: `));
+    });
+  }
+
+  it('refuses files that import each other in a circle', async () => {
+    const { code, problems } = await check({
+      'jwe/a.ts': "import { b } from './b.js';",
+      'jwe/b.ts': "import type { C } from './c.js';",
+      'jwe/c.ts': "import { a } from './a.js';",
+    });
+    expect(code).to.equal(1);
+    expect(problems).to.deep.equal(['cycle: jwe/a.ts → jwe/b.ts → jwe/c.ts → jwe/a.ts']);
+  });
+
+  it('accepts what the layout allows', async () => {
+    const { code } = await check({
+      'audit/a.ts': "import { peekHeader } from '../jwe/header.js';\nimport winston from 'winston';",
+      'service/b.ts': "import { x } from '../audit/a.js';\nimport { y } from '../gen/p/v1/p_sealed.js';",
+      'cli/c.ts': "import { x } from '../service/b.js';\nimport { Command } from 'commander';",
+    });
+    expect(code).to.equal(0);
+  });
+});
