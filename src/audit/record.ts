@@ -1,5 +1,5 @@
 /** One audit record as one JSON line: fixed keys in a fixed order, and nothing of the request as a key. */
-import { createHash } from 'node:crypto';
+import { hash } from 'node:crypto';
 import { peekHeader } from '../jwe/header.js';
 
 /** What happened. */
@@ -24,7 +24,7 @@ export interface AuditFieldInput {
   /** False: only the token's digest, length and header are stored. */
   readonly keep: boolean;
   /** Checked header values; without them the record shows what the header claims. */
-  readonly header?: { readonly kid: string; readonly alg: string; readonly enc: string };
+  readonly header?: { readonly kid: string; readonly alg: string; readonly enc: string } | undefined;
   /** The bound siblings as `[name, value]`. */
   readonly bound: readonly (readonly [string, string | number | boolean])[];
   readonly outcome: 'opened' | 'sealed' | 'refused' | 'passed';
@@ -116,7 +116,7 @@ export interface TokenDigest {
 
 /** @param token any text */
 export function tokenDigest(token: string): TokenDigest {
-  const digest = createHash('sha256').update(token).digest('base64url');
+  const digest = hash('sha256', token, 'base64url');
   return { digest, length: token.length, header: peekHeader(token).json ?? '' };
 }
 

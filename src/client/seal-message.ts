@@ -84,12 +84,7 @@ function sealSite(site: SealedSite, session: AgreementSession | undefined, iat: 
   }
   const bound = boundDigest(field, holder);
   try {
-    return session.seal(plaintext, {
-      field: field.fullName,
-      cty: 'application/protobuf',
-      iat,
-      ...(bound !== undefined && { bound }),
-    });
+    return session.seal(plaintext, { field: field.fullName, cty: 'application/protobuf', iat, bound });
   } catch (error) {
     if (!(error instanceof SealwireError)) throw error;
     throw new SealwireError(error.code, error.message, { path });

@@ -1,5 +1,5 @@
 /** The receiver's agreements: a bounded cache of derived keys whose entries expire from first use. */
-import { createHash, type KeyObject } from 'node:crypto';
+import { hash } from 'node:crypto';
 import { LRUCache } from 'lru-cache';
 import type { TokenHeader } from './header.js';
 import { checkRange } from './limits.js';
@@ -16,8 +16,8 @@ export interface AgreementCacheOptions {
   readonly now?: () => number;
 }
 
-interface Entry {
-  readonly key: KeyObject;
+interface Entry<K> {
+  readonly key: K;
   readonly kid: string;
   readonly caller: string;
   readonly expiresAt: number;
@@ -45,12 +45,12 @@ export function agreementId({ alg, enc, kid, epk, apu = EMPTY, apv = EMPTY }: To
     at = parts.writeUInt32BE(bytes.length, at);
     at += bytes.copy(parts, at);
   }
-  return createHash('sha256').update(parts).digest('base64url');
+  return hash('sha256', parts, 'base64url');
 }
 
-/** Bounded in total and per caller, least recently used first out. */
-export class AgreementCache {
-  readonly #entries: LRUCache<string, Entry> | undefined;
+/** Bounded in total and per caller, least recently used first out. `K` is what is kept of an agreement. */
+export class AgreementCache<K> {
+  readonly #entries: LRUCache<string, Entry<K>> | undefined;
   readonly #byCaller = new Map<string, Set<string>>();
   readonly #maxPerCaller: number;
   readonly #ttlMs: number;
@@ -67,7 +67,7 @@ export class AgreementCache {
     this.#ttlMs = ttlMs;
     this.#now = options.now ?? (() => performance.now());
     if (maxEntries > 0) {
-      const dispose = (entry: Entry, id: string) => this.#forget(entry, id);
+      const dispose = (entry: Entry<K>, id: string) => this.#forget(entry, id);
       this.#entries = new LRUCache({ max: maxEntries, dispose });
     }
   }
@@ -77,7 +77,7 @@ export class AgreementCache {
   }
 
   /** The derived key, or undefined when there is none or it is too old. */
-  get(id: string): KeyObject | undefined {
+  get(id: string): K | undefined {
     const entry = this.#entries?.get(id);
     if (entry === undefined) return undefined;
     if (entry.expiresAt > this.#now()) {
@@ -100,7 +100,7 @@ export class AgreementCache {
    *
    * @param firstUse {@link time} when the agreement was asked for. Default: now
    */
-  add(id: string, key: KeyObject, kid: string, caller: string, firstUse = this.#now()): void {
+  add(id: string, key: K, kid: string, caller: string, firstUse = this.#now()): void {
     if (this.#entries === undefined || this.get(id) !== undefined) return;
     this.#entries.set(id, { key, kid, caller, expiresAt: firstUse + this.#ttlMs });
     const ids = this.#byCaller.get(caller) ?? new Set();
@@ -114,7 +114,7 @@ export class AgreementCache {
     for (const [id, entry] of this.#entries?.entries() ?? []) if (entry.kid === kid) this.#entries?.delete(id);
   }
 
-  #forget({ caller }: Entry, id: string): void {
+  #forget({ caller }: Entry<K>, id: string): void {
     const ids = this.#byCaller.get(caller);
     ids?.delete(id);
     if (ids?.size === 0) this.#byCaller.delete(caller);

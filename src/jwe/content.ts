@@ -1,36 +1,14 @@
-/** Key wrapping (RFC 3394) and authenticated content encryption (RFC 7518 §5.2, §5.3). */
+/** Authenticated content encryption (RFC 7518 §5.2, §5.3). */
 import {
   type CipherGCMTypes,
   createCipheriv,
   createDecipheriv,
   createHmac,
   type KeyObject,
-  randomBytes,
   timingSafeEqual,
 } from 'node:crypto';
 import { SealwireError } from '../errors.js';
 import { type ContentEncryption, type EncryptionFacts, encryptions } from './algorithms.js';
-
-/** RFC 3394 §2.2.3.1. */
-const KEY_WRAP_IV = Buffer.alloc(8, 0xa6);
-
-/** Wraps a CEK with a 256-bit key-encryption key. */
-export function wrapKey(kek: KeyObject, cek: Buffer): Buffer {
-  // A wrap has no final block: `update` gives all of it.
-  return createCipheriv('id-aes256-wrap', kek, KEY_WRAP_IV).update(cek);
-}
-
-/**
- * Unwraps a CEK. On failure it returns a random one, so that what follows fails in the same way and at
- * the same place as with a wrong tag (RFC 7516 §11.5).
- */
-export function unwrapKey(kek: KeyObject, wrapped: Buffer, enc: ContentEncryption): Buffer {
-  try {
-    return createDecipheriv('id-aes256-wrap', kek, KEY_WRAP_IV).update(wrapped);
-  } catch {
-    return randomBytes(encryptions[enc].keyBytes);
-  }
-}
 
 /** Encrypts with A256GCM. @returns ciphertext and 16-byte tag */
 export function encryptGcm(cek: Buffer, iv: Buffer, aad: Buffer, plaintext: Uint8Array): [Buffer, Buffer] {

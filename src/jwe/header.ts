@@ -26,13 +26,13 @@ export interface TokenHeader {
   /** RFC 7638 SHA-256 thumbprint, 43 characters. */
   readonly kid: string;
   readonly epk: EphemeralPoint;
-  readonly typ?: string;
-  readonly cty?: string;
-  readonly fld?: string;
-  readonly iat?: number;
-  readonly bnd?: string;
-  readonly apu?: Buffer;
-  readonly apv?: Buffer;
+  readonly typ?: string | undefined;
+  readonly cty?: string | undefined;
+  readonly fld?: string | undefined;
+  readonly iat?: number | undefined;
+  readonly bnd?: string | undefined;
+  readonly apu?: Buffer | undefined;
+  readonly apv?: Buffer | undefined;
 }
 
 /** What {@link peekHeader} found; nothing of it has been checked. */

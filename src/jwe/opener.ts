@@ -5,8 +5,10 @@ import { deriveKey } from './agreement.js';
 import { AgreementCache, type AgreementCacheOptions, agreementId } from './agreement-cache.js';
 import { curves } from './algorithms.js';
 import { CallerRate, type CallerRateOptions } from './caller-rate.js';
-import { decryptContent, unwrapKey } from './content.js';
+import { decryptContent } from './content.js';
 import type { TokenHeader } from './header.js';
+import { HeaderCache } from './header-cache.js';
+import { KeyUnwrapper } from './key-wrap.js';
 import { type OpenLimits, resolveLimits } from './limits.js';
 import { checkPolicy, type Expected, type PolicyName, type PolicyOptions } from './policy.js';
 import type { OpeningKeys } from './recipient.js';
@@ -37,16 +39,22 @@ export interface OpenerStats {
   readonly hits: number;
 }
 
+/** What is kept of an agreement: the CEK itself (`ECDH-ES`), or what unwraps CEKs. */
+type ContentKeys =
+  | { readonly direct: KeyObject; readonly unwrapper?: never }
+  | { readonly direct?: never; readonly unwrapper: KeyUnwrapper };
+
 /** Opens tokens sealed to one recipient's keys. */
 export class TokenOpener {
   readonly #keys: OpeningKeys;
   readonly #policy: PolicyName;
   readonly #limits: OpenLimits;
-  readonly #cache: AgreementCache;
+  readonly #cache: AgreementCache<ContentKeys>;
+  readonly #headers = new HeaderCache();
   readonly #rate: CallerRate;
   readonly #now: () => number;
   /** Agreements in the making: concurrent misses share one. */
-  readonly #pending = new Map<string, Promise<KeyObject>>();
+  readonly #pending = new Map<string, Promise<ContentKeys>>();
   #fresh = 0;
   #hits = 0;
 
@@ -79,7 +87,7 @@ export class TokenOpener {
    * @throws SealwireError with the step's code
    */
   check(token: string, expected: Expected, options?: PolicyOptions): ParsedToken {
-    const parsed = parseToken(token, this.#limits);
+    const parsed = parseToken(token, this.#limits, this.#headers);
     this.#checkKey(parsed.header);
     checkPolicy(parsed.header, expected, this.#policy, this.#now(), options);
     return parsed;
@@ -110,7 +118,7 @@ export class TokenOpener {
    * @throws SealwireError `DECRYPTION_FAILED`, `INNER_TOO_LARGE`, `CALLER_RATE`, `POOL_FULL`, `CUSTODY_FAILED`
    */
   open(parsed: ParsedToken, caller: string): Buffer | Promise<Buffer> {
-    const id = agreementId(parsed.header);
+    const id = parsed.agreementId ?? agreementId(parsed.header);
     const key = this.#cache.get(id);
     if (key === undefined) {
       const opening = this.#openFresh(id, parsed, caller);
@@ -155,7 +163,7 @@ export class TokenOpener {
     return plaintext;
   }
 
-  #agree(id: string, header: TokenHeader, caller: string): Promise<KeyObject> {
+  #agree(id: string, header: TokenHeader, caller: string): Promise<ContentKeys> {
     const pending = this.#pending.get(id);
     if (pending !== undefined) return pending;
     this.#rate.take(caller);
@@ -164,7 +172,7 @@ export class TokenOpener {
     return agreement;
   }
 
-  async #agreeNow({ kid, alg, enc, epk, apu, apv }: TokenHeader): Promise<KeyObject> {
+  async #agreeNow({ kid, alg, enc, epk, apu, apv }: TokenHeader): Promise<ContentKeys> {
     this.#fresh++;
     let z: Buffer;
     try {
@@ -177,16 +185,19 @@ export class TokenOpener {
     if (z.length !== curves[epk.crv].coordinateBytes) {
       throw new SealwireError('CUSTODY_FAILED', 'the key custody gave a shared secret of the wrong length');
     }
-    return deriveKey(z, alg, enc, apu, apv);
+    const key = deriveKey(z, alg, enc, apu, apv);
+    return alg === 'ECDH-ES' ? { direct: key } : { unwrapper: new KeyUnwrapper(key) };
   }
 
-  #decrypt({ header, headerPart, encryptedKey, iv, ciphertext, tag }: ParsedToken, key: KeyObject): Buffer {
-    const { alg, enc } = header;
-    const cek = alg === 'ECDH-ES' ? key : unwrapKey(key, encryptedKey, enc);
+  #decrypt(parsed: ParsedToken, keys: ContentKeys): Buffer {
+    const { header, headerPart, encryptedKey, iv, ciphertext, tag } = parsed;
+    const { enc } = header;
+    const cek = keys.direct ?? keys.unwrapper.unwrap(encryptedKey, enc);
     const plaintext = decryptContent(enc, cek, iv, Buffer.from(headerPart, 'latin1'), ciphertext, tag);
     if (plaintext.length > this.#limits.innerBytes) {
       throw new SealwireError('INNER_TOO_LARGE', 'the inner message is too large');
     }
+    if (parsed.agreementId === undefined) this.#headers.remember(headerPart, header);
     return plaintext;
   }
 }

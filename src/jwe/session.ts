@@ -1,7 +1,8 @@
 /** Sealing with one agreement: many tokens, each with its own random CEK and IV. */
 import { type KeyObject, randomFillSync } from 'node:crypto';
 import { SealwireError } from '../errors.js';
-import { encryptGcm, wrapKey } from './content.js';
+import { encryptGcm } from './content.js';
+import { KeyWrapper } from './key-wrap.js';
 import { TOKEN_TYPE } from './policy.js';
 import type { EphemeralJwk } from './pool.js';
 
@@ -11,7 +12,7 @@ export interface SealParameters {
   readonly field: string;
   readonly cty: 'application/protobuf' | 'application/json';
   /** `bnd`, when the field binds siblings. */
-  readonly bound?: string;
+  readonly bound?: string | undefined;
   /** Seconds since 1970. */
   readonly iat: number;
 }
@@ -63,7 +64,7 @@ function nextSecrets(): Buffer {
 /** One agreement. The key-encryption key wraps CEKs only: direct `ECDH-ES` would repeat the CEK. */
 export class WrappingSession implements AgreementSession {
   readonly kid: string;
-  readonly #kek: KeyObject;
+  readonly #wrapper: KeyWrapper;
   readonly #epk: EphemeralJwk;
   readonly #limits: SealLimits;
   readonly #observe: SealObserver;
@@ -72,7 +73,7 @@ export class WrappingSession implements AgreementSession {
 
   constructor(kid: string, kek: KeyObject, epk: EphemeralJwk, limits: SealLimits, observe: SealObserver) {
     this.kid = kid;
-    this.#kek = kek;
+    this.#wrapper = new KeyWrapper(kek);
     this.#epk = epk;
     this.#limits = limits;
     this.#observe = observe;
@@ -86,7 +87,7 @@ export class WrappingSession implements AgreementSession {
     const secrets = nextSecrets();
     const cek = secrets.subarray(0, CEK_BYTES);
     const iv = secrets.subarray(CEK_BYTES);
-    const wrapped = wrapKey(this.#kek, cek);
+    const wrapped = this.#wrapper.wrap(cek);
     const [ciphertext, tag] = encryptGcm(cek, iv, Buffer.from(header, 'latin1'), plaintext);
     const token = `${header}.${wrapped.toString('base64url')}.${iv.toString('base64url')}.${ciphertext.toString('base64url')}.${tag.toString('base64url')}`;
     secrets.fill(0);

@@ -3,6 +3,7 @@ import { SealwireError } from '../errors.js';
 import { encryptedKeyBytes, encryptions } from './algorithms.js';
 import { decodePart } from './base64url.js';
 import { parseHeader, type TokenHeader } from './header.js';
+import type { HeaderCache } from './header-cache.js';
 import type { OpenLimits } from './limits.js';
 
 /** The five parts of a token, decoded. */
@@ -10,6 +11,8 @@ export interface ParsedToken {
   /** The compact JWE as received. */
   readonly token: string;
   readonly header: TokenHeader;
+  /** Of a header that the cache knew. */
+  readonly agreementId: string | undefined;
   /** The first part as received: the additional authenticated data (RFC 7516 §5.1 step 14). */
   readonly headerPart: string;
   readonly encryptedKey: Buffer;
@@ -28,10 +31,11 @@ const TAG_BYTES: ReadonlySet<number> = new Set([16, 32]);
 /**
  * @param token a compact JWE (RFC 7516 §7.1)
  * @param limits size caps
+ * @param known headers that need no parsing
  * @throws SealwireError `TOKEN_TOO_LARGE`, `HEADER_TOO_LARGE`, `INNER_TOO_LARGE`, `TOKEN_PART_COUNT`,
  *   `TOKEN_ENCODING`, `TOKEN_PART_LENGTH` and those of {@link parseHeader}
  */
-export function parseToken(token: string, limits: OpenLimits): ParsedToken {
+export function parseToken(token: string, limits: OpenLimits, known?: HeaderCache): ParsedToken {
   if (token.length > limits.tokenBytes) throw new SealwireError('TOKEN_TOO_LARGE', 'the token is too large');
   const [headerPart, keyPart, ivPart = '', ciphertextPart = '', tagPart, ...rest] = token.split('.', 6);
   if ((headerPart as string).length > Math.ceil((limits.headerBytes * 4) / 3)) {
@@ -51,7 +55,8 @@ export function parseToken(token: string, limits: OpenLimits): ParsedToken {
   if (!KEY_BYTES.has(encryptedKey.length) || !IV_BYTES.has(iv.length) || !TAG_BYTES.has(tag.length)) {
     throw new SealwireError('TOKEN_PART_LENGTH', 'a token part has a wrong length');
   }
-  const header = parseHeader(headerPart as string, limits.headerBytes);
+  const found = known?.find(headerPart as string, limits.headerBytes);
+  const header = found?.header ?? parseHeader(headerPart as string, limits.headerBytes);
   const facts = encryptions[header.enc];
   const lengthsFit =
     encryptedKey.length === encryptedKeyBytes(header.alg, header.enc) &&
@@ -59,5 +64,14 @@ export function parseToken(token: string, limits: OpenLimits): ParsedToken {
     tag.length === facts.tagBytes &&
     (facts.hmac === undefined || (ciphertext.length > 0 && ciphertext.length % CBC_BLOCK_BYTES === 0));
   if (!lengthsFit) throw new SealwireError('TOKEN_PART_LENGTH', 'a token part has a wrong length');
-  return { token, header, headerPart: headerPart as string, encryptedKey, iv, ciphertext, tag };
+  return {
+    token,
+    header,
+    agreementId: found?.agreementId,
+    headerPart: headerPart as string,
+    encryptedKey,
+    iv,
+    ciphertext,
+    tag,
+  };
 }

@@ -1,5 +1,5 @@
 /** `bnd`: the bound siblings of a sealed field in our encoding, and its SHA-256. */
-import { createHash } from 'node:crypto';
+import { hash } from 'node:crypto';
 import { BinaryWriter, WireType } from '@bufbuild/protobuf/wire';
 import { SealwireError } from '../errors.js';
 import type { BoundFieldPlan, BoundKind, SealedFieldPlan } from './plan.js';
@@ -58,7 +58,7 @@ export function encodeBound(field: SealedFieldPlan, holder: object): Uint8Array 
  */
 export function boundDigest(field: SealedFieldPlan, holder: object): string | undefined {
   if (field.bind.length === 0) return undefined;
-  return createHash('sha256').update(encodeBound(field, holder)).digest('base64url');
+  return hash('sha256', encodeBound(field, holder), 'base64url');
 }
 
 /** The bound siblings as they go into an audit record: names and JSON values; bytes as base64url. */
