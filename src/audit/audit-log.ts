@@ -151,11 +151,13 @@ export class AuditLog {
       level: 'info',
       message: input.event,
       [RECORD]: {
-        encode: (seq) => encodeRecord(input, { seq, time, origin }),
-        written: (line) => this.#fanOut.push(line),
-        sync,
-        size: estimateSize(input),
-        ...(settle && { settle }),
+        record: {
+          encode: (seq) => encodeRecord(input, { seq, time, origin }),
+          written: (line) => this.#fanOut.push(line),
+          sync,
+          size: estimateSize(input),
+        },
+        settle,
       },
     };
     this.#logger.write(entry);

@@ -9,7 +9,10 @@ export const RECORD = Symbol('sealwire.audit.record');
 export interface AuditLogEntry {
   readonly level: 'info';
   readonly message: string;
-  readonly [RECORD]: PendingRecord & { readonly settle?: (result: Promise<void>) => void };
+  readonly [RECORD]: {
+    readonly record: PendingRecord;
+    readonly settle?: ((result: Promise<void>) => void) | undefined;
+  };
 }
 
 /** Writes audit entries durably. */
@@ -22,7 +25,7 @@ export class DurableTransport extends Transport {
   }
 
   override log(entry: AuditLogEntry, next: () => void): void {
-    const { settle, ...record } = entry[RECORD];
+    const { record, settle } = entry[RECORD];
     if (settle === undefined) this.#writer.note(record);
     else settle(this.#writer.commit(record));
     // At once: the stream must not wait for a sync, or calls could not share one.

@@ -27,7 +27,8 @@ export interface PendingRecord {
   readonly size: number;
 }
 
-interface Waiting extends PendingRecord {
+interface Waiting {
+  readonly record: PendingRecord;
   readonly settle: (error?: SealwireError) => void;
 }
 
@@ -85,7 +86,7 @@ export class GroupWriter {
         if (error) reject(error);
         else resolve();
       };
-      this.#add({ ...record, settle });
+      this.#add({ record, settle });
       if (this.#async) settle();
     });
   }
@@ -93,7 +94,7 @@ export class GroupWriter {
   /** Takes a record that nobody waits for; drops it when the queue is full. @returns whether it was taken */
   note(record: PendingRecord): boolean {
     if (!this.#takes(record)) return false;
-    this.#add({ ...record, settle: () => {} });
+    this.#add({ record, settle: () => {} });
     return true;
   }
 
@@ -125,7 +126,7 @@ export class GroupWriter {
   #add(waiting: Waiting): void {
     this.#queue.push(waiting);
     this.#heldRecords++;
-    this.#heldBytes += waiting.size;
+    this.#heldBytes += waiting.record.size;
     this.#running ??= this.#run();
   }
 
@@ -145,7 +146,7 @@ export class GroupWriter {
       this.#queue = [];
       await this.#write(batch);
       this.#heldRecords -= batch.length;
-      for (const { size } of batch) this.#heldBytes -= size;
+      for (const { record } of batch) this.#heldBytes -= record.size;
     }
     // In the same turn as the check above: a record that comes later must start a new run.
     this.#running = undefined;
@@ -159,7 +160,7 @@ export class GroupWriter {
       await this.#file.append(Buffer.from(`${lines.join('\n')}\n`));
       this.#seq += lines.length;
       this.#unsynced = true;
-      if (encoded.some(({ sync }) => sync)) await this.#sync();
+      if (encoded.some(({ record }) => record.sync)) await this.#sync();
     } catch {
       this.#failed = true;
       for (const { settle } of encoded) settle(unavailable());
@@ -168,8 +169,8 @@ export class GroupWriter {
     this.#records += encoded.length;
     // Calls first: what is told the lines is none of their business.
     for (const { settle } of encoded) settle();
-    encoded.forEach(({ written }, index) => {
-      written(lines[index] as string);
+    encoded.forEach(({ record }, index) => {
+      record.written(lines[index] as string);
     });
   }
 
@@ -179,7 +180,7 @@ export class GroupWriter {
     const encoded: Waiting[] = [];
     for (const waiting of batch) {
       try {
-        lines.push(waiting.encode(this.#seq + lines.length));
+        lines.push(waiting.record.encode(this.#seq + lines.length));
         encoded.push(waiting);
       } catch {
         waiting.settle(unavailable());

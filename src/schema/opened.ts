@@ -8,8 +8,40 @@ export type SealedToken = string & { readonly [sealedToken]: true };
 
 /** One prototype per inner type: its methods do the redacting, its instances hold ordinary properties. */
 const prototypes = new Map<string, object>();
-const openedMarks = new WeakSet<object>();
-const tokens = new WeakMap<object, Map<string, SealedToken>>();
+
+class Returned {
+  constructor(object: object) {
+    // biome-ignore lint/correctness/noConstructorReturn: the derived class adds its fields to this object.
+    return object;
+  }
+}
+
+/**
+ * A private field that is put on an object from outside: nothing can list, copy or print it, and unlike
+ * an entry in a weak map it costs the garbage collector nothing.
+ */
+class Mark extends Returned {
+  #tokens: { readonly slot: string; readonly token: SealedToken }[] | undefined = undefined;
+
+  static has(object: object): boolean {
+    return #tokens in object;
+  }
+
+  static add(object: object): void {
+    if (!(#tokens in object)) new Mark(object);
+  }
+
+  static addToken(object: object, slot: string, token: SealedToken): void {
+    Mark.add(object);
+    const mark = object as Mark;
+    mark.#tokens ??= [];
+    mark.#tokens.push({ slot, token });
+  }
+
+  static findToken(object: object, slot: string): SealedToken | undefined {
+    return #tokens in object ? object.#tokens?.find((known) => known.slot === slot)?.token : undefined;
+  }
+}
 
 /**
  * Makes an inner message print as `[opened payments.v1.CardDetails]` in `console.log`, `util.inspect`,
@@ -22,18 +54,18 @@ const tokens = new WeakMap<object, Map<string, SealedToken>>();
  */
 export function markOpened<T extends object>(typeName: string, value: T): T {
   const marked = Object.assign(Object.create(prototypeOf(typeName)) as T, value);
-  openedMarks.add(marked);
+  Mark.add(marked);
   return marked;
 }
 
 /** Remembers that a message holds opened ones: loggers must not take it apart. */
 export function markHolder(message: object): void {
-  openedMarks.add(message);
+  Mark.add(message);
 }
 
 /** Whether a value is an opened inner message, or a message as an opening interceptor delivered it. */
 export function isOpened(value: unknown): boolean {
-  return typeof value === 'object' && value !== null && openedMarks.has(value);
+  return typeof value === 'object' && value !== null && Mark.has(value);
 }
 
 /**
@@ -45,9 +77,7 @@ export function isOpened(value: unknown): boolean {
  * @param token the compact JWE
  */
 export function recordToken(holder: object, key: string, index: number | string | undefined, token: string): void {
-  const known = tokens.get(holder) ?? new Map<string, SealedToken>();
-  known.set(slot(key, index), token as SealedToken);
-  tokens.set(holder, known);
+  Mark.addToken(holder, slot(key, index), token as SealedToken);
 }
 
 /**
@@ -63,7 +93,7 @@ export function tokenOf<T extends object>(
   key: keyof T & string,
   at?: number | string,
 ): SealedToken | undefined {
-  return tokens.get(message)?.get(slot(key, at));
+  return Mark.findToken(message, slot(key, at));
 }
 
 function slot(key: string, at: number | string | undefined): string {

@@ -17,8 +17,9 @@ export type HandlerErrorReport = (error: unknown, path: string) => void;
 export type SealedHandler<H extends (...values: never[]) => void> = (...values: Parameters<H>) => void | Promise<void>;
 
 type Callback = (error: unknown, value?: unknown, trailer?: Metadata, flags?: number) => void;
-/** What grpc-js hands every handler: for streaming calls an event emitter. */
+/** What grpc-js hands every handler. */
 interface AnyCall {
+  on(event: 'error', listener: (error: unknown) => void): unknown;
   emit(event: string, ...values: unknown[]): boolean;
   destroy?(error?: unknown): unknown;
   readonly writableEnded?: boolean;
@@ -50,13 +51,17 @@ export function addSealedService(
     if (typeof handler !== 'function') continue;
     const bound = (handler as AnyHandler).bind(handlers);
     const hide = (error: unknown) => toServiceError(error, (hidden) => report(hidden, method.path));
-    const wrapper = method.responseStream ? wrapStreaming(bound, hide) : wrapUnary(bound, hide);
+    const wrapper = method.responseStream ? wrapStreaming(bound, hide) : wrapSingle(bound, hide, method.requestStream);
     wrapped[key] = wrapper as UntypedServiceImplementation[string];
   }
   server.addService(service.definition, wrapped);
 }
 
-function wrapUnary(handler: AnyHandler, hide: (error: unknown) => ServerErrorResponse): AnyHandler {
+function wrapSingle(
+  handler: AnyHandler,
+  hide: (error: unknown) => ServerErrorResponse,
+  requestStream: boolean,
+): AnyHandler {
   return (call, callback) => {
     let answered = false;
     const answer: Callback = (error, value, trailer, flags) => {
@@ -64,7 +69,8 @@ function wrapUnary(handler: AnyHandler, hide: (error: unknown) => ServerErrorRes
       answered = true;
       callback(error ? hide(error) : null, value, trailer, flags);
     };
-    if (typeof call.emit === 'function') hideEmittedErrors(call, hide);
+    // Of a request stream that is destroyed; without a listener the process would end.
+    if (requestStream) call.on('error', answer);
     run(() => handler(call, answer), answer);
   };
 }

@@ -11,7 +11,7 @@ export interface AuditField {
   /** False for transient fields and refused tokens: only digest, length and header may be stored. */
   readonly keep: boolean;
   /** Parsed header values, when the header was good. */
-  readonly header?: { readonly kid: string; readonly alg: string; readonly enc: string };
+  readonly header?: { readonly kid: string; readonly alg: string; readonly enc: string } | undefined;
   /** The bound siblings as `[name, value]`. */
   readonly bound: readonly (readonly [string, string | number | boolean])[];
   readonly outcome: 'opened' | 'sealed' | 'refused' | 'passed';

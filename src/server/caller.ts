@@ -38,9 +38,11 @@ export function createCaller(options: CallerOptions = {}): CallerFunction {
   const header = options.callerHeader ?? 'x-sealwire-caller';
   const addresses = new BlockList();
   const identities = new Set<string>();
-  for (const proxy of options.trustedProxies ?? []) addProxy(proxy, addresses, identities);
+  const proxies = options.trustedProxies ?? [];
+  for (const proxy of proxies) addProxy(proxy, addresses, identities);
   return ({ peer, metadata, tlsIdentity }) => {
     const address = peerAddress(peer);
+    if (proxies.length === 0) return tlsIdentity ?? address;
     const family = isIP(address) === 6 ? 'ipv6' : 'ipv4';
     const trusted =
       (isIP(address) !== 0 && addresses.check(address, family)) ||

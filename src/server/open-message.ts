@@ -35,7 +35,7 @@ interface Opening {
   readonly token: string;
   /** False: for another recipient, stays a token. */
   readonly ours: boolean;
-  parsed?: ParsedToken;
+  parsed: ParsedToken | undefined;
 }
 
 /** Opens messages by plan; stateless apart from the opener's cache. */
@@ -76,7 +76,7 @@ export class MessageOpener {
 
   #begin(site: SealedSite): Opening {
     if (typeof site.value !== 'string') throw new SealwireError('TOKEN_ENCODING', 'not a token', { path: site.path });
-    return { site, token: site.value, ours: this.#recipients.has(site.field.recipient) };
+    return { site, token: site.value, ours: this.#recipients.has(site.field.recipient), parsed: undefined };
   }
 
   #decryptAll(sealed: readonly Opening[], caller: string): Promise<Buffer[]> | Buffer[] {
@@ -153,30 +153,40 @@ function assemble(
 }
 
 function openRecord(openings: readonly Opening[], call: CallFacts, startedAt: number): AuditInput {
-  const fields = openings.map((opening): AuditField => {
-    const outcome = opening.ours ? 'opened' : 'passed';
-    return { ...describe(opening), keep: !opening.site.field.transient, outcome, reason: '' };
-  });
-  return { ...call, event: 'open', durationUs: elapsedUs(startedAt), detail: '', fields };
+  const fields = openings.map((opening) =>
+    describe(opening, opening.ours ? 'opened' : 'passed', '', !opening.site.field.transient),
+  );
+  return createRecord('open', call, fields, '', startedAt);
 }
 
 function rejectRecord(error: unknown, openings: readonly Opening[], call: CallFacts, startedAt: number): AuditInput {
   const code = error instanceof SealwireError ? error.code : 'INTERNAL';
   const path = error instanceof SealwireError ? error.path : undefined;
-  const fields = openings.map((opening): AuditField => {
-    const failed = opening.site.path === path;
-    return { ...describe(opening), keep: false, outcome: 'refused', reason: failed ? code : '' };
-  });
-  const detail = path === undefined ? code : `${code} at ${path}`;
-  return { ...call, event: 'reject', durationUs: elapsedUs(startedAt), detail, fields };
+  const fields = openings.map((opening) => describe(opening, 'refused', opening.site.path === path ? code : '', false));
+  return createRecord('reject', call, fields, path === undefined ? code : `${code} at ${path}`, startedAt);
 }
 
-function describe({ site, token, parsed }: Opening): Pick<AuditField, 'field' | 'path' | 'token' | 'bound' | 'header'> {
-  const bound = boundFacts(site);
-  const facts = { field: site.field.fullName, path: site.path, token, bound };
-  if (parsed === undefined) return facts;
-  const { kid, alg, enc } = parsed.header;
-  return { ...facts, header: { kid, alg, enc } };
+// Literals without spread: these are made for every message.
+
+function createRecord(
+  event: AuditInput['event'],
+  { method, peer, principal, requestId, traceparent }: CallFacts,
+  fields: readonly AuditField[],
+  detail: string,
+  startedAt: number,
+): AuditInput {
+  const durationUs = elapsedUs(startedAt);
+  return { event, method, peer, principal, requestId, traceparent, durationUs, detail, fields };
+}
+
+function describe(
+  { site, token, parsed }: Opening,
+  outcome: AuditField['outcome'],
+  reason: string,
+  keep: boolean,
+): AuditField {
+  const { field, path } = site;
+  return { field: field.fullName, path, token, keep, header: parsed?.header, bound: boundFacts(site), outcome, reason };
 }
 
 /** For a record; a refused message may hold values that cannot be bound at all. */
