@@ -63,6 +63,9 @@ const STEPS = {
   // Check 8 and the log.
   REPLAYED: 'SEALED_FIELD_REPLAYED',
   REPLAY_STORE_FULL: 'LIMIT_EXCEEDED',
+  CALLER_REFUSED: 'SEALED_FIELD_INVALID',
+  // Replies, checked by the caller.
+  REPLY_MISMATCH: 'SEALED_FIELD_INVALID',
   NO_REPLY_KEY: 'REPLY_KEY_MISSING',
   AUDIT_FAILED: 'AUDIT_UNAVAILABLE',
 } as const;
@@ -92,6 +95,21 @@ export type ErrorCode = StepCode | LocalCode;
 /** All step codes with the reason each maps to. */
 export const reasonByStep: Readonly<Record<StepCode, Reason>> = STEPS;
 
+/** A rule that an inner message breaks. */
+export interface Violation {
+  /** Path of the field, such as `card.number`. */
+  readonly path: string;
+  /** The rule in words; never a value. */
+  readonly rule: string;
+}
+
+/** What a {@link SealwireError} may carry. */
+export interface SealwireErrorOptions {
+  readonly path?: string | undefined;
+  readonly cause?: unknown;
+  readonly violations?: readonly Violation[];
+}
+
 /** The one error class. `message` never contains plaintext, a token or key material. */
 export class SealwireError extends Error {
   override readonly name = 'SealwireError';
@@ -100,10 +118,14 @@ export class SealwireError extends Error {
   /** Path of the sealed field, such as `items[3].card`, once known. */
   readonly path: string | undefined;
 
-  constructor(code: ErrorCode, message: string, options?: { path?: string | undefined; cause?: unknown }) {
+  /** With `INNER_INVALID`: every rule that is broken. */
+  readonly violations: readonly Violation[] | undefined;
+
+  constructor(code: ErrorCode, message: string, options?: SealwireErrorOptions) {
     super(message, options?.cause === undefined ? undefined : { cause: options.cause });
     this.code = code;
     this.path = options?.path;
+    this.violations = options?.violations;
   }
 
   /** The caller-visible reason, or undefined for local errors. */

@@ -16,7 +16,7 @@ import type { SealingSessions } from '../jwe/sender.js';
 import type { KeySource } from '../keys/key-source.js';
 import type { SealedServiceDefinition } from '../schema/plan.js';
 import { type ErrorDetails, readErrorDetails, STATUS_DETAILS_KEY } from '../schema/status.js';
-import { createSealInterceptor } from './seal-interceptor.js';
+import { type CredentialFunction, createSealInterceptor } from './seal-interceptor.js';
 
 /** Options of a generated client. */
 export interface SealedClientOptions {
@@ -24,6 +24,8 @@ export interface SealedClientOptions {
   readonly keys: KeySource;
   /** Agreement sessions to share with other clients of this process. Default: the client's own. */
   readonly sessions?: SealingSessions;
+  /** The caller's credential, sealed into reply tokens for the service's `authenticateCaller`. Default: none. */
+  readonly credential?: CredentialFunction;
   /** Interceptors between the application and sealing: they see opened messages. */
   readonly interceptors?: readonly Interceptor[];
   /** Interceptors between sealing and the wire: they see tokens. */
@@ -53,6 +55,7 @@ type Method = ServiceDefinition[string];
 export class SealedClient {
   readonly #client: Client;
   readonly #definition: ServiceDefinition;
+  readonly #keys: KeySource;
 
   /**
    * @param address grpc-js target, e.g. `localhost:50051`
@@ -66,14 +69,16 @@ export class SealedClient {
     service: SealedServiceDefinition<ServiceDefinition>,
     options: SealedClientOptions,
   ) {
-    const { keys, sessions, now } = options;
+    const { keys, sessions, credential, now } = options;
     const seal = createSealInterceptor({
       services: [service],
       keys,
       ...(sessions && { sessions }),
+      ...(credential && { credential }),
       ...(now && { now }),
     });
     this.#definition = service.definition;
+    this.#keys = keys;
     this.#client = new Client(address, credentials, {
       ...options.channelOptions,
       interceptors: [...(options.interceptors ?? []), seal, ...(options.wireInterceptors ?? [])],
@@ -86,6 +91,13 @@ export class SealedClient {
   }
 
   protected unary<I, O>(method: string, request: I, options: SealedCallOptions = {}): Promise<O> {
+    return this.#unaryOnce<I, O>(method, request, options).catch(async (error: unknown) => {
+      if (!(await this.#hasNewKey(error))) throw error;
+      return this.#unaryOnce<I, O>(method, request, options);
+    });
+  }
+
+  #unaryOnce<I, O>(method: string, request: I, options: SealedCallOptions): Promise<O> {
     const { path, requestSerialize, responseDeserialize } = this.#method(method);
     return new Promise<O>((resolve, reject) => {
       options.signal?.throwIfAborted();
@@ -141,7 +153,7 @@ export class SealedClient {
 
   protected serverStream<I, O>(method: string, request: I, options: SealedCallOptions = {}): AsyncIterable<O> {
     const { path, requestSerialize, responseDeserialize } = this.#method(method);
-    return readAll<O>(options.signal, () =>
+    const open = () =>
       this.#client.makeServerStreamRequest<I, O>(
         path,
         requestSerialize,
@@ -149,8 +161,37 @@ export class SealedClient {
         request,
         options.metadata ?? new Metadata(),
         toCallOptions(options),
-      ),
-    );
+      );
+    return this.#readWithRetry<O>(options.signal, open);
+  }
+
+  async *#readWithRetry<O>(
+    signal: AbortSignal | undefined,
+    open: () => ClientReadableStream<O>,
+  ): AsyncGenerator<O, void, undefined> {
+    let received = false;
+    try {
+      for await (const message of readAll<O>(signal, open)) {
+        received = true;
+        yield message;
+      }
+      return;
+    } catch (error) {
+      if (received || !(await this.#hasNewKey(error))) throw error;
+    }
+    yield* readAll<O>(signal, open);
+  }
+
+  /** After the service refused a key: looks for a newer one. A call is made again once, never more. */
+  async #hasNewKey(error: unknown): Promise<boolean> {
+    if (this.#keys.refresh === undefined || errorDetails(error)?.reason !== 'SEALED_FIELD_UNKNOWN_KEY') return false;
+    try {
+      await this.#keys.refresh('');
+      return true;
+    } catch {
+      // The service's own error says more than that of the key source.
+      return false;
+    }
   }
 
   protected bidiStream<I, O>(

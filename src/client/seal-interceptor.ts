@@ -1,6 +1,6 @@
 /**
- * The client interceptor that seals requests: interceptors before it (nearer to the application) see
- * opened messages, interceptors after it (nearer to the wire) see tokens.
+ * The client interceptor that seals requests and opens responses: interceptors before it (nearer to the
+ * application) see opened messages, interceptors after it (nearer to the wire) see tokens.
  */
 import {
   InterceptingCall,
@@ -14,30 +14,37 @@ import {
 } from '@grpc/grpc-js';
 import { SealwireError } from '../errors.js';
 import type { RecipientKey } from '../jwe/recipient.js';
+import { REPLY_METADATA } from '../jwe/reply.js';
 import { SealingSessions } from '../jwe/sender.js';
 import type { KeySource } from '../keys/key-source.js';
 import type { MethodPlan, ServicePlan } from '../schema/plan.js';
 import { errorStatus, STATUS_DETAILS_KEY } from '../schema/status.js';
-import { hasSealed, recipientsOf } from '../schema/walk.js';
+import { recipientsOf } from '../schema/walk.js';
+import { type CallReplies, keepTokens } from './open-reply.js';
 import { MessageSealer, type RecipientKeys } from './seal-message.js';
 
 type InterceptingCallInterface = ReturnType<NextCall>;
 type MessageContext = Parameters<InterceptingCallInterface['sendMessageWithContext']>[0];
 
+/** @param method path, e.g. `/payments.v1.PaymentService/GetPayment`. @returns at most a few hundred bytes */
+export type CredentialFunction = (method: string) => Uint8Array | Promise<Uint8Array>;
+
 /** Options of {@link createSealInterceptor}. */
 export interface SealInterceptorOptions {
-  /** Services whose requests are sealed; calls of others pass untouched. */
+  /** Services whose messages are sealed; calls of others pass untouched. */
   readonly services: readonly { readonly plan: ServicePlan }[];
   /** Where recipients' public keys come from. */
   readonly keys: KeySource;
   /** Agreement sessions, to be shared by all clients of a process. Default: new ones with default limits. */
   readonly sessions?: SealingSessions;
+  /** The caller's credential, sealed into reply tokens for the service's `authenticateCaller`. Default: none. */
+  readonly credential?: CredentialFunction;
   /** Clock in ms since 1970. Default `Date.now`. */
   readonly now?: () => number;
 }
 
 /**
- * Creates the interceptor that seals requests.
+ * Creates the interceptor that seals requests and opens responses.
  *
  * @param options services and keys
  * @returns an interceptor for grpc-js's `interceptors` client option; later ones in that list see tokens
@@ -45,6 +52,7 @@ export interface SealInterceptorOptions {
 export function createSealInterceptor(options: SealInterceptorOptions): Interceptor {
   const sessions = options.sessions ?? new SealingSessions();
   const sealer = new MessageSealer({ sessions, ...(options.now && { now: options.now }) });
+  const { keys, credential = noCredential } = options;
   const methods = new Map<string, MethodPlan>();
   for (const { plan } of options.services) {
     for (const method of Object.values(plan.methods)) methods.set(method.path, method);
@@ -54,8 +62,18 @@ export function createSealInterceptor(options: SealInterceptorOptions): Intercep
     if (method === undefined || (method.request === undefined && method.response === undefined)) {
       return new InterceptingCall(nextCall(callOptions));
     }
-    return new SealingCall(nextCall(callOptions), method, sealer, options.keys);
+    return new SealingCall(nextCall(callOptions), method, { sealer, keys, credential });
   };
+}
+
+const NO_CREDENTIAL = new Uint8Array();
+const noCredential = () => NO_CREDENTIAL;
+
+/** What all calls share. */
+interface SharedParts {
+  readonly sealer: MessageSealer;
+  readonly keys: KeySource;
+  readonly credential: CredentialFunction;
 }
 
 /**
@@ -66,8 +84,7 @@ export function createSealInterceptor(options: SealInterceptorOptions): Intercep
 class SealingCall extends InterceptingCall {
   readonly #next: InterceptingCallInterface;
   readonly #method: MethodPlan;
-  readonly #sealer: MessageSealer;
-  readonly #source: KeySource;
+  readonly #shared: SharedParts;
   readonly #queue: (() => void | Promise<void>)[] = [];
   #busy = false;
   /** No further operation is carried out. */
@@ -77,19 +94,24 @@ class SealingCall extends InterceptingCall {
   #started = false;
   #listener: Partial<InterceptingListener> | undefined;
   #keys: RecipientKeys = new Map();
+  #replies: CallReplies | undefined;
 
-  constructor(next: InterceptingCallInterface, method: MethodPlan, sealer: MessageSealer, source: KeySource) {
+  constructor(next: InterceptingCallInterface, method: MethodPlan, shared: SharedParts) {
     super(next);
     this.#next = next;
     this.#method = method;
-    this.#sealer = sealer;
-    this.#source = source;
+    this.#shared = shared;
   }
 
   override start(metadata: Metadata, listener?: Partial<InterceptingListener>): void {
     this.#listener = listener;
     this.#run(() => {
-      const keys = this.#method.request === undefined ? this.#keys : this.#findKeys(recipientsOf(this.#method.request));
+      const { request, response } = this.#method;
+      const recipients = new Set(request === undefined ? [] : recipientsOf(request));
+      const replies = response !== undefined && recipientsOf(response).includes('');
+      if (replies) recipients.add('');
+      const keys = this.#findKeys([...recipients]);
+      if (replies) return this.#startWithReplies(metadata, keys);
       if (!(keys instanceof Promise)) return this.#startNext(metadata, keys);
       return keys.then((ready) => this.#startNext(metadata, ready));
     });
@@ -98,7 +120,8 @@ class SealingCall extends InterceptingCall {
   override sendMessageWithContext(context: MessageContext, message: unknown): void {
     this.#run(() => {
       const plan = this.#method.request;
-      const sealed = plan === undefined ? (message as object) : this.#sealer.seal(plan, message as object, this.#keys);
+      const sealed =
+        plan === undefined ? (message as object) : this.#shared.sealer.seal(plan, message as object, this.#keys);
       if (!(sealed instanceof Promise)) return this.#next.sendMessageWithContext(context, sealed);
       return sealed.then((ready) => {
         if (!this.#ended) this.#next.sendMessageWithContext(context, ready);
@@ -162,19 +185,42 @@ class SealingCall extends InterceptingCall {
     });
   }
 
-  /** A sealed reply cannot be opened without a reply agreement, and a token is not what the types promise. */
+  /** The service checks the reply token before its handler runs, so it goes with the call's metadata. */
+  async #startWithReplies(metadata: Metadata, finding: RecipientKeys | Promise<RecipientKeys>): Promise<void> {
+    const keys = await finding;
+    const credential = await this.#shared.credential(this.#method.path);
+    this.#replies = await this.#shared.sealer.beginReplies(keys.get('') as RecipientKey, credential);
+    // The caller may use its metadata for other calls too.
+    const own = metadata.clone();
+    own.set(REPLY_METADATA, this.#replies.token);
+    this.#startNext(own, keys);
+  }
+
   #receive(message: unknown): void {
     if (this.#finished) return;
     const { response } = this.#method;
-    if (response !== undefined && message && hasSealed(response, message as object)) {
-      this.#fail(new SealwireError('NO_REPLY_KEY', 'no reply agreement'));
-      return;
+    let opened = message;
+    if (response !== undefined && message) {
+      try {
+        opened = this.#replies?.open(response, message as object) ?? keepTokens(response, message as object);
+      } catch (error) {
+        this.#refuseReply(error);
+        return;
+      }
     }
-    this.#listener?.onReceiveMessage?.(message);
+    this.#listener?.onReceiveMessage?.(opened);
+  }
+
+  /** Not the service's word but the caller's own finding: what came back is not what the service sealed. */
+  #refuseReply(error: unknown): void {
+    const { code, path } = error instanceof SealwireError ? error : { code: 'INTERNAL', path: undefined };
+    const details = `the sealed reply was refused: ${code}${path === undefined ? '' : ` at ${path}`}`;
+    this.#finish({ code: status.DATA_LOSS, details, metadata: new Metadata() });
+    this.#next.cancelWithStatus(status.CANCELLED, 'the sealed reply was refused');
   }
 
   #findKeys(recipients: readonly string[]): RecipientKeys | Promise<RecipientKeys> {
-    const found = recipients.map((recipient) => this.#source.current(recipient));
+    const found = recipients.map((recipient) => this.#shared.keys.current(recipient));
     const combine = (keys: readonly RecipientKey[]) =>
       new Map(recipients.map((recipient, index) => [recipient, keys[index] as RecipientKey]));
     if (!found.some((key) => key instanceof Promise)) return combine(found as RecipientKey[]);

@@ -2,9 +2,10 @@
 import { SealwireError } from '../errors.js';
 import type { RecipientKey } from '../jwe/recipient.js';
 import type { AgreementSession, SealingSessions } from '../jwe/sender.js';
-import { boundDigest } from '../schema/binding.js';
 import type { MessagePlan } from '../schema/plan.js';
+import { encodeSite } from '../schema/seal-sites.js';
 import { collectSealed, replaceSealed, type SealedSite } from '../schema/walk.js';
+import { CallReplies } from './open-reply.js';
 
 /** Keys by recipient name; '' is the service itself. */
 export type RecipientKeys = ReadonlyMap<string, RecipientKey>;
@@ -57,6 +58,20 @@ export class MessageSealer {
     return Promise.all(pending).then(() => this.#sealAll(plan, message, sites, sessions));
   }
 
+  /**
+   * Begins the replies of a call.
+   *
+   * @param key the service's own
+   * @param credential for the service's `authenticateCaller`; may be empty
+   */
+  beginReplies(key: RecipientKey, credential: Uint8Array): CallReplies | Promise<CallReplies> {
+    const begin = (session: AgreementSession) => {
+      return new CallReplies(session, credential, Math.floor(this.#now() / 1000));
+    };
+    const session = this.#sessions.acquire(key);
+    return session instanceof Promise ? session.then(begin) : begin(session);
+  }
+
   #sealAll(
     plan: MessagePlan,
     message: object,
@@ -70,23 +85,10 @@ export class MessageSealer {
 }
 
 function sealSite(site: SealedSite, session: AgreementSession | undefined, iat: number): string {
-  const { field, value, holder, path } = site;
+  const { field, value, path } = site;
   if (typeof value === 'string' && field.recipient !== '') return value;
-  if (session === undefined || typeof value !== 'object' || value === null) {
+  if (session === undefined) {
     throw new SealwireError('SEAL_INPUT', `${path} must be a ${field.codec.typeName}`, { path });
   }
-  let plaintext: Uint8Array;
-  try {
-    plaintext = field.codec.encode(value);
-  } catch {
-    // The encoder's message may quote the value: it must not become a cause.
-    throw new SealwireError('SEAL_INPUT', `${path} is not a valid ${field.codec.typeName}`, { path });
-  }
-  const bound = boundDigest(field, holder);
-  try {
-    return session.seal(plaintext, { field: field.fullName, cty: 'application/protobuf', iat, bound });
-  } catch (error) {
-    if (!(error instanceof SealwireError)) throw error;
-    throw new SealwireError(error.code, error.message, { path });
-  }
+  return encodeSite(site, session, iat);
 }

@@ -1,5 +1,5 @@
 /** From a shared secret Z to the keys that protect CEKs (RFC 7518 §4.6.2). */
-import { createHash, createSecretKey, type KeyObject } from 'node:crypto';
+import { createHash, createSecretKey, hash, type KeyObject } from 'node:crypto';
 import { type ContentEncryption, encryptions, type KeyAlgorithm } from './algorithms.js';
 
 const EMPTY = Buffer.alloc(0);
@@ -35,7 +35,7 @@ function withLength(bytes: Buffer): Buffer {
 
 /**
  * The key that one agreement yields for `alg`: a key-encryption key, or the CEK itself for direct
- * agreement. A key for replies will be derived here too, from the same Z with other party info.
+ * agreement.
  *
  * @param z the shared secret; wiped
  */
@@ -52,4 +52,25 @@ export function deriveKey(
   z.fill(0);
   bytes.fill(0);
   return key;
+}
+
+const REPLY_PARTY = Buffer.from('sealwire-reply');
+
+/**
+ * The key-encryption key for replies: a second key from the same agreement, told apart by its party
+ * info (AlgorithmID `A256KW`, PartyUInfo `sealwire-reply`, PartyVInfo the recipient's kid).
+ *
+ * @param z the shared secret; not wiped
+ * @param kid the recipient's kid, as text
+ */
+export function deriveReplyKey(z: Buffer, kid: string): KeyObject {
+  const bytes = concatKdf(z, 'A256KW', REPLY_PARTY, Buffer.from(kid), 32);
+  const key = createSecretKey(bytes);
+  bytes.fill(0);
+  return key;
+}
+
+/** `kid` of a reply: base64url SHA-256 of the decoded coordinates of the sender's `epk`, x before y. */
+export function replyKid(x: Buffer, y: Buffer): string {
+  return hash('sha256', Buffer.concat([x, y]), 'base64url');
 }

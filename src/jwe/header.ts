@@ -64,13 +64,7 @@ type Members = Readonly<Record<string, unknown>>;
  *   `EPK_INVALID`, `HEADER_VALUE`
  */
 export function parseHeader(part: string, headerBytes = 2_048): TokenHeader {
-  if (part.length > Math.ceil((headerBytes * 4) / 3)) throw refuse('HEADER_TOO_LARGE', 'the header is too large');
-  const bytes = decodeCanonical(part);
-  if (bytes === undefined) throw refuse('TOKEN_ENCODING', 'the header is not canonical base64url');
-  const members = parseMembers(bytes);
-  for (const name of FORBIDDEN) {
-    if (Object.hasOwn(members, name)) throw refuse('HEADER_FORBIDDEN_NAME', `the header has '${name}'`);
-  }
+  const members = parseMembers(part, headerBytes);
   const { alg, enc, kid, iat } = members;
   if (!isKeyAlgorithm(alg)) throw refuse('ALGORITHM_NOT_ALLOWED', 'alg is not allowed');
   if (!isContentEncryption(enc)) throw refuse('ALGORITHM_NOT_ALLOWED', 'enc is not allowed');
@@ -93,7 +87,24 @@ export function parseHeader(part: string, headerBytes = 2_048): TokenHeader {
   };
 }
 
-function parseMembers(bytes: Buffer): Members {
+/**
+ * The members of a protected header, whatever its algorithm.
+ *
+ * @throws SealwireError `HEADER_TOO_LARGE`, `TOKEN_ENCODING`, `HEADER_UTF8`, `HEADER_JSON`,
+ *   `HEADER_DUPLICATE_NAME`, `HEADER_FORBIDDEN_NAME`
+ */
+export function parseMembers(part: string, headerBytes: number): Members {
+  if (part.length > Math.ceil((headerBytes * 4) / 3)) throw refuse('HEADER_TOO_LARGE', 'the header is too large');
+  const bytes = decodeCanonical(part);
+  if (bytes === undefined) throw refuse('TOKEN_ENCODING', 'the header is not canonical base64url');
+  const members = parseObject(bytes);
+  for (const name of FORBIDDEN) {
+    if (Object.hasOwn(members, name)) throw refuse('HEADER_FORBIDDEN_NAME', `the header has '${name}'`);
+  }
+  return members;
+}
+
+function parseObject(bytes: Buffer): Members {
   let text: string;
   try {
     text = utf8.decode(bytes);

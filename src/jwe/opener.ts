@@ -1,7 +1,7 @@
 /** Opens tokens: the checks 1 to 6 in their order. */
 import type { KeyObject } from 'node:crypto';
 import { SealwireError } from '../errors.js';
-import { deriveKey } from './agreement.js';
+import { deriveKey, deriveReplyKey, replyKid } from './agreement.js';
 import { AgreementCache, type AgreementCacheOptions, agreementId } from './agreement-cache.js';
 import { curves } from './algorithms.js';
 import { CallerRate, type CallerRateOptions } from './caller-rate.js';
@@ -12,6 +12,8 @@ import { KeyUnwrapper } from './key-wrap.js';
 import { type OpenLimits, resolveLimits } from './limits.js';
 import { checkPolicy, type Expected, type PolicyName, type PolicyOptions } from './policy.js';
 import type { OpeningKeys } from './recipient.js';
+import { REPLY_FIELD, ReplySealer } from './reply.js';
+import { ReplyKey } from './reply-key.js';
 import { type ParsedToken, parseToken } from './token.js';
 
 export type { AgreementCacheOptions } from './agreement-cache.js';
@@ -39,22 +41,30 @@ export interface OpenerStats {
   readonly hits: number;
 }
 
-/** What is kept of an agreement: the CEK itself (`ECDH-ES`), or what unwraps CEKs. */
-type ContentKeys =
+/** What is kept of an agreement: the CEK itself (`ECDH-ES`), or what unwraps CEKs; and the key for replies. */
+type AgreementKeys = { readonly reply: ReplyKey } & (
   | { readonly direct: KeyObject; readonly unwrapper?: never }
-  | { readonly direct?: never; readonly unwrapper: KeyUnwrapper };
+  | { readonly direct?: never; readonly unwrapper: KeyUnwrapper }
+);
+
+/** An opened reply token. */
+export interface OpenedReplyToken {
+  /** What the caller put into it, for `authenticateCaller`; empty when it says nothing. */
+  readonly credential: Buffer;
+  readonly sealer: ReplySealer;
+}
 
 /** Opens tokens sealed to one recipient's keys. */
 export class TokenOpener {
   readonly #keys: OpeningKeys;
   readonly #policy: PolicyName;
   readonly #limits: OpenLimits;
-  readonly #cache: AgreementCache<ContentKeys>;
+  readonly #cache: AgreementCache<AgreementKeys>;
   readonly #headers = new HeaderCache();
   readonly #rate: CallerRate;
   readonly #now: () => number;
   /** Agreements in the making: concurrent misses share one. */
-  readonly #pending = new Map<string, Promise<ContentKeys>>();
+  readonly #pending = new Map<string, Promise<AgreementKeys>>();
   #fresh = 0;
   #hits = 0;
 
@@ -119,16 +129,49 @@ export class TokenOpener {
    */
   open(parsed: ParsedToken, caller: string): Buffer | Promise<Buffer> {
     const id = parsed.agreementId ?? agreementId(parsed.header);
-    const key = this.#cache.get(id);
-    if (key === undefined) {
-      const opening = this.#openFresh(id, parsed, caller);
+    const keys = this.#cache.get(id);
+    if (keys === undefined) {
+      const opening = this.#openFresh(id, parsed, caller).then(({ plaintext }) => plaintext);
       // Another token of the message may throw at once: nobody awaits this one then, and an unhandled
       // rejection would let a sender of bad tokens end the process. Who awaits it still gets the error.
       opening.catch(() => {});
       return opening;
     }
     this.#hits++;
-    return this.#decrypt(parsed, key);
+    return this.#decrypt(parsed, keys);
+  }
+
+  /**
+   * Checks 1 to 4 for a reply token. It is ours only, so that the whole profile is demanded whatever the policy.
+   *
+   * @throws SealwireError with the step's code
+   */
+  checkReplyToken(token: string): ParsedToken {
+    const parsed = parseToken(token, this.#limits, this.#headers);
+    this.#checkKey(parsed.header);
+    checkPolicy(parsed.header, { field: REPLY_FIELD }, 'strict', this.#now());
+    return parsed;
+  }
+
+  /**
+   * Checks 5 and 6 for a reply token.
+   *
+   * @param parsed a token that passed {@link checkReplyToken}
+   * @returns what the caller put into it, and what seals the replies of its call
+   * @throws SealwireError as {@link open}
+   */
+  openReplyToken(parsed: ParsedToken, caller: string): OpenedReplyToken | Promise<OpenedReplyToken> {
+    const id = parsed.agreementId ?? agreementId(parsed.header);
+    const cached = this.#cache.get(id);
+    const finish = (plaintext: Buffer, { reply }: AgreementKeys): OpenedReplyToken => ({
+      credential: plaintext,
+      sealer: new ReplySealer(reply, parsed.token, this.#limits),
+    });
+    if (cached === undefined) {
+      return this.#openFresh(id, parsed, caller).then(({ plaintext, keys }) => finish(plaintext, keys));
+    }
+    this.#hits++;
+    return finish(this.#decrypt(parsed, cached), cached);
   }
 
   /** Forgets all agreements with a key at once, because it was retired. */
@@ -152,18 +195,22 @@ export class TokenOpener {
     if (epk.crv !== key.crv) throw new SealwireError('CURVE_NOT_ALLOWED', "not on the key's own curve");
   }
 
-  async #openFresh(id: string, parsed: ParsedToken, caller: string): Promise<Buffer> {
+  async #openFresh(
+    id: string,
+    parsed: ParsedToken,
+    caller: string,
+  ): Promise<{ readonly plaintext: Buffer; readonly keys: AgreementKeys }> {
     const firstUse = this.#cache.time();
-    const key = await this.#agree(id, parsed.header, caller);
+    const keys = await this.#agree(id, parsed.header, caller);
     // The key may have been retired meanwhile.
     this.#checkKey(parsed.header);
-    const plaintext = this.#decrypt(parsed, key);
+    const plaintext = this.#decrypt(parsed, keys);
     // Only a verified tag proves that somebody holds the other half: rubbish cannot fill the cache.
-    this.#cache.add(id, key, parsed.header.kid, caller, firstUse);
-    return plaintext;
+    this.#cache.add(id, keys, parsed.header.kid, caller, firstUse);
+    return { plaintext, keys };
   }
 
-  #agree(id: string, header: TokenHeader, caller: string): Promise<ContentKeys> {
+  #agree(id: string, header: TokenHeader, caller: string): Promise<AgreementKeys> {
     const pending = this.#pending.get(id);
     if (pending !== undefined) return pending;
     this.#rate.take(caller);
@@ -172,7 +219,7 @@ export class TokenOpener {
     return agreement;
   }
 
-  async #agreeNow({ kid, alg, enc, epk, apu, apv }: TokenHeader): Promise<ContentKeys> {
+  async #agreeNow({ kid, alg, enc, epk, apu, apv }: TokenHeader): Promise<AgreementKeys> {
     this.#fresh++;
     let z: Buffer;
     try {
@@ -185,11 +232,12 @@ export class TokenOpener {
     if (z.length !== curves[epk.crv].coordinateBytes) {
       throw new SealwireError('CUSTODY_FAILED', 'the key custody gave a shared secret of the wrong length');
     }
+    const reply = new ReplyKey(deriveReplyKey(z, kid), replyKid(epk.x, epk.y));
     const key = deriveKey(z, alg, enc, apu, apv);
-    return alg === 'ECDH-ES' ? { direct: key } : { unwrapper: new KeyUnwrapper(key) };
+    return alg === 'ECDH-ES' ? { direct: key, reply } : { unwrapper: new KeyUnwrapper(key), reply };
   }
 
-  #decrypt(parsed: ParsedToken, keys: ContentKeys): Buffer {
+  #decrypt(parsed: ParsedToken, keys: AgreementKeys): Buffer {
     const { header, headerPart, encryptedKey, iv, ciphertext, tag } = parsed;
     const { enc } = header;
     const cek = keys.direct ?? keys.unwrapper.unwrap(encryptedKey, enc);

@@ -1,10 +1,10 @@
 /** Agreement sessions of a sender: which agreement seals the next message, and preparing the one after it. */
-import type { KeyObject } from 'node:crypto';
 import { SealwireError } from '../errors.js';
-import { deriveKey } from './agreement.js';
+import { deriveKey, deriveReplyKey, replyKid } from './agreement.js';
 import { checkRange, resolveLimits } from './limits.js';
 import { type AgreementPool, sharedPool } from './pool.js';
 import type { RecipientKey } from './recipient.js';
+import { ReplyKey } from './reply-key.js';
 import { type AgreementSession, WrappingSession } from './session.js';
 
 export type { AgreementSession, SealParameters } from './session.js';
@@ -167,12 +167,10 @@ export class SealingSessions {
 
   async #agree(key: RecipientKey): Promise<LiveSession> {
     const { epk, z } = await this.#pool.generate(key.publicKey, key.crv);
-    const kek: KeyObject = deriveKey(z, 'ECDH-ES+A256KW', 'A256GCM');
+    const coordinates = [epk.x, epk.y].map((text) => Buffer.from(text, 'base64url')) as [Buffer, Buffer];
+    const replyKey = new ReplyKey(deriveReplyKey(z, key.kid), replyKid(...coordinates));
+    const keys = { kek: deriveKey(z, 'ECDH-ES+A256KW', 'A256GCM'), replyKey, epk };
     const limits = { innerBytes: this.#innerBytes, headerBytes: resolveLimits().headerBytes };
-    return new LiveSession(
-      (observe) => new WrappingSession(key.kid, kek, epk, limits, observe),
-      this.#bounds,
-      this.#now,
-    );
+    return new LiveSession((observe) => new WrappingSession(key.kid, keys, limits, observe), this.#bounds, this.#now);
   }
 }

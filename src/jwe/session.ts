@@ -5,6 +5,7 @@ import { encryptGcm } from './content.js';
 import { KeyWrapper } from './key-wrap.js';
 import { TOKEN_TYPE } from './policy.js';
 import type { EphemeralJwk } from './pool.js';
+import type { ReplyKey } from './reply-key.js';
 
 /** What differs from token to token. */
 export interface SealParameters {
@@ -20,6 +21,8 @@ export interface SealParameters {
 /** Seals tokens for one recipient key. */
 export interface AgreementSession {
   readonly kid: string;
+  /** Of this agreement, for the replies of calls that sent a reply token made by {@link seal}. */
+  readonly replyKey: ReplyKey;
   /**
    * @param plaintext the encoded inner message
    * @returns a compact JWE by the token profile
@@ -32,6 +35,13 @@ export interface AgreementSession {
 export interface SealLimits {
   readonly innerBytes: number;
   readonly headerBytes: number;
+}
+
+/** What an agreement gave. */
+export interface SessionKeys {
+  readonly kek: KeyObject;
+  readonly replyKey: ReplyKey;
+  readonly epk: EphemeralJwk;
 }
 
 /** Told of each token, for the session's own bounds. */
@@ -64,6 +74,7 @@ function nextSecrets(): Buffer {
 /** One agreement. The key-encryption key wraps CEKs only: direct `ECDH-ES` would repeat the CEK. */
 export class WrappingSession implements AgreementSession {
   readonly kid: string;
+  readonly replyKey: ReplyKey;
   readonly #wrapper: KeyWrapper;
   readonly #epk: EphemeralJwk;
   readonly #limits: SealLimits;
@@ -71,8 +82,9 @@ export class WrappingSession implements AgreementSession {
   /** Most of a header is the same for all tokens of a field: encoded once. */
   readonly #prefixes = new Map<string, HeaderPrefix>();
 
-  constructor(kid: string, kek: KeyObject, epk: EphemeralJwk, limits: SealLimits, observe: SealObserver) {
+  constructor(kid: string, { kek, replyKey, epk }: SessionKeys, limits: SealLimits, observe: SealObserver) {
     this.kid = kid;
+    this.replyKey = replyKey;
     this.#wrapper = new KeyWrapper(kek);
     this.#epk = epk;
     this.#limits = limits;

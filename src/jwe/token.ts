@@ -6,19 +6,23 @@ import { parseHeader, type TokenHeader } from './header.js';
 import type { HeaderCache } from './header-cache.js';
 import type { OpenLimits } from './limits.js';
 
-/** The five parts of a token, decoded. */
-export interface ParsedToken {
-  /** The compact JWE as received. */
-  readonly token: string;
-  readonly header: TokenHeader;
-  /** Of a header that the cache knew. */
-  readonly agreementId: string | undefined;
+/** The five parts of a compact JWE, the last four decoded. */
+export interface TokenParts {
   /** The first part as received: the additional authenticated data (RFC 7516 §5.1 step 14). */
   readonly headerPart: string;
   readonly encryptedKey: Buffer;
   readonly iv: Buffer;
   readonly ciphertext: Buffer;
   readonly tag: Buffer;
+}
+
+/** A token by the profile whose form is good. */
+export interface ParsedToken extends TokenParts {
+  /** The compact JWE as received. */
+  readonly token: string;
+  readonly header: TokenHeader;
+  /** Of a header that the cache knew. */
+  readonly agreementId: string | undefined;
 }
 
 const CBC_BLOCK_BYTES = 16;
@@ -29,13 +33,14 @@ const IV_BYTES: ReadonlySet<number> = new Set([12, 16]);
 const TAG_BYTES: ReadonlySet<number> = new Set([16, 32]);
 
 /**
- * @param token a compact JWE (RFC 7516 §7.1)
+ * Takes a compact JWE apart (RFC 7516 §7.1) as far as that needs no header.
+ *
+ * @param token any text
  * @param limits size caps
- * @param known headers that need no parsing
  * @throws SealwireError `TOKEN_TOO_LARGE`, `HEADER_TOO_LARGE`, `INNER_TOO_LARGE`, `TOKEN_PART_COUNT`,
- *   `TOKEN_ENCODING`, `TOKEN_PART_LENGTH` and those of {@link parseHeader}
+ *   `TOKEN_ENCODING`, `TOKEN_PART_LENGTH`
  */
-export function parseToken(token: string, limits: OpenLimits, known?: HeaderCache): ParsedToken {
+export function splitToken(token: string, limits: OpenLimits): TokenParts {
   if (token.length > limits.tokenBytes) throw new SealwireError('TOKEN_TOO_LARGE', 'the token is too large');
   const [headerPart, keyPart, ivPart = '', ciphertextPart = '', tagPart, ...rest] = token.split('.', 6);
   if ((headerPart as string).length > Math.ceil((limits.headerBytes * 4) / 3)) {
@@ -55,8 +60,19 @@ export function parseToken(token: string, limits: OpenLimits, known?: HeaderCach
   if (!KEY_BYTES.has(encryptedKey.length) || !IV_BYTES.has(iv.length) || !TAG_BYTES.has(tag.length)) {
     throw new SealwireError('TOKEN_PART_LENGTH', 'a token part has a wrong length');
   }
-  const found = known?.find(headerPart as string, limits.headerBytes);
-  const header = found?.header ?? parseHeader(headerPart as string, limits.headerBytes);
+  return { headerPart: headerPart as string, encryptedKey, iv, ciphertext, tag };
+}
+
+/**
+ * @param token a compact JWE by the token profile
+ * @param limits size caps
+ * @param known headers that need no parsing
+ * @throws SealwireError those of {@link splitToken} and of {@link parseHeader}
+ */
+export function parseToken(token: string, limits: OpenLimits, known?: HeaderCache): ParsedToken {
+  const { headerPart, encryptedKey, iv, ciphertext, tag } = splitToken(token, limits);
+  const found = known?.find(headerPart, limits.headerBytes);
+  const header = found?.header ?? parseHeader(headerPart, limits.headerBytes);
   const facts = encryptions[header.enc];
   const lengthsFit =
     encryptedKey.length === encryptedKeyBytes(header.alg, header.enc) &&
@@ -64,14 +80,5 @@ export function parseToken(token: string, limits: OpenLimits, known?: HeaderCach
     tag.length === facts.tagBytes &&
     (facts.hmac === undefined || (ciphertext.length > 0 && ciphertext.length % CBC_BLOCK_BYTES === 0));
   if (!lengthsFit) throw new SealwireError('TOKEN_PART_LENGTH', 'a token part has a wrong length');
-  return {
-    token,
-    header,
-    agreementId: found?.agreementId,
-    headerPart: headerPart as string,
-    encryptedKey,
-    iv,
-    ciphertext,
-    tag,
-  };
+  return { token, header, agreementId: found?.agreementId, headerPart, encryptedKey, iv, ciphertext, tag };
 }

@@ -3,8 +3,8 @@
  * `google.rpc.Status` details. Transport-free, so that client and server share it.
  */
 
-import { type Reason, SealwireError } from '../errors.js';
-import { ErrorInfo } from '../gen/google/rpc/error_details.js';
+import { type Reason, SealwireError, type Violation } from '../errors.js';
+import { BadRequest, ErrorInfo } from '../gen/google/rpc/error_details.js';
 import { Status } from '../gen/google/rpc/status.js';
 
 /** `google.rpc.ErrorInfo.domain` of every error of ours. */
@@ -13,6 +13,9 @@ export const ERROR_DOMAIN = 'sealwire';
 export const STATUS_DETAILS_KEY = 'grpc-status-details-bin';
 
 const ERROR_INFO_TYPE = 'type.googleapis.com/google.rpc.ErrorInfo';
+const BAD_REQUEST_TYPE = 'type.googleapis.com/google.rpc.BadRequest';
+/** Of a serialized `BadRequest`: trailers have to fit into one HTTP/2 header block. */
+const MAX_VIOLATION_BYTES = 3_072;
 
 /** gRPC status codes used here, by number (grpc.io/docs/guides/status-codes). */
 const GRPC = {
@@ -94,9 +97,31 @@ export function errorStatus(error: unknown, context: ErrorStatusContext = {}): E
   if (reason === 'SEALED_FIELD_STALE' && context.nowMs !== undefined) {
     metadata['serverTime'] = String(Math.floor(context.nowMs / 1000));
   }
+  const { fitting, omitted } = fitViolations((error as SealwireError).violations ?? []);
+  if (omitted > 0) metadata['violationsOmitted'] = String(omitted);
   const info = ErrorInfo.encode({ reason, domain: ERROR_DOMAIN, metadata }).finish();
   const details = [{ typeUrl: ERROR_INFO_TYPE, value: Buffer.from(info) }];
+  if (fitting.length > 0) {
+    const badRequest = BadRequest.encode({ fieldViolations: fitting.map(toFieldViolation) }).finish();
+    details.push({ typeUrl: BAD_REQUEST_TYPE, value: Buffer.from(badRequest) });
+  }
   return { code, details: text, statusDetails: Status.encode({ code, message: text, details }).finish() };
+}
+
+/** As many violations as fit; the others are counted. */
+function fitViolations(violations: readonly Violation[]): { readonly fitting: Violation[]; readonly omitted: number } {
+  let bytes = 0;
+  const fitting: Violation[] = [];
+  for (const violation of violations) {
+    bytes += 16 + Buffer.byteLength(violation.path) + Buffer.byteLength(violation.rule);
+    if (bytes > MAX_VIOLATION_BYTES) break;
+    fitting.push(violation);
+  }
+  return { fitting, omitted: violations.length - fitting.length };
+}
+
+function toFieldViolation({ path, rule }: Violation): BadRequest['fieldViolations'][number] {
+  return { field: path, description: rule, reason: '', localizedMessage: undefined };
 }
 
 /** What a client learns from a failed call's details. */
@@ -106,6 +131,8 @@ export interface ErrorDetails {
   readonly field: string | undefined;
   /** All of `ErrorInfo.metadata`. */
   readonly metadata: Readonly<Record<string, string>>;
+  /** With `INNER_MESSAGE_INVALID`: the rules that the inner messages break, as many as the trailers hold. */
+  readonly violations: readonly Violation[];
 }
 
 /**
@@ -116,11 +143,16 @@ export interface ErrorDetails {
  */
 export function readErrorDetails(statusDetails: Uint8Array): ErrorDetails | undefined {
   try {
-    for (const any of Status.decode(statusDetails).details) {
-      if (any.typeUrl !== ERROR_INFO_TYPE) continue;
-      const { reason, domain, metadata } = ErrorInfo.decode(any.value);
-      if (domain === ERROR_DOMAIN) return { reason, field: metadata['field'], metadata };
-    }
+    const { details } = Status.decode(statusDetails);
+    const info = details.find(({ typeUrl }) => typeUrl === ERROR_INFO_TYPE);
+    if (info === undefined) return undefined;
+    const { reason, domain, metadata } = ErrorInfo.decode(info.value);
+    if (domain !== ERROR_DOMAIN) return undefined;
+    const badRequest = details.find(({ typeUrl }) => typeUrl === BAD_REQUEST_TYPE);
+    const { fieldViolations } =
+      badRequest === undefined ? { fieldViolations: [] } : BadRequest.decode(badRequest.value);
+    const violations = fieldViolations.map(({ field, description }) => ({ path: field, rule: description }));
+    return { reason, field: metadata['field'], metadata, violations };
   } catch {
     // Malformed details say nothing; the status code still does.
   }

@@ -1,24 +1,23 @@
 /**
- * The server interceptor that opens sealed requests: interceptors before it see tokens, handlers and
- * interceptors after it see opened messages.
+ * The server interceptor that opens sealed requests and seals responses: interceptors before it see
+ * tokens, handlers and interceptors after it see opened messages.
  */
-import {
-  type Metadata,
-  ServerInterceptingCall,
-  type ServerInterceptingCallInterface,
-  type ServerInterceptor,
-} from '@grpc/grpc-js';
-import { SealwireError } from '../errors.js';
-import type { OpenLimits } from '../jwe/limits.js';
+import { ServerInterceptingCall, type ServerInterceptor } from '@grpc/grpc-js';
+import { checkRange, type OpenLimits } from '../jwe/limits.js';
 import { type AgreementCacheOptions, type CallerRateOptions, TokenOpener } from '../jwe/opener.js';
 import type { PolicyName } from '../jwe/policy.js';
 import type { OpeningKeys } from '../jwe/recipient.js';
-import type { MessagePlan, MethodPlan, ServicePlan } from '../schema/plan.js';
-import { hasSealed } from '../schema/walk.js';
+import { SealingSessions, type SealingSessionsOptions } from '../jwe/sender.js';
+import { type KeySource, staticKeySource } from '../keys/key-source.js';
+import type { MethodPlan, ServicePlan } from '../schema/plan.js';
+import type { Validators } from '../schema/validation.js';
 import type { AuditSink } from './audit-sink.js';
-import { type CallerFunction, createCaller, tlsIdentity } from './caller.js';
-import { type CallFacts, MessageOpener } from './open-message.js';
-import { toStatusObject } from './status.js';
+import { type CallerFunction, createCaller } from './caller.js';
+import { MessageOpener, type TokenGuard } from './open-message.js';
+import { createStoredOpener, type OpenStored } from './open-stored.js';
+import { type AuthenticateCaller, ReplyTokenReader } from './reply-token.js';
+import { MessageReplier } from './seal-reply.js';
+import { SealedServerCall, type SharedParts } from './sealed-call.js';
 
 /** Options of {@link createOpenInterceptor}. */
 export interface OpenInterceptorOptions {
@@ -34,6 +33,20 @@ export interface OpenInterceptorOptions {
   readonly recipients?: readonly string[];
   /** Default: mTLS identity, else IP address; see {@link createCaller}. */
   readonly caller?: CallerFunction;
+  /** Says who calls by what the caller sealed into its reply token. Default: nobody is asked. */
+  readonly authenticateCaller?: AuthenticateCaller;
+  /** Makes tokens single-use where the method's `idempotency_level` does not say otherwise. Default: none. */
+  readonly guard?: TokenGuard;
+  /** Rules for inner messages, by full type name. Default: none. */
+  readonly validators?: Validators;
+  /** Public keys of the recipients that responses name. Default: none. */
+  readonly recipientKeys?: KeySource;
+  /** Agreements with those recipients. */
+  readonly sessions?: SealingSessionsOptions;
+  /** Messages of a request stream that are read ahead of its handler. Default 64; 1 to 4,096. */
+  readonly readAheadMessages?: number;
+  /** Characters of tokens that are read ahead, likewise. Default 1,048,576; 1 to 67,108,864. */
+  readonly readAheadBytes?: number;
   readonly limits?: Partial<OpenLimits>;
   readonly cache?: AgreementCacheOptions;
   readonly rate?: CallerRateOptions;
@@ -41,19 +54,13 @@ export interface OpenInterceptorOptions {
   readonly now?: () => number;
 }
 
-/** What all calls share. */
-interface Shared {
-  readonly opener: MessageOpener;
-  readonly caller: CallerFunction;
-  readonly currentKid: () => string | undefined;
-  readonly now: () => number;
-}
-
 /** A server interceptor and the opener behind it. */
 export interface OpenInterceptor {
   readonly interceptor: ServerInterceptor;
   /** For purging retired keys and reading statistics. */
   readonly opener: TokenOpener;
+  /** Opens stored tokens, for handlers. */
+  readonly openStored: OpenStored;
 }
 
 /**
@@ -74,15 +81,35 @@ export function createOpenInterceptor(options: OpenInterceptorOptions): OpenInte
     ...(cache && { cache }),
     ...(rate && { rate }),
   });
-  const recipients = options.recipients ?? [];
-  const shared: Shared = {
-    opener: new MessageOpener({ opener, audit: options.audit, recipients }),
+  const { audit, guard, validators, authenticateCaller, services } = options;
+  const readAhead = {
+    messages: options.readAheadMessages ?? 64,
+    bytes: options.readAheadBytes ?? 1_048_576,
+  };
+  checkRange('readAheadMessages', readAhead.messages, [1, 4_096]);
+  checkRange('readAheadBytes', readAhead.bytes, [1, 67_108_864]);
+  let sessions: SealingSessions | undefined;
+  const shared: SharedParts = {
+    opener: new MessageOpener({ opener, audit, recipients: options.recipients ?? [], guard, validators }),
+    replyTokens: new ReplyTokenReader({ opener, audit, guard, authenticateCaller }),
+    replier: new MessageReplier({
+      keys: options.recipientKeys ?? staticKeySource({}),
+      // Made at first use: most services name no recipients in their responses.
+      sessions: () => {
+        sessions ??= new SealingSessions(options.sessions);
+        return sessions;
+      },
+      now,
+    }),
+    audit,
     caller: options.caller ?? createCaller(),
+    readAhead,
+    writeAhead: { messages: readAhead.messages },
     currentKid: () => keys.currentKid,
     now,
   };
   const methods = new Map<string, MethodPlan>();
-  for (const { plan } of options.services) {
+  for (const { plan } of services) {
     for (const method of Object.values(plan.methods)) methods.set(method.path, method);
   }
   const interceptor: ServerInterceptor = (definition, call) => {
@@ -90,107 +117,8 @@ export function createOpenInterceptor(options: OpenInterceptorOptions): OpenInte
     if (method === undefined || (method.request === undefined && method.response === undefined)) {
       return new ServerInterceptingCall(call);
     }
-    return new OpeningCall(call, method, shared);
+    return new SealedServerCall(call, method, shared);
   };
-  return { interceptor, opener };
-}
-
-type Listener = Parameters<ServerInterceptingCallInterface['start']>[0];
-
-/**
- * One call with sealed fields. It speaks to the next call directly instead of through a responder:
- * grpc-js ignores what a listener returns, so everything asynchronous is caught here and ends in
- * exactly one delivery or one status.
- */
-class OpeningCall extends ServerInterceptingCall {
-  readonly #next: ServerInterceptingCallInterface;
-  readonly #method: MethodPlan;
-  readonly #shared: Shared;
-  #listener: Listener | undefined;
-  #facts: CallFacts | undefined;
-  #ended = false;
-  #cancelled = false;
-
-  constructor(next: ServerInterceptingCallInterface, method: MethodPlan, shared: Shared) {
-    super(next);
-    this.#next = next;
-    this.#method = method;
-    this.#shared = shared;
-  }
-
-  override start(listener: Listener): void {
-    this.#listener = listener;
-    const { request } = this.#method;
-    this.#next.start({
-      onReceiveMetadata: (metadata) => {
-        try {
-          this.#facts = this.#describeCall(metadata);
-        } catch (error) {
-          this.#fail(error);
-          return;
-        }
-        listener.onReceiveMetadata(metadata);
-      },
-      onReceiveMessage: (message: object) => {
-        if (request === undefined) listener.onReceiveMessage(message);
-        else void this.#open(request, message);
-      },
-      onReceiveHalfClose: () => {
-        if (!this.#ended) listener.onReceiveHalfClose();
-      },
-      onCancel: () => this.#cancel(),
-    });
-  }
-
-  /** A response with sealed fields needs a reply agreement; without one nothing may leave in clear. */
-  override sendMessage(message: unknown, callback: () => void): void {
-    const { response } = this.#method;
-    if (response !== undefined && hasSealed(response, message as object)) {
-      this.#fail(new SealwireError('NO_REPLY_KEY', 'no reply agreement'));
-      return;
-    }
-    super.sendMessage(message, callback);
-  }
-
-  async #open(plan: MessagePlan, message: object): Promise<void> {
-    try {
-      const opened = await this.#shared.opener.open(plan, message, this.#facts as CallFacts);
-      if (!this.#ended) this.#listener?.onReceiveMessage(opened);
-    } catch (error) {
-      this.#fail(error);
-    }
-  }
-
-  #fail(error: unknown): void {
-    if (this.#ended) return;
-    this.#ended = true;
-    const { currentKid, now } = this.#shared;
-    this.#next.sendStatus(toStatusObject(error, { currentKid: currentKid(), nowMs: now() }));
-    // A streaming handler may be waiting: tell it that nothing more will come.
-    this.#cancel();
-  }
-
-  #cancel(): void {
-    this.#ended = true;
-    if (this.#cancelled) return;
-    this.#cancelled = true;
-    this.#listener?.onCancel();
-  }
-
-  #describeCall(metadata: Metadata): CallFacts {
-    const peer = this.getPeer();
-    return {
-      method: this.#method.path,
-      peer,
-      principal: this.#shared.caller({ peer, metadata, tlsIdentity: tlsIdentity(this) }),
-      requestId: firstValue(metadata, 'x-request-id', /^[\x21-\x7e]{1,128}$/),
-      traceparent: firstValue(metadata, 'traceparent', /^[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}$/),
-    };
-  }
-}
-
-/** The first text value of a metadata key if it has the expected form, else empty. */
-function firstValue(metadata: Metadata, key: string, form: RegExp): string {
-  const [value] = metadata.get(key);
-  return typeof value === 'string' && form.test(value) ? value : '';
+  const openStored = createStoredOpener({ services, opener, audit });
+  return { interceptor, opener, openStored };
 }

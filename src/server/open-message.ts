@@ -6,19 +6,26 @@
 import { SealwireError } from '../errors.js';
 import type { TokenOpener } from '../jwe/opener.js';
 import type { ParsedToken } from '../jwe/token.js';
-import { boundDigest, boundValues } from '../schema/binding.js';
-import { markHolder, markOpened, recordToken } from '../schema/opened.js';
+import { decodeInner, expectationOf, putOpened } from '../schema/open-sites.js';
 import type { MessagePlan } from '../schema/plan.js';
-import { collectSealed, replaceSealed, type SealedSite } from '../schema/walk.js';
-import type { AuditField, AuditInput, AuditSink } from './audit-sink.js';
+import { type Validators, validateInner } from '../schema/validation.js';
+import { collectSealed, type SealedSite } from '../schema/walk.js';
+import type { AuditInput, AuditSink } from './audit-sink.js';
+import { type CallFacts, createRecord, createRejectRecord, describeField } from './records.js';
 
-/** Who and what a message belongs to; one per call. */
-export interface CallFacts {
-  readonly method: string;
-  readonly peer: string;
-  readonly principal: string;
-  readonly requestId: string;
-  readonly traceparent: string;
+export type { CallFacts } from './records.js';
+
+/** Makes tokens single-use (check 8). */
+export interface TokenGuard {
+  /**
+   * Claims all tokens of one message, or none.
+   *
+   * @param paths of the tokens, for the error
+   * @throws SealwireError `REPLAYED`, `TOKEN_STALE`, `REPLAY_STORE_FULL`
+   */
+  claim(tokens: readonly ParsedToken[], paths: readonly string[]): void | Promise<void>;
+  /** Gives back what was claimed for a message that was not delivered. */
+  release(tokens: readonly ParsedToken[]): void | Promise<void>;
 }
 
 /** Options of {@link MessageOpener}. */
@@ -27,6 +34,18 @@ export interface MessageOpenerOptions {
   readonly audit: AuditSink;
   /** Recipient names that are this service; fields for others stay tokens. The empty name always is. */
   readonly recipients?: readonly string[];
+  /** Default: tokens can be used again. */
+  readonly guard?: TokenGuard | undefined;
+  /** Default: none. */
+  readonly validators?: Validators | undefined;
+}
+
+/** How one method's messages are opened. */
+export interface OpenMode {
+  /** Whether its tokens are used up. */
+  readonly singleUse: boolean;
+  /** Asked before work that takes time: a call that has ended needs none. */
+  readonly ended: () => boolean;
 }
 
 /** A sealed field on its way from token to inner message. */
@@ -43,31 +62,40 @@ export class MessageOpener {
   readonly #opener: TokenOpener;
   readonly #audit: AuditSink;
   readonly #recipients: ReadonlySet<string>;
+  readonly #guard: TokenGuard | undefined;
+  readonly #validators: Validators;
 
   constructor(options: MessageOpenerOptions) {
     this.#opener = options.opener;
     this.#audit = options.audit;
     this.#recipients = new Set(['', ...(options.recipients ?? [])]);
+    this.#guard = options.guard;
+    this.#validators = options.validators ?? {};
   }
 
   /**
    * @param plan the message's sealed fields
    * @param message the decoded message with its tokens; never modified
    * @param call whose message it is
+   * @param mode how the method's messages are opened. Default: single-use, never ended
    * @returns a copy with inner messages in place of tokens; the message itself when nothing is sealed
    * @throws SealwireError with a step code and the path of the field; the refusal is already noted
    */
-  async open(plan: MessagePlan, message: object, call: CallFacts): Promise<object> {
+  async open(plan: MessagePlan, message: object, call: CallFacts, mode: OpenMode = SINGLE_USE): Promise<object> {
     const startedAt = performance.now();
     let openings: Opening[] = [];
     try {
       openings = collectSealed(plan, message).map((site) => this.#begin(site));
       const sealed = openings.filter((opening) => opening.ours);
+      if (openings.length === 0) return putOpened(plan, message, [], []);
       const plaintexts = sealed.length === 0 ? [] : await this.#decryptAll(sealed, call.principal);
-      if (openings.length === 0) return assemble(plan, message, openings, new Map());
-      const inner = decodeAll(sealed, plaintexts);
-      await this.#audit.commit(openRecord(openings, call, startedAt));
-      return assemble(plan, message, openings, inner);
+      if (mode.ended()) return message;
+      const values = this.#decodeAll(openings, plaintexts);
+      const record = openRecord(openings, call, startedAt);
+      if (this.#guard === undefined || !mode.singleUse || sealed.length === 0) await this.#audit.commit(record);
+      else await this.#commitOnce(this.#guard, sealed, record);
+      const sites = openings.map(({ site }) => site);
+      return putOpened(plan, message, sites, values);
     } catch (error) {
       this.#audit.note(rejectRecord(error, openings, call, startedAt));
       throw error;
@@ -85,7 +113,7 @@ export class MessageOpener {
     this.#opener.checkCount(sealed.length);
     for (const opening of sealed) {
       const { site, token } = opening;
-      opening.parsed = at(site, () => this.#opener.check(token, expectation(site)));
+      opening.parsed = at(site, () => this.#opener.check(token, expectationOf(site)));
       tokens.push(opening.parsed);
     }
     this.#opener.checkMessage(tokens);
@@ -94,113 +122,47 @@ export class MessageOpener {
     if (allReady) return opened as Buffer[];
     return Promise.all(opened.map((plaintext, index) => atAsync(sealed[index]!.site, plaintext)));
   }
-}
 
-/** The binding is computed only when check 4 asks for it: rubbish is refused before. */
-function expectation(site: SealedSite): { field: string; readonly bound?: string } {
-  const { field, holder } = site;
-  if (field.bind.length === 0) return { field: field.fullName };
-  return {
-    field: field.fullName,
-    get bound() {
-      try {
-        return boundDigest(field, holder) as string;
-      } catch {
-        // E.g. an enum value this service does not know: nothing can have been bound to it here.
-        throw new SealwireError('BOUND_VALUE', 'a bound sibling has no valid value');
-      }
-    },
-  };
-}
+  /** Check 7. @returns the inner messages, and the tokens of other recipients */
+  #decodeAll(openings: readonly Opening[], plaintexts: readonly Buffer[]): unknown[] {
+    let next = 0;
+    const values = openings.map(({ site, token, ours, parsed }) =>
+      ours ? decodeInner(site, plaintexts[next++] as Buffer, parsed?.header.cty) : token,
+    );
+    const sites = openings.map(({ site }) => site);
+    validateInner(this.#validators, sites, values);
+    return values;
+  }
 
-function decodeAll(sealed: readonly Opening[], plaintexts: readonly Buffer[]): Map<Opening, object> {
-  const inner = new Map<Opening, object>();
-  sealed.forEach((opening, index) => {
-    const { site, parsed } = opening;
-    const plaintext = plaintexts[index] as Buffer;
-    // Strict demands `cty`; without one (interop) stock JOSE clients mean JSON.
-    const protobuf = parsed?.header.cty === 'application/protobuf';
-    const { codec } = site.field;
-    let value: unknown;
+  /** Check 8, for all tokens of the message at once; without a record nothing was opened and nothing is used up. */
+  async #commitOnce(guard: TokenGuard, sealed: readonly Opening[], record: AuditInput): Promise<void> {
+    const tokens = sealed.map(({ parsed }) => parsed as ParsedToken);
+    const paths = sealed.map(({ site }) => site.path);
+    await guard.claim(tokens, paths);
     try {
-      value = protobuf ? codec.decode(plaintext) : codec.decodeJson(plaintext.toString('utf8'));
-    } catch {
-      // The decoder's message may quote the plaintext: it must not become a cause.
-      throw new SealwireError('INNER_DECODE', 'the inner message is malformed', { path: site.path });
+      await this.#audit.commit(record);
+    } catch (error) {
+      await guard.release(tokens);
+      throw error;
     }
-    inner.set(opening, markOpened(codec.typeName, value as object));
-  });
-  return inner;
+  }
 }
 
-function assemble(
-  plan: MessagePlan,
-  message: object,
-  openings: readonly Opening[],
-  inner: Map<Opening, object>,
-): object {
-  const sites = openings.map((opening) => opening.site);
-  const values = openings.map((opening) => inner.get(opening) ?? opening.token);
-  const opened = replaceSealed(plan, message, sites, values, {
-    absent: undefined,
-    observe(copy, { field, index, value }) {
-      markHolder(copy);
-      if (!field.transient) recordToken(copy, field.key, index, value as string);
-    },
-  });
-  if (opened !== message) markHolder(opened);
-  return opened;
-}
+const SINGLE_USE: OpenMode = { singleUse: true, ended: () => false };
 
-function openRecord(openings: readonly Opening[], call: CallFacts, startedAt: number): AuditInput {
-  const fields = openings.map((opening) =>
-    describe(opening, opening.ours ? 'opened' : 'passed', '', !opening.site.field.transient),
+function openRecord(openings: readonly Opening[], call: CallFacts, startedAt: number) {
+  const fields = openings.map(({ site, token, ours, parsed }) =>
+    describeField(site, token, parsed, ours ? 'opened' : 'passed', '', !site.field.transient),
   );
   return createRecord('open', call, fields, '', startedAt);
 }
 
-function rejectRecord(error: unknown, openings: readonly Opening[], call: CallFacts, startedAt: number): AuditInput {
-  const code = error instanceof SealwireError ? error.code : 'INTERNAL';
-  const path = error instanceof SealwireError ? error.path : undefined;
-  const fields = openings.map((opening) => describe(opening, 'refused', opening.site.path === path ? code : '', false));
-  return createRecord('reject', call, fields, path === undefined ? code : `${code} at ${path}`, startedAt);
-}
-
-// Literals without spread: these are made for every message.
-
-function createRecord(
-  event: AuditInput['event'],
-  { method, peer, principal, requestId, traceparent }: CallFacts,
-  fields: readonly AuditField[],
-  detail: string,
-  startedAt: number,
-): AuditInput {
-  const durationUs = elapsedUs(startedAt);
-  return { event, method, peer, principal, requestId, traceparent, durationUs, detail, fields };
-}
-
-function describe(
-  { site, token, parsed }: Opening,
-  outcome: AuditField['outcome'],
-  reason: string,
-  keep: boolean,
-): AuditField {
-  const { field, path } = site;
-  return { field: field.fullName, path, token, keep, header: parsed?.header, bound: boundFacts(site), outcome, reason };
-}
-
-/** For a record; a refused message may hold values that cannot be bound at all. */
-function boundFacts({ field, holder }: SealedSite): [string, string | number | boolean][] {
-  if (field.bind.length === 0) return [];
-  try {
-    return boundValues(field, holder);
-  } catch {
-    return [];
-  }
-}
-
-function elapsedUs(startedAt: number): number {
-  return Math.round((performance.now() - startedAt) * 1000);
+function rejectRecord(error: unknown, openings: readonly Opening[], call: CallFacts, startedAt: number) {
+  return createRejectRecord(error, call, startedAt, (path, code) =>
+    openings.map(({ site, token, parsed }) =>
+      describeField(site, token, parsed, 'refused', site.path === path ? code : '', false),
+    ),
+  );
 }
 
 /** Runs one field's step and gives its error the field's path. */

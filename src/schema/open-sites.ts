@@ -1,0 +1,76 @@
+/** The steps of opening a message that client and server share: decoding inner messages and putting them in place. */
+import { SealwireError } from '../errors.js';
+import { boundDigest } from './binding.js';
+import { markHolder, markOpened, recordToken } from './opened.js';
+import type { MessagePlan } from './plan.js';
+import { replaceSealed, type SealedSite } from './walk.js';
+
+/** What a token must say at this place. */
+export interface ExpectedAtSite {
+  /** Full name of the field. */
+  readonly field: string;
+  /** `bnd` of the siblings; computed when it is asked for, since rubbish is refused before. */
+  readonly bound?: string;
+}
+
+/** @returns field and binding; reading `bound` throws SealwireError `BOUND_VALUE` when there can be none */
+export function expectationOf({ field, holder }: SealedSite): ExpectedAtSite {
+  if (field.bind.length === 0) return { field: field.fullName };
+  return {
+    field: field.fullName,
+    get bound() {
+      try {
+        return boundDigest(field, holder) as string;
+      } catch {
+        // E.g. an enum value this service does not know: nothing can have been bound to it here.
+        throw new SealwireError('BOUND_VALUE', 'a bound sibling has no valid value');
+      }
+    },
+  };
+}
+
+/**
+ * @param site where the token stood
+ * @param plaintext what was in it
+ * @param cty its content type; only `application/protobuf` is not JSON
+ * @returns the inner message, which prints redacted
+ * @throws SealwireError `INNER_DECODE`, with the path
+ */
+export function decodeInner(
+  { field: { codec }, path }: SealedSite,
+  plaintext: Buffer,
+  cty: string | undefined,
+): object {
+  try {
+    // Without a type (interop) stock JOSE clients mean JSON.
+    const value =
+      cty === 'application/protobuf' ? codec.decode(plaintext) : codec.decodeJson(plaintext.toString('utf8'));
+    return markOpened(codec.typeName, value as object);
+  } catch {
+    // The decoder's message may quote the plaintext: it must not become a cause.
+    throw new SealwireError('INNER_DECODE', 'the inner message is malformed', { path });
+  }
+}
+
+/**
+ * Copies a message with inner messages in place of tokens; a token that is left as it is stays one.
+ *
+ * @param values one for each site: an inner message or the token
+ * @returns a copy that remembers its tokens; the message itself when nothing differs
+ */
+export function putOpened(
+  plan: MessagePlan,
+  message: object,
+  sites: readonly SealedSite[],
+  values: readonly unknown[],
+): object {
+  const opened = replaceSealed(plan, message, sites, values, {
+    absent: undefined,
+    observe(copy, { field, index, value }) {
+      markHolder(copy);
+      if (!field.transient) recordToken(copy, field.key, index, value as string);
+    },
+  });
+  if (opened !== message) markHolder(opened);
+  return opened;
+}

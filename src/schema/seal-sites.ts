@@ -1,0 +1,39 @@
+/** Sealing one field: what client and server share of it. */
+import { SealwireError } from '../errors.js';
+import type { SealParameters } from '../jwe/session.js';
+import { boundDigest } from './binding.js';
+import type { SealedSite } from './walk.js';
+
+/** Makes tokens: an agreement session, or the replies of a call. */
+export interface TokenSealer {
+  seal(plaintext: Uint8Array, parameters: SealParameters): string;
+}
+
+/**
+ * Encodes and seals the inner message of one field.
+ *
+ * @param site the field, its inner message and its siblings
+ * @param iat seconds since 1970
+ * @returns a compact JWE
+ * @throws SealwireError `SEAL_INPUT`, `INNER_TOO_LARGE`, `HEADER_TOO_LARGE`, with the path
+ */
+export function encodeSite(site: SealedSite, sealer: TokenSealer, iat: number): string {
+  const { field, value, holder, path } = site;
+  if (typeof value !== 'object' || value === null) {
+    throw new SealwireError('SEAL_INPUT', `${path} must be a ${field.codec.typeName}`, { path });
+  }
+  let plaintext: Uint8Array;
+  try {
+    plaintext = field.codec.encode(value);
+  } catch {
+    // The encoder's message may quote the value: it must not become a cause.
+    throw new SealwireError('SEAL_INPUT', `${path} is not a valid ${field.codec.typeName}`, { path });
+  }
+  try {
+    const bound = boundDigest(field, holder);
+    return sealer.seal(plaintext, { field: field.fullName, cty: 'application/protobuf', iat, bound });
+  } catch (error) {
+    if (!(error instanceof SealwireError)) throw error;
+    throw new SealwireError(error.code, error.message, { path });
+  }
+}

@@ -1,0 +1,98 @@
+/**
+ * Responses of one call on their way to the wire: sealed one after the other, each sent when its record is
+ * durable. The handler may run ahead by as much as {@link WriteAhead} says; what the wire has not taken
+ * counts, so that a slow reader holds the handler.
+ */
+import type { SealedReply } from './seal-reply.js';
+
+/** How far a handler may run ahead of the wire. */
+export interface WriteAhead {
+  readonly messages: number;
+}
+
+/** What {@link OutgoingMessages} needs of its call. */
+export interface OutgoingOptions {
+  readonly writeAhead: WriteAhead;
+  readonly seal: (message: object) => SealedReply | Promise<SealedReply>;
+  /** Resolves when the record is durable. */
+  readonly commit: (reply: SealedReply) => Promise<void> | undefined;
+  /** Sends one message; `done` is called when the wire has taken it. */
+  readonly send: (message: object, done: () => void) => void;
+  /** Told of the first failure; nothing is sent after it. */
+  readonly fail: (error: unknown) => void;
+}
+
+/** Seals, records and sends in order. */
+export class OutgoingMessages {
+  readonly #options: OutgoingOptions;
+  /** Ends with the sealing of the last message: replies are numbered in order. */
+  #sealed: Promise<unknown> = Promise.resolve();
+  /** Ends with the sending of the last message. */
+  #sent: Promise<void> = Promise.resolve();
+  #held = 0;
+  /** Callbacks of the handler's writes that have to wait. */
+  readonly #waiting: (() => void)[] = [];
+  #stopped = false;
+
+  constructor(options: OutgoingOptions) {
+    this.#options = options;
+  }
+
+  /** @param callback the handler's: called when it may write again */
+  add(message: object, callback: () => void): void {
+    if (this.#stopped) return;
+    this.#held++;
+    const sealing = this.#sealed.then(() => this.#seal(message));
+    this.#sealed = sealing;
+    this.#sent = Promise.all([sealing, this.#sent]).then(([ready]) => this.#send(ready));
+    if (this.#held < this.#options.writeAhead.messages) process.nextTick(callback);
+    else this.#waiting.push(callback);
+  }
+
+  /** Runs `work` after everything was sent, unless something failed. */
+  afterAll(work: () => void): void {
+    this.#sent = this.#sent.then(() => {
+      if (!this.#stopped) work();
+    });
+  }
+
+  /** Drops what waits. */
+  stop(): void {
+    this.#stopped = true;
+    this.#waiting.length = 0;
+  }
+
+  /** @returns the sealed message once it may be sent; undefined when the call is over */
+  async #seal(message: object): Promise<{ readonly message: object; readonly durable: Promise<boolean> } | undefined> {
+    if (this.#stopped) return undefined;
+    try {
+      const reply = await this.#options.seal(message);
+      if (this.#stopped) return undefined;
+      const committed = this.#options.commit(reply) ?? Promise.resolve();
+      const durable = committed.then(
+        () => true,
+        (error: unknown) => this.#fail(error),
+      );
+      return { message: reply.message, durable };
+    } catch (error) {
+      this.#fail(error);
+      return undefined;
+    }
+  }
+
+  async #send(ready: { readonly message: object; readonly durable: Promise<boolean> } | undefined): Promise<void> {
+    if (ready === undefined || !(await ready.durable) || this.#stopped) return;
+    this.#options.send(ready.message, () => {
+      this.#held--;
+      const callback = this.#waiting.shift();
+      callback?.();
+    });
+  }
+
+  #fail(error: unknown): false {
+    if (this.#stopped) return false;
+    this.stop();
+    this.#options.fail(error);
+    return false;
+  }
+}

@@ -1,0 +1,70 @@
+/** Audit records of calls. Literals without spread: these are made for every message. */
+import { SealwireError } from '../errors.js';
+import type { ParsedToken } from '../jwe/token.js';
+import { boundValues } from '../schema/binding.js';
+import type { SealedSite } from '../schema/walk.js';
+import type { AuditField, AuditInput } from './audit-sink.js';
+
+/** Who and what a message belongs to; one per call. */
+export interface CallFacts {
+  readonly method: string;
+  readonly peer: string;
+  readonly principal: string;
+  readonly requestId: string;
+  readonly traceparent: string;
+}
+
+/** Facts of something that belongs to no call. */
+export const NO_CALL: CallFacts = { method: '', peer: '', principal: '', requestId: '', traceparent: '' };
+
+export function createRecord(
+  event: AuditInput['event'],
+  { method, peer, principal, requestId, traceparent }: CallFacts,
+  fields: readonly AuditField[],
+  detail: string,
+  startedAt: number,
+): AuditInput {
+  const durationUs = Math.round((performance.now() - startedAt) * 1000);
+  return { event, method, peer, principal, requestId, traceparent, durationUs, detail, fields };
+}
+
+/** A field as it goes into a record. `keep` false: its token's digest only. */
+export function describeField(
+  { field, path, holder }: SealedSite,
+  token: string,
+  parsed: ParsedToken | undefined,
+  outcome: AuditField['outcome'],
+  reason: string,
+  keep: boolean,
+): AuditField {
+  const bound = boundFacts(field, holder);
+  return { field: field.fullName, path, token, keep, header: parsed?.header, bound, outcome, reason };
+}
+
+/** The record of a refusal: which step, at which field. */
+export function createRejectRecord(
+  error: unknown,
+  call: CallFacts,
+  startedAt: number,
+  describe: (failedPath: string | undefined, code: string) => readonly AuditField[],
+): AuditInput {
+  const code = error instanceof SealwireError ? error.code : 'INTERNAL';
+  const path = error instanceof SealwireError ? error.path : undefined;
+  return createRecord(
+    'reject',
+    call,
+    describe(path, code),
+    path === undefined ? code : `${code} at ${path}`,
+    startedAt,
+  );
+}
+
+/** A refused message may hold values that cannot be bound at all. */
+function boundFacts(field: SealedSite['field'], holder: object): [string, string | number | boolean][] {
+  if (field.bind.length === 0) return [];
+  try {
+    return boundValues(field, holder);
+  } catch {
+    return [];
+  }
+}

@@ -1,0 +1,198 @@
+/**
+ * One call with sealed fields on the server. grpc-js ignores what a listener returns, so everything
+ * asynchronous is caught here and ends in exactly one delivery or one status.
+ */
+import { type Metadata, ServerInterceptingCall, type ServerInterceptingCallInterface } from '@grpc/grpc-js';
+import { SealwireError } from '../errors.js';
+import type { MethodPlan } from '../schema/plan.js';
+import { recipientsOf } from '../schema/walk.js';
+import type { AuditSink } from './audit-sink.js';
+import { type CallerFunction, tlsIdentity } from './caller.js';
+import { IncomingMessages, type ReadAhead } from './incoming.js';
+import type { MessageOpener } from './open-message.js';
+import { OutgoingMessages, type WriteAhead } from './outgoing.js';
+import type { CallFacts } from './records.js';
+import type { ReplyAgreement, ReplyTokenReader } from './reply-token.js';
+import type { MessageReplier } from './seal-reply.js';
+import { toStatusObject } from './status.js';
+
+/** What all calls share. */
+export interface SharedParts {
+  readonly opener: MessageOpener;
+  readonly replyTokens: ReplyTokenReader;
+  readonly replier: MessageReplier;
+  readonly audit: AuditSink;
+  readonly caller: CallerFunction;
+  readonly readAhead: ReadAhead;
+  readonly writeAhead: WriteAhead;
+  readonly currentKid: () => string | undefined;
+  readonly now: () => number;
+}
+
+type Listener = Parameters<ServerInterceptingCallInterface['start']>[0];
+type Status = Parameters<ServerInterceptingCallInterface['sendStatus']>[0];
+
+/** A method without request streams is read as its handler asks. */
+const NO_READ_AHEAD: ReadAhead = { messages: 0, bytes: 0 };
+/** Failures of a reply that are no fault of the handler. */
+const REPLY_FAILURES: ReadonlySet<string> = new Set(['NO_REPLY_KEY', 'AUDIT_FAILED', 'POOL_FULL', 'CUSTODY_FAILED']);
+
+/** Opens what comes in, seals what goes out. */
+export class SealedServerCall extends ServerInterceptingCall {
+  readonly #next: ServerInterceptingCallInterface;
+  readonly #method: MethodPlan;
+  readonly #shared: SharedParts;
+  readonly #incoming: IncomingMessages | undefined;
+  readonly #outgoing: OutgoingMessages | undefined;
+  readonly #singleUse: boolean;
+  #listener: Listener | undefined;
+  #facts: CallFacts | undefined;
+  #reply: ReplyAgreement | undefined;
+  #ended = false;
+  #cancelled = false;
+
+  constructor(next: ServerInterceptingCallInterface, method: MethodPlan, shared: SharedParts) {
+    super(next);
+    this.#next = next;
+    this.#method = method;
+    this.#shared = shared;
+    this.#singleUse = method.idempotency === 'unknown';
+    if (method.request !== undefined) this.#incoming = this.#createIncoming();
+    if (method.response !== undefined) this.#outgoing = this.#createOutgoing();
+  }
+
+  override start(listener: Listener): void {
+    this.#listener = listener;
+    this.#next.start({
+      onReceiveMetadata: (metadata) => this.#begin(metadata, listener),
+      onReceiveMessage: (message: object) => {
+        if (this.#incoming === undefined) listener.onReceiveMessage(message);
+        else this.#incoming.add(message, sizeOf(message));
+      },
+      onReceiveHalfClose: () => {
+        if (this.#incoming === undefined) listener.onReceiveHalfClose();
+        else this.#incoming.halfClose();
+      },
+      onCancel: () => this.#cancel(),
+    });
+  }
+
+  override startRead(): void {
+    if (this.#incoming === undefined) super.startRead();
+    else if (!this.#ended) this.#incoming.want();
+  }
+
+  override sendMessage(message: unknown, callback: () => void): void {
+    if (this.#ended) return;
+    if (this.#outgoing === undefined) super.sendMessage(message, callback);
+    else this.#outgoing.add(message as object, callback);
+  }
+
+  override sendStatus(status: Status): void {
+    if (this.#ended) return;
+    if (this.#outgoing === undefined) super.sendStatus(status);
+    else this.#outgoing.afterAll(() => super.sendStatus(status));
+  }
+
+  /** A call whose replies are sealed for its caller begins with the caller's reply token. */
+  #begin(metadata: Metadata, listener: Listener): void {
+    const { response } = this.#method;
+    try {
+      const facts = this.#describeCall(metadata);
+      this.#facts = facts;
+      if (response === undefined || !recipientsOf(response).includes('')) {
+        listener.onReceiveMetadata(metadata);
+        return;
+      }
+      this.#shared.replyTokens
+        .read(metadata, facts, this.#singleUse)
+        .then((reply) => {
+          if (this.#ended) return;
+          this.#reply = reply;
+          this.#facts = reply.call;
+          listener.onReceiveMetadata(metadata);
+        })
+        .catch((error: unknown) => this.#fail(error));
+    } catch (error) {
+      this.#fail(error);
+    }
+  }
+
+  #createIncoming(): IncomingMessages {
+    const { opener, readAhead } = this.#shared;
+    const { request } = this.#method;
+    const mode = { singleUse: this.#singleUse, ended: () => this.#ended };
+    return new IncomingMessages({
+      readAhead: this.#method.requestStream ? readAhead : NO_READ_AHEAD,
+      read: () => super.startRead(),
+      open: (message) => opener.open(request as NonNullable<typeof request>, message, this.#facts as CallFacts, mode),
+      deliver: (message) => this.#listener?.onReceiveMessage(message),
+      end: () => this.#listener?.onReceiveHalfClose(),
+      fail: (error) => this.#fail(error),
+    });
+  }
+
+  #createOutgoing(): OutgoingMessages {
+    const { replier, audit, writeAhead } = this.#shared;
+    const { response } = this.#method;
+    return new OutgoingMessages({
+      writeAhead,
+      seal: (message) =>
+        replier.seal(response as NonNullable<typeof response>, message, this.#reply?.sealer, this.#facts as CallFacts),
+      commit: ({ record }) => (record === undefined ? undefined : audit.commit(record)),
+      send: (message, done) => super.sendMessage(message, done),
+      fail: (error) => this.#fail(toReplyError(error)),
+    });
+  }
+
+  #fail(error: unknown): void {
+    if (this.#ended) return;
+    this.#ended = true;
+    const { currentKid, now } = this.#shared;
+    this.#next.sendStatus(toStatusObject(error, { currentKid: currentKid(), nowMs: now() }));
+    // A streaming handler may be waiting: tell it that nothing more will come.
+    this.#cancel();
+  }
+
+  #cancel(): void {
+    this.#ended = true;
+    this.#incoming?.stop();
+    this.#outgoing?.stop();
+    if (this.#cancelled) return;
+    this.#cancelled = true;
+    this.#listener?.onCancel();
+  }
+
+  #describeCall(metadata: Metadata): CallFacts {
+    const peer = this.getPeer();
+    return {
+      method: this.#method.path,
+      peer,
+      principal: this.#shared.caller({ peer, metadata, tlsIdentity: tlsIdentity(this) }),
+      requestId: firstValue(metadata, 'x-request-id', /^[\x21-\x7e]{1,128}$/),
+      traceparent: firstValue(metadata, 'traceparent', /^[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}$/),
+    };
+  }
+}
+
+/** What a handler did wrong is no error of the caller's. */
+function toReplyError(error: unknown): unknown {
+  if (error instanceof SealwireError && REPLY_FAILURES.has(error.code)) return error;
+  return new Error('the response cannot be sealed');
+}
+
+/** About how much memory a message with its tokens takes. */
+function sizeOf(message: object): number {
+  let size = 256;
+  for (const value of Object.values(message)) {
+    if (typeof value === 'string') size += value.length;
+    else if (typeof value === 'object' && value !== null) size += sizeOf(value as object);
+  }
+  return size;
+}
+
+/** The first text value of a metadata key if it has the expected form, else empty. */
+function firstValue(metadata: Metadata, key: string, form: RegExp): string {
+  const [value] = metadata.get(key);
+  return typeof value === 'string' && form.test(value) ? value : '';
+}
