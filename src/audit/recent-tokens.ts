@@ -1,0 +1,181 @@
+/** Which tokens were used lately, read from the end of an audit log: what a replay guard starts with. */
+import { createHash } from 'node:crypto';
+import { constants } from 'node:fs';
+import { type FileHandle, open, readdir } from 'node:fs/promises';
+import { join } from 'node:path';
+import { SealwireError } from '../errors.js';
+import { peekHeader } from '../jwe/header.js';
+
+/** One opened token. */
+export interface RecentToken {
+  /** base64url SHA-256 of the token's characters. */
+  readonly digest: string;
+  /** Time of its record, ms since 1970. */
+  readonly timeMs: number;
+  /** Its header's `iat`; absent if it has none, or its header is longer than the log keeps. */
+  readonly iat?: number;
+  /** Path of the method that it was sent to: tokens of idempotent methods are not single-use. */
+  readonly method: string;
+}
+
+const SEGMENT = /^\d{20}\.jsonl$/;
+const NEWLINE = 0x0a;
+const BLOCK_BYTES = 262_144;
+/** Longest line, in bytes: ten times a message of 64 tokens of 96 KiB. */
+const MAX_LINE_BYTES = 67_108_864;
+/** Records stand in the order of their times unless the clock was set; small corrections are normal. */
+const CLOCK_SLACK_MS = 60_000;
+
+/**
+ * Reads a log backwards, from its end to the first record that is older than asked for by more than a
+ * minute, one block at a time. Tokens count that were opened from the wire (`open` records,
+ * outcome `opened`): refused and stored tokens and those that were passed on unopened do not.
+ *
+ * Call it when the log is open for writing in this process: nobody else writes then, and a torn last line, which
+ * was never acknowledged, is cut; without that it is skipped. A log in `async` mode may lack
+ * the last tokens before a crash.
+ *
+ * @param dir folder of the log; a missing one is an empty log
+ * @param sinceMs tokens of older records are left out, ms since 1970
+ * @throws SealwireError `AUDIT_FILE_INVALID` when a line is not a record, for nobody knows what it said, or
+ *   the log cannot be read
+ */
+export async function* readRecentTokens(dir: string, sinceMs: number): AsyncGenerator<RecentToken, void, undefined> {
+  try {
+    const names = (await readNames(dir)).filter((name) => SEGMENT.test(name)).sort();
+    let isLast = true;
+    for (const name of names.reverse()) {
+      for await (const { bytes, at } of readLinesBackwards(join(dir, name), isLast)) {
+        const record = parseRecord(bytes, join(dir, name), at);
+        if (record.timeMs < sinceMs - CLOCK_SLACK_MS) return;
+        if (record.timeMs < sinceMs) continue;
+        for (const token of record.tokens) yield token;
+      }
+      isLast = false;
+    }
+  } catch (error) {
+    if (error instanceof SealwireError) throw error;
+    const why = (error as NodeJS.ErrnoException).code ?? 'cannot be read';
+    throw new SealwireError('AUDIT_FILE_INVALID', `${dir}: ${why}`);
+  }
+}
+
+async function readNames(dir: string): Promise<string[]> {
+  try {
+    return await readdir(dir);
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return [];
+    throw error;
+  }
+}
+
+/** A line without its newline, and the byte it starts at. */
+interface Line {
+  readonly bytes: Buffer;
+  readonly at: number;
+}
+
+/** @param skipTorn whether bytes behind the last newline are skipped, not taken for a line */
+async function* readLinesBackwards(path: string, skipTorn: boolean): AsyncGenerator<Line, void, undefined> {
+  const file = await open(path, constants.O_RDONLY | constants.O_NOFOLLOW);
+  try {
+    let stop = (await file.stat()).size;
+    /** The parts of a line whose beginning has not been read, last first. */
+    let tail: Buffer[] = [];
+    let tailBytes = 0;
+    let isTorn = skipTorn;
+    let isEnd = true;
+    while (stop > 0) {
+      const start = Math.max(0, stop - BLOCK_BYTES);
+      const block = await readBlock(file, start, stop - start);
+      let end = block.length;
+      for (let newline = lastNewline(block, end); newline >= 0; newline = lastNewline(block, end)) {
+        const bytes = Buffer.concat([block.subarray(newline + 1, end), ...tail.reverse()]);
+        // The newline at the very end of the file ends a line, and none begins there.
+        if (!isTorn && !(isEnd && bytes.length === 0)) yield { bytes, at: start + newline + 1 };
+        tail = [];
+        tailBytes = 0;
+        isTorn = false;
+        isEnd = false;
+        end = newline;
+      }
+      tail.push(block.subarray(0, end));
+      tailBytes += end;
+      // What is torn is not kept, however long.
+      if (isTorn) tail = [];
+      else if (tailBytes > MAX_LINE_BYTES) throw damaged(path, start);
+      stop = start;
+    }
+    const bytes = Buffer.concat(tail.reverse());
+    if (!isTorn && !(isEnd && bytes.length === 0)) yield { bytes, at: 0 };
+  } finally {
+    await file.close();
+  }
+}
+
+/** `lastIndexOf` takes a negative offset as counted from the end. */
+function lastNewline(block: Buffer, end: number): number {
+  return end === 0 ? -1 : block.lastIndexOf(NEWLINE, end - 1);
+}
+
+async function readBlock(file: FileHandle, position: number, length: number): Promise<Buffer> {
+  const block = Buffer.allocUnsafe(length);
+  let done = 0;
+  while (done < length) {
+    const { bytesRead } = await file.read(block, done, length - done, position + done);
+    if (bytesRead === 0) throw new Error('the file became shorter');
+    done += bytesRead;
+  }
+  return block;
+}
+
+/** What of a record counts here. */
+interface UsedTokens {
+  readonly timeMs: number;
+  readonly tokens: readonly RecentToken[];
+}
+
+type Members = Readonly<Record<string, unknown>>;
+
+function parseRecord(bytes: Buffer, path: string, at: number): UsedTokens {
+  try {
+    const { time, event, method, fields } = JSON.parse(bytes.toString('utf8')) as Members;
+    const timeMs = Date.parse(asText(time));
+    if (Number.isNaN(timeMs)) throw new Error('no time');
+    if (asText(event) !== 'open') return { timeMs, tokens: [] };
+    const opened = (fields as readonly Members[]).filter(({ outcome }) => asText(outcome) === 'opened');
+    return { timeMs, tokens: opened.map(({ token }) => ({ ...describe(token), timeMs, method: asText(method) })) };
+  } catch {
+    // The cause would quote the line.
+    throw damaged(path, at);
+  }
+}
+
+/** @param token the compact JWE, or what is kept of a transient one */
+function describe(token: unknown): { readonly digest: string; readonly iat?: number } {
+  if (typeof token === 'string') {
+    const digest = createHash('sha256').update(token).digest('base64url');
+    return { digest, ...readIat(peekHeader(token).json ?? '') };
+  }
+  const { digest, header } = token as Members;
+  return { digest: asText(digest), ...readIat(asText(header)) };
+}
+
+/** A header that was cut does not parse: the token is then one without `iat`, and guarded no shorter. */
+function readIat(header: string): { readonly iat?: number } {
+  try {
+    const { iat } = JSON.parse(header) as Members;
+    return Number.isSafeInteger(iat) ? { iat: iat as number } : {};
+  } catch {
+    return {};
+  }
+}
+
+function asText(value: unknown): string {
+  if (typeof value !== 'string') throw new Error('not a text');
+  return value;
+}
+
+function damaged(path: string, at: number): SealwireError {
+  return new SealwireError('AUDIT_FILE_INVALID', `${path}: the line at byte ${at} is not a record`);
+}
