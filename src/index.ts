@@ -39,4 +39,7 @@ export { type WellKnown, wellKnownCodecs } from './schema/well-known.js';
 export { addSealedService, type HandlerErrorReport, type SealedHandler } from './server/add-service.js';
 export type { AuditField, AuditInput, AuditSink } from './server/audit-sink.js';
 export { type CallerContext, type CallerFunction, type CallerOptions, createCaller } from './server/caller.js';
+export { MemoryReplayStore, type MemoryReplayStoreOptions } from './server/memory-replay-store.js';
 export { createOpenInterceptor, type OpenInterceptor, type OpenInterceptorOptions } from './server/open-interceptor.js';
+export { REPLAY_WINDOW_MS, ReplayGuard, type ReplayGuardOptions, type UsedToken } from './server/replay-guard.js';
+export type { ReplayEntry, ReplayLife, ReplayResult, ReplayStats, ReplayStore } from './server/replay-store.js';
