@@ -2,7 +2,6 @@
 import { readFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { Server, ServerCredentials, type ServerOptions } from '@grpc/grpc-js';
-import { HealthImplementation } from 'grpc-health-check';
 import type { Logger } from 'winston';
 import { AuditLog } from '../audit/audit-log.js';
 import { SealwireError } from '../errors.js';
@@ -11,6 +10,7 @@ import type { KeyRing } from '../keys/ring.js';
 import { createCaller } from '../server/caller.js';
 import { createOpenInterceptor, type OpenInterceptor } from '../server/open-interceptor.js';
 import type { ServiceConfig } from './config.js';
+import { ServiceHealth } from './health.js';
 import { keyPaths, loadKeys } from './key-files.js';
 import { createApplicationLogger } from './logger.js';
 import { createPaymentHandlers, PaymentStore } from './payments.js';
@@ -91,8 +91,8 @@ function createServer(config: ServiceConfig, ring: KeyRing, audit: AuditLog, sto
     // Its message may quote an opened field: the class name has to do.
     logger.error('a handler failed', { path, error: error instanceof Error ? error.name : typeof error });
   });
-  const health = new HealthImplementation({ '': 'SERVING', [SealedPaymentService.plan.typeName]: 'SERVING' });
-  health.addToServer(server);
+  const health = new ServiceHealth(['', SealedPaymentService.plan.typeName]);
+  health.addTo(server);
   return { server, health };
 }
 
@@ -115,9 +115,8 @@ async function bind(server: Server, listen: string, credentials: ServerCredentia
   return `${listen.slice(0, listen.lastIndexOf(':'))}:${port}`;
 }
 
-async function stop(server: Server, health: HealthImplementation, audit: AuditLog, drainMs: number): Promise<void> {
-  health.setStatus('', 'NOT_SERVING');
-  health.setStatus(SealedPaymentService.plan.typeName, 'NOT_SERVING');
+async function stop(server: Server, health: ServiceHealth, audit: AuditLog, drainMs: number): Promise<void> {
+  health.stop();
   await new Promise<void>((done) => {
     const deadline = setTimeout(() => server.forceShutdown(), drainMs);
     server.tryShutdown(() => {

@@ -3,9 +3,8 @@ import { mkdtempSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { Client, credentials, Metadata, makeGenericClientConstructor, type ServiceError, status } from '@grpc/grpc-js';
+import { Client, credentials, Metadata, type ServiceError, status } from '@grpc/grpc-js';
 import { expect } from 'chai';
-import { service as healthService } from 'grpc-health-check';
 import { PaymentServiceService } from '../../src/gen/payments/v1/payments.js';
 import { SealedPaymentServiceClient } from '../../src/gen/payments/v1/payments_sealed.js';
 import { fileKeySource } from '../../src/keys/key-source.js';
@@ -13,28 +12,10 @@ import { configSchema, type ServiceConfigInput } from '../../src/service/config.
 import { createApplicationLogger } from '../../src/service/logger.js';
 import { type RunningService, startService } from '../../src/service/server.js';
 import { callRaw, failureOf, type Harness, startHarness, validRequest } from '../support/harness.js';
+import { checkHealth, makeHealthClient, watchUntilEnd } from './helpers.js';
 
-interface HealthAnswer {
-  readonly status: string;
-}
-
-function makeHealthClient(address: string): Client {
-  const HealthClient = makeGenericClientConstructor(healthService as never, 'Health');
-  return new HealthClient(address, credentials.createInsecure());
-}
-
-function checkHealth(client: Client, service: string): Promise<HealthAnswer> {
-  const method = healthService['Check'] as NonNullable<(typeof healthService)[string]>;
-  return new Promise((resolve, reject) => {
-    client.makeUnaryRequest(
-      method.path,
-      method.requestSerialize,
-      method.responseDeserialize,
-      { service },
-      (error, value) => (error ? reject(error) : resolve(value as HealthAnswer)),
-    );
-  });
-}
+/** Requests and answers as bytes. */
+const asIs = (value: Buffer) => value;
 
 describe('the service', () => {
   let harness: Harness;
@@ -91,9 +72,8 @@ describe('the service', () => {
     it(`answers ${name} with UNIMPLEMENTED`, async () => {
       const { path } = PaymentServiceService[name];
       const client = new Client(harness.service.address, credentials.createInsecure());
-      const raw = (value: Buffer) => value;
       const failure = await new Promise<ServiceError | null>((resolve) => {
-        client.makeUnaryRequest(path, raw, raw, Buffer.alloc(0), new Metadata(), (error) => resolve(error));
+        client.makeUnaryRequest(path, asIs, asIs, Buffer.alloc(0), new Metadata(), (error) => resolve(error));
       });
       expect(failure?.code).to.equal(status.UNIMPLEMENTED);
       client.close();
@@ -118,26 +98,25 @@ describe('the service', () => {
     await rm(first.dir, { recursive: true });
   });
 
-  it('tells watchers of its health that it stops', async () => {
-    const { service, dir } = await startIn({ drainMs: 100 });
+  it('tells watchers of its health that it stops, ends them, and does not wait for them', async () => {
+    // A drain this long would outlast the test.
+    const { service, dir } = await startIn({ drainMs: 600_000 });
     const client = makeHealthClient(service.address);
-    const method = healthService['Watch'] as NonNullable<(typeof healthService)[string]>;
-    const call = client.makeServerStreamRequest(method.path, method.requestSerialize, method.responseDeserialize, {
-      service: '',
+    const names = ['', 'payments.v1.PaymentService', 'other.v1.Service'];
+    let ended: Promise<string[]>[] = [];
+    await new Promise<void>((resolve) => {
+      let waiting = names.length;
+      const onFirst = () => {
+        if (--waiting === 0) resolve();
+      };
+      ended = names.map((name) => watchUntilEnd(client, name, onFirst));
     });
-    call.on('error', () => {});
-    const seen: string[] = [];
-    const closed = new Promise((resolve) => call.once('close', resolve));
-    const serving = new Promise<void>((resolve) => {
-      call.on('data', (answer: HealthAnswer) => {
-        seen.push(answer.status);
-        resolve();
-      });
-    });
-    await serving;
     await service.stop();
-    await closed;
-    expect(seen).to.deep.equal(['SERVING', 'NOT_SERVING']);
+    expect(await Promise.all(ended)).to.deep.equal([
+      ['SERVING', 'NOT_SERVING', 'OK'],
+      ['SERVING', 'NOT_SERVING', 'OK'],
+      ['SERVICE_UNKNOWN', 'OK'],
+    ]);
     client.close();
     await rm(dir, { recursive: true });
   });
