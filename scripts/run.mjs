@@ -47,10 +47,16 @@ function onSignalDuringSetUp() {
  */
 async function start() {
   // Whoever asked npm to stop has perhaps told us too; a second signal would end us without draining.
-  for (const signal of ['SIGTERM', 'SIGINT']) process.once(signal, () => (stopped = true));
+  for (const signal of ['SIGTERM', 'SIGINT']) process.once(signal, onSignalOfService);
   const main = join(root, 'dist/src/cli/main.js');
   process.argv = [process.execPath, main, 'serve', ...args];
   await import(pathToFileURL(main).href);
+}
+
+function onSignalOfService(signal) {
+  stopped = true;
+  // While the service's code is loaded nobody else listens, and the signal must not be lost.
+  if (process.listenerCount(signal) === 0) process.exit(0);
 }
 
 async function generate() {

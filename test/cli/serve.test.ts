@@ -229,4 +229,17 @@ describe('npm start', () => {
     await npm.ended;
     await rm(dir, { recursive: true });
   });
+
+  it('ends with 0 on a signal that comes while the service is still being loaded', async () => {
+    const dir = await mkdtemp(join(tmpdir(), 'sealwire-npm-'));
+    // As soon as the wrapper listens; a lost signal would leave the service running.
+    const hook = `process.on('newListener', (event, listener) => {
+      if (event === 'SIGINT' && listener.name === 'onSignalOfService') setImmediate(() => process.kill(process.pid, 'SIGTERM'));
+    });`;
+    const flags = ['start', '--listen', '127.0.0.1:0', '--dir', dir];
+    const service = run(process.execPath, [`--import=data:text/javascript,${hook}`, 'scripts/run.mjs', ...flags]);
+    expect(await service.ended).to.equal(0);
+    expect(service.stdout()).to.equal('');
+    await rm(dir, { recursive: true });
+  });
 });
