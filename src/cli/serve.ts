@@ -2,6 +2,7 @@
 import { loadConfig, type ServiceConfigInput } from '../service/config.js';
 import { startService } from '../service/server.js';
 import { ExitCode } from './exit.js';
+import { onStopSignals } from './stop-signals.js';
 
 /** Flags of the command. */
 export interface ServeFlags {
@@ -16,18 +17,10 @@ export interface ServeFlags {
 export async function serve({ config: file, ...flags }: ServeFlags): Promise<void> {
   const config = loadConfig(flags as Partial<ServiceConfigInput>, file);
   // Before anything is announced: a signal may come right after.
-  const stopping = stopSignal();
+  const stopping = onStopSignals({ exit: () => process.exit(ExitCode.DONE) });
   const service = await startService(config);
   process.stdout.write(`listening on ${service.address}\n`);
   await stopping;
-  // Whoever asks twice does not want to wait.
-  for (const signal of ['SIGTERM', 'SIGINT'] as const) process.once(signal, () => process.exit(ExitCode.DONE));
   await service.stop();
   process.exit(ExitCode.DONE);
-}
-
-function stopSignal(): Promise<void> {
-  return new Promise((resolve) => {
-    for (const signal of ['SIGTERM', 'SIGINT'] as const) process.once(signal, () => resolve());
-  });
 }

@@ -1,0 +1,40 @@
+/** SIGTERM and SIGINT: the first asks to stop, a second one to stop at once. */
+
+/** npm hands on the Ctrl-C that the terminal sends to the whole group: ms within which it is the same one. */
+const ECHO_MS = 150;
+
+/** What {@link onStopSignals} takes from its surroundings. */
+export interface StopSignalOptions {
+  /** Called at the second signal. */
+  readonly exit: () => void;
+  /** Default `process`. */
+  readonly source?: Pick<NodeJS.Process, 'on'>;
+  /** Default `process.env`; `npm_lifecycle_event` tells that npm started this process. */
+  readonly environment?: NodeJS.ProcessEnv;
+  /** Monotonic clock in ms. Default `performance.now`. */
+  readonly now?: () => number;
+}
+
+/**
+ * Listens from now on to the end of the process.
+ *
+ * @returns resolves at the first signal
+ */
+export function onStopSignals(options: StopSignalOptions): Promise<void> {
+  const { exit, source = process, environment = process.env, now = () => performance.now() } = options;
+  const isUnderNpm = environment['npm_lifecycle_event'] !== undefined;
+  return new Promise((resolve) => {
+    let first: { readonly signal: string; readonly at: number } | undefined;
+    const onSignal = (signal: NodeJS.Signals) => {
+      if (first === undefined) {
+        first = { signal, at: now() };
+        resolve();
+        return;
+      }
+      const isEcho = signal === 'SIGINT' && first.signal === 'SIGINT' && now() - first.at < ECHO_MS;
+      // Whoever asks twice does not want to wait.
+      if (!(isUnderNpm && isEcho)) exit();
+    };
+    for (const signal of ['SIGTERM', 'SIGINT'] as const) source.on(signal, onSignal);
+  });
+}
