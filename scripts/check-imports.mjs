@@ -33,6 +33,15 @@ const homes = {
   zod: ['service'],
 };
 
+/** Files with rules of their own: handlers see opened messages and no crypto, nor the barrel that has it. */
+const restricted = [
+  {
+    files: /^service\/payments[^/]*\.ts$/,
+    forbidden: /^(?:(?:node:)?crypto$|(?:jwe|keys)\/|index$)/,
+    why: 'handlers see no crypto',
+  },
+];
+
 const importPattern = /^(?:import|export|\}|.*\bimport\()[^'"\n]*['"]([^'"]+)['"]/gm;
 
 function listFiles(folder) {
@@ -58,8 +67,11 @@ export function checkImports(source) {
     const name = relative(source, path).replaceAll('\\', '/');
     const folder = name.split('/')[0].replace(/\.ts$/, '');
     const targets = [];
+    const rules = restricted.filter(({ files }) => files.test(name));
     for (const [, specifier] of readFileSync(path, 'utf8').matchAll(importPattern)) {
       if (!specifier.startsWith('.')) {
+        for (const { forbidden, why } of rules)
+          if (forbidden.test(specifier)) problems.push(`${name}: must not import '${specifier}': ${why}`);
         const owners = homes[packageOf(specifier)];
         if (owners !== undefined && !owners.includes(folder))
           problems.push(`${name}: '${specifier}' belongs in ${owners.join(', ')}`);
@@ -68,6 +80,8 @@ export function checkImports(source) {
       const target = relative(source, resolve(dirname(path), specifier))
         .replaceAll('\\', '/')
         .replace(/\.js$/, '');
+      for (const { forbidden, why } of rules)
+        if (forbidden.test(target)) problems.push(`${name}: must not import ${target}: ${why}`);
       const [targetFolder] = target.split('/');
       if (targetFolder === 'gen') {
         if (target.endsWith('_sealed') && !['service', 'cli'].includes(folder))
@@ -75,8 +89,8 @@ export function checkImports(source) {
         continue;
       }
       targets.push(`${target}.ts`);
-      const rules = allowed[folder] ?? [];
-      if (targetFolder !== folder && !rules.includes(targetFolder) && !rules.includes(target)) {
+      const open = allowed[folder] ?? [];
+      if (targetFolder !== folder && !open.includes(targetFolder) && !open.includes(target)) {
         problems.push(`${name}: ${folder} must not import ${target}`);
       }
     }

@@ -1,5 +1,4 @@
 /** The reference service's handlers: typed messages in and out, no crypto anywhere. */
-import { randomUUID } from 'node:crypto';
 import { status } from '@grpc/grpc-js';
 import type { AuthorizeResponse } from '../gen/payments/v1/payments.js';
 import type { OpenedAuthorizeRequest, SealedPaymentServiceServer } from '../gen/payments/v1/payments_sealed.js';
@@ -32,6 +31,8 @@ export class PaymentStore {
 /** What the handlers need. */
 export interface PaymentsOptions {
   readonly store: PaymentStore;
+  /** Makes a payment's id, unique and not to be guessed. */
+  readonly createId: () => string;
   /** Told of each request that reached the handler. */
   readonly log?: (message: string, facts: object) => void;
   /** Clock in ms since 1970. Default `Date.now`. */
@@ -40,7 +41,7 @@ export interface PaymentsOptions {
 
 /** Methods that are not listed here answer UNIMPLEMENTED. */
 export function createPaymentHandlers(options: PaymentsOptions): Pick<SealedPaymentServiceServer, 'authorize'> {
-  const { store, now = Date.now, log } = options;
+  const { store, createId, now = Date.now, log } = options;
   return {
     authorize(call, callback) {
       const { request } = call;
@@ -51,18 +52,18 @@ export function createPaymentHandlers(options: PaymentsOptions): Pick<SealedPaym
         callback({ code: status.ALREADY_EXISTS, details: 'this order was paid with another amount or currency' });
         return;
       }
-      const payment = known ?? authorize(request, now());
+      const payment = known ?? authorize(request, createId(), now());
       if (known === undefined) store.add(payment);
       callback(null, toResponse(payment));
     },
   };
 }
 
-function authorize(request: OpenedAuthorizeRequest, nowMs: number): StoredPayment {
+function authorize(request: OpenedAuthorizeRequest, paymentId: string, nowMs: number): StoredPayment {
   const { card, orderId, amountMinor, currencyCode } = request;
   const accepted = isLuhn(card.number) && isUnexpired(card.expiryMonth, card.expiryYear, nowMs);
   return {
-    paymentId: randomUUID(),
+    paymentId,
     orderId,
     amountMinor,
     currencyCode,

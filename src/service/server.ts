@@ -1,4 +1,5 @@
 /** Wires the runnable microservice: keys, audit log, interceptor, handlers, health, and an orderly end. */
+import { randomUUID } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { Server, ServerCredentials, type ServerOptions } from '@grpc/grpc-js';
@@ -86,7 +87,11 @@ function createServer(config: ServiceConfig, ring: KeyRing, audit: AuditLog, sto
     'grpc.max_connection_idle_ms': 900_000,
   };
   const server = new Server(options);
-  const handlers = createPaymentHandlers({ store, log: (message, facts) => logger.debug(message, facts) });
+  const handlers = createPaymentHandlers({
+    store,
+    createId: randomUUID,
+    log: (message, facts) => logger.debug(message, facts),
+  });
   addSealedPaymentService(server, handlers, (error, path) => {
     // Its message may quote an opened field: the class name has to do.
     logger.error('a handler failed', { path, error: error instanceof Error ? error.name : typeof error });

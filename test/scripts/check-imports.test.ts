@@ -43,6 +43,11 @@ describe('check-imports', () => {
     ['codegen importing keys', 'codegen/a.ts', "import { x } from '../keys/b.js';"],
     ['errors importing anything', 'errors.ts', "import { x } from './jwe/b.js';"],
     ['generated services below the service', 'server/a.ts', "import { x } from '../gen/p/v1/p_sealed.js';"],
+    ['crypto in the payments handlers', 'service/payments.ts', "import { randomUUID } from 'node:crypto';"],
+    ['crypto without its scheme', 'service/payments-import.ts', "import * as crypto from 'crypto';"],
+    ['jwe in the payments handlers', 'service/payments.ts', "import type { X } from '../jwe/token.js';"],
+    ['keys in the payments handlers', 'service/payments.ts', "import { KeyRing } from '../keys/ring.js';"],
+    ['the barrel in the payments handlers', 'service/payments.ts', "import { KeyRing } from '../index.js';"],
     ['node-jose outside keys', 'jwe/a.ts', "import jose from 'node-jose';"],
     ['winston outside audit and service', 'server/a.ts', "import { createLogger } from 'winston';"],
     ['piscina outside jwe', 'keys/a.ts', "import { Piscina } from 'piscina';"],
@@ -72,6 +77,8 @@ describe('check-imports', () => {
     const { code } = await check({
       'audit/a.ts': "import { peekHeader } from '../jwe/header.js';\nimport winston from 'winston';",
       'service/b.ts': "import { x } from '../audit/a.js';\nimport { y } from '../gen/p/v1/p_sealed.js';",
+      'service/payments.ts': "import { tokenOf } from '../schema/opened.js';",
+      'service/server.ts': "import { randomUUID } from 'node:crypto';\nimport { x } from '../keys/b.js';",
       'cli/c.ts': "import { x } from '../service/b.js';\nimport { Command } from 'commander';",
     });
     expect(code).to.equal(0);

@@ -1,4 +1,4 @@
-import { randomBytes } from 'node:crypto';
+import { randomBytes, randomUUID } from 'node:crypto';
 import { type ServerUnaryCall, status } from '@grpc/grpc-js';
 import { expect } from 'chai';
 import type { AuthorizeResponse } from '../../src/gen/payments/v1/payments.js';
@@ -22,7 +22,7 @@ describe('the payments handlers', () => {
   });
 
   async function authorize(request: OpenedAuthorizeRequest): Promise<AuthorizeResponse> {
-    const handlers = createPaymentHandlers({ store, now: () => NOW });
+    const handlers = createPaymentHandlers({ store, createId: randomUUID, now: () => NOW });
     const call = { request } as ServerUnaryCall<OpenedAuthorizeRequest, AuthorizeResponse>;
     return new Promise((resolve, reject) => {
       void handlers.authorize(call, (error, value) => (error ? reject(error) : resolve(value as AuthorizeResponse)));
