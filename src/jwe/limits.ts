@@ -29,9 +29,12 @@ const RANGES: Readonly<Record<keyof OpenLimits, readonly [min: number, max: numb
  *
  * @param limits what differs from the defaults
  * @param policy decides the default of `agreementsPerMessage`
- * @throws SealwireError `OPTIONS_INVALID` for a value outside its range
+ * @throws SealwireError `OPTIONS_INVALID` for a value outside its range or a name that is no limit
  */
 export function resolveLimits(limits: Partial<OpenLimits> = {}, policy: PolicyName = 'strict'): OpenLimits {
+  // A misspelt limit must not silently be a default.
+  const unknown = Object.keys(limits).find((name) => !Object.hasOwn(RANGES, name));
+  if (unknown !== undefined) throw new SealwireError('OPTIONS_INVALID', `there is no limit '${unknown}'`);
   const resolved: OpenLimits = {
     innerBytes: limits.innerBytes ?? 65_536,
     tokenBytes: limits.tokenBytes ?? 98_304,

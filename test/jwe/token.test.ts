@@ -125,4 +125,11 @@ describe('resolveLimits', () => {
   for (const bad of [0, -1, 1.5, Number.NaN, Number.POSITIVE_INFINITY, 2 ** 40]) {
     it(`refuses ${bad}`, () => void expectCode('OPTIONS_INVALID', () => resolveLimits({ innerBytes: bad })));
   }
+
+  for (const name of ['tokenByte', 'inner_bytes', 'toString', '']) {
+    it(`refuses the name '${name}' and tells it`, () => {
+      const error = expectCode('OPTIONS_INVALID', () => resolveLimits({ [name]: 1_024 } as object));
+      expect(error.message).to.equal(`there is no limit '${name}'`);
+    });
+  }
 });
