@@ -9,7 +9,7 @@ import { decryptContent } from './content.js';
 import type { TokenHeader } from './header.js';
 import { HeaderCache } from './header-cache.js';
 import { KeyUnwrapper } from './key-wrap.js';
-import { type OpenLimits, resolveLimits } from './limits.js';
+import { checkRange, type OpenLimits, resolveLimits } from './limits.js';
 import { checkPolicy, type Expected, type PolicyName, type PolicyOptions } from './policy.js';
 import type { OpeningKeys } from './recipient.js';
 import { REPLY_FIELD, ReplySealer } from './reply.js';
@@ -27,6 +27,11 @@ export interface TokenOpenerOptions {
   readonly limits?: Partial<OpenLimits>;
   readonly cache?: AgreementCacheOptions;
   readonly rate?: CallerRateOptions;
+  /**
+   * Fresh agreements that the custody works on at once, of all callers; one more is refused with `POOL_FULL`.
+   * Default 1,024; 1 to 65,536. The worker pool has a bound of its own; other custodies may have none.
+   */
+  readonly maxPendingAgreements?: number;
   /** Clock in ms since 1970. Default `Date.now`. */
   readonly now?: () => number;
 }
@@ -62,6 +67,7 @@ export class TokenOpener {
   readonly #cache: AgreementCache<AgreementKeys>;
   readonly #headers = new HeaderCache();
   readonly #rate: CallerRate;
+  readonly #maxPending: number;
   readonly #now: () => number;
   /** Agreements in the making: concurrent misses share one. */
   readonly #pending = new Map<string, Promise<AgreementKeys>>();
@@ -73,6 +79,8 @@ export class TokenOpener {
     this.#keys = options.keys;
     this.#policy = options.policy ?? 'strict';
     this.#limits = resolveLimits(options.limits, this.#policy);
+    this.#maxPending = options.maxPendingAgreements ?? 1_024;
+    checkRange('maxPendingAgreements', this.#maxPending, [1, 65_536]);
     this.#now = options.now ?? Date.now;
     // Ages and rates must not follow a wall clock that is set back.
     const monotonic = options.now ?? (() => performance.now());
@@ -213,6 +221,10 @@ export class TokenOpener {
   #agree(id: string, header: TokenHeader, caller: string): Promise<AgreementKeys> {
     const pending = this.#pending.get(id);
     if (pending !== undefined) return pending;
+    // Before the caller's rate, which is for agreements that are made.
+    if (this.#pending.size >= this.#maxPending) {
+      throw new SealwireError('POOL_FULL', 'too many agreements are waiting');
+    }
     this.#rate.take(caller);
     const agreement = this.#agreeNow(header).finally(() => this.#pending.delete(id));
     this.#pending.set(id, agreement);

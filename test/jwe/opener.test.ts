@@ -295,6 +295,52 @@ describe('agreements of a TokenOpener', () => {
     await expectRejection('CALLER_RATE', () => open(bad()));
   });
 
+  it('bounds what a custody without a bound works on at once, whoever calls, and recovers', async () => {
+    const { ring, open } = setUp({ maxPendingAgreements: 3, rate: { burst: 4 } });
+    let release = () => {};
+    ring.gate = new Promise((resolve) => {
+      release = resolve;
+    });
+    const tokens = Array.from({ length: 3 }, () => forge({ key }));
+    const pending = tokens.map((pendingToken, index) => open(pendingToken, `caller ${index}`));
+    // More than its burst: what is refused costs a caller nothing.
+    for (let count = 0; count < 5; count++) await expectRejection('POOL_FULL', () => open(token(), 'late'));
+    // What waits for an agreement in the making needs none of its own.
+    const shared = open(tokens[0] as string, 'late');
+    release();
+    for (const plaintext of await Promise.all([...pending, shared])) expect(plaintext).to.deep.equal(PLAINTEXT);
+    expect(ring.agreements).to.equal(3);
+    expect(await open(token(), 'late')).to.deep.equal(PLAINTEXT);
+  });
+
+  it('does not count agreements that failed as waiting', async () => {
+    const { ring, open } = setUp({ maxPendingAgreements: 1 });
+    ring.gate = Promise.reject(new Error('the HSM is gone'));
+    for (let count = 0; count < 3; count++) await expectRejection('CUSTODY_FAILED', () => open(forge({ key })));
+    ring.gate = Promise.resolve();
+    expect(await open(token())).to.deep.equal(PLAINTEXT);
+  });
+
+  it('lets 1,024 agreements wait unless told otherwise', async () => {
+    const { ring, open, opener } = setUp({ rate: { burst: 2_000 } });
+    let release = () => {};
+    ring.gate = new Promise((resolve) => {
+      release = resolve;
+    });
+    const parsed = opener.check(token(), expected);
+    // As many agreements as there are values of apu, without making as many keys.
+    const openNth = (n: number) => {
+      const apu = Buffer.from([n >> 8, n & 255]);
+      return opener.open({ ...parsed, header: { ...parsed.header, apu } }, CALLER);
+    };
+    const pending = Array.from({ length: 1_024 }, (_, n) => openNth(n));
+    await expectRejection('POOL_FULL', () => openNth(1_024));
+    release();
+    await Promise.allSettled(pending);
+    expect(ring.agreements).to.equal(1_024);
+    expect(await open(token())).to.deep.equal(PLAINTEXT);
+  });
+
   it('passes on that the pool is full, and recovers', async () => {
     const { ring, open } = setUp();
     ring.gate = Promise.reject(new SealwireError('POOL_FULL', 'full'));
@@ -313,6 +359,9 @@ describe('options of a TokenOpener', () => {
     { rate: { perSecond: 0 } },
     { rate: { burst: 0 } },
     { rate: { maxCallers: 0 } },
+    { maxPendingAgreements: 0 },
+    { maxPendingAgreements: 65_537 },
+    { maxPendingAgreements: 1.5 },
   ];
   for (const options of bad) {
     it(`refuses ${JSON.stringify(options)}`, () => void expectCode('OPTIONS_INVALID', () => setUp(options)));
