@@ -1,4 +1,5 @@
 /** Agreement sessions of a sender: which agreement seals the next message, and preparing the one after it. */
+import { LRUCache } from 'lru-cache';
 import { SealwireError } from '../errors.js';
 import { deriveKey, deriveReplyKey, replyKid } from './agreement.js';
 import { checkRange, resolveLimits } from './limits.js';
@@ -19,6 +20,8 @@ export interface SealingSessionsOptions {
   readonly maxBytes?: number;
   /** Bytes of one inner message. Default 65,536. */
   readonly innerBytes?: number;
+  /** Recipient keys with agreements in memory; past it the least recently used is forgotten. Default 1,024; 1 to 65,536. */
+  readonly maxRecipients?: number;
   /** Where agreements are made. Default: the process's shared pool. */
   readonly pool?: Pick<AgreementPool, 'generate'>;
   /** Monotonic clock in ms. Default `performance.now`. */
@@ -39,6 +42,7 @@ class LiveSession {
   readonly session: AgreementSession;
   readonly #bounds: Bounds;
   readonly #now: () => number;
+  readonly #createdAt: number;
   #startedAt: number | undefined;
   #tokens = 0;
   /** Messages it was given to; they may not have sealed yet. */
@@ -48,6 +52,7 @@ class LiveSession {
   constructor(create: (observe: (bytes: number) => void) => AgreementSession, bounds: Bounds, now: () => number) {
     this.#bounds = bounds;
     this.#now = now;
+    this.#createdAt = now();
     this.session = create((bytes) => {
       this.#tokens++;
       this.#bytes += bytes;
@@ -67,6 +72,11 @@ class LiveSession {
     const age = this.#startedAt === undefined ? 0 : this.#now() - this.#startedAt;
     return Math.max(Math.max(this.#tokens, this.#messages) / maxTokens, age / maxAgeMs, this.#bytes / maxBytes);
   }
+
+  /** ms until it must be out of memory: `maxAgeMs` after its first use or, not used at all, after it was made. */
+  get remainingMs(): number {
+    return (this.#startedAt ?? this.#createdAt) + this.#bounds.maxAgeMs - this.#now();
+  }
 }
 
 interface Recipient {
@@ -77,20 +87,23 @@ interface Recipient {
 
 /** The agreement sessions of one process, one per recipient key. */
 export class SealingSessions {
-  readonly #recipients = new Map<string, Recipient>();
+  readonly #recipients: LRUCache<string, Recipient>;
   readonly #bounds: Bounds;
   readonly #innerBytes: number;
   readonly #pool: Pick<AgreementPool, 'generate'>;
   readonly #now: () => number;
   #closed = false;
+  #sweeping: NodeJS.Timeout | undefined;
 
   /** @throws SealwireError `OPTIONS_INVALID` */
   constructor(options: SealingSessionsOptions = {}) {
-    const { maxTokens = 1_000, maxAgeMs = 60_000, maxBytes = 64 * 2 ** 20 } = options;
+    const { maxTokens = 1_000, maxAgeMs = 60_000, maxBytes = 64 * 2 ** 20, maxRecipients = 1_024 } = options;
     checkRange('maxTokens', maxTokens, [1, 10_000_000]);
     checkRange('maxAgeMs', maxAgeMs, [100, 86_400_000]);
     checkRange('maxBytes', maxBytes, [65_536, 2 ** 40]);
+    checkRange('maxRecipients', maxRecipients, [1, 65_536]);
     this.#bounds = { maxTokens, maxAgeMs, maxBytes };
+    this.#recipients = new LRUCache({ max: maxRecipients });
     this.#innerBytes = resolveLimits(
       options.innerBytes === undefined ? {} : { innerBytes: options.innerBytes },
     ).innerBytes;
@@ -108,17 +121,16 @@ export class SealingSessions {
    */
   acquire(key: RecipientKey): AgreementSession | Promise<AgreementSession> {
     if (this.#closed) throw new SealwireError('CLOSED', 'the sessions are closed');
-    const recipient = this.#recipient(key.kid);
-    if (recipient.live !== undefined && recipient.live.spent >= 1) recipient.live = undefined;
-    if (recipient.live === undefined && recipient.next instanceof LiveSession) {
-      recipient.live = recipient.next;
-      recipient.next = undefined;
+    return this.#take(key, this.#recipient(key.kid));
+  }
+
+  /** Agreements in memory that a next message may use. */
+  get held(): number {
+    let held = 0;
+    for (const { live, next } of this.#recipients.values()) {
+      held += Number(live !== undefined) + Number(next instanceof LiveSession);
     }
-    const { live } = recipient;
-    if (live === undefined) return this.#acquireLater(key, recipient);
-    if (this.#bounds.maxTokens === 1) recipient.live = undefined;
-    if (this.#bounds.maxTokens === 1 || live.spent >= PREPARE_AT) this.#prepare(key, recipient);
-    return live.use();
+    return held;
   }
 
   /** Forgets the agreements with a key, e.g. because it was rotated. */
@@ -130,6 +142,8 @@ export class SealingSessions {
   close(): Promise<void> {
     this.#closed = true;
     this.#recipients.clear();
+    clearTimeout(this.#sweeping);
+    this.#sweeping = undefined;
     return Promise.resolve();
   }
 
@@ -141,12 +155,28 @@ export class SealingSessions {
     return recipient;
   }
 
+  #take(key: RecipientKey, recipient: Recipient): AgreementSession | Promise<AgreementSession> {
+    if (recipient.live !== undefined && recipient.live.spent >= 1) recipient.live = undefined;
+    if (recipient.live === undefined && recipient.next instanceof LiveSession) {
+      // A timer may be late, and then this one has had its time unused.
+      recipient.live = recipient.next.remainingMs > 0 ? recipient.next : undefined;
+      recipient.next = undefined;
+    }
+    const { live } = recipient;
+    if (live === undefined) return this.#acquireLater(key, recipient);
+    if (this.#bounds.maxTokens === 1) recipient.live = undefined;
+    if (this.#bounds.maxTokens === 1 || live.spent >= PREPARE_AT) this.#prepare(key, recipient);
+    return live.use();
+  }
+
   async #acquireLater(key: RecipientKey, recipient: Recipient): Promise<AgreementSession> {
     // Per-message agreements cannot be shared by those who wait; others all take the one in the making.
     if (this.#bounds.maxTokens === 1) return (await this.#agree(key)).use();
     this.#prepare(key, recipient);
     await recipient.next;
-    return this.acquire(key);
+    if (this.#closed) throw new SealwireError('CLOSED', 'the sessions are closed');
+    // Not looked up again: recipients that push each other out of memory would wait in turns for ever.
+    return this.#take(key, recipient);
   }
 
   /** Starts the next agreement in the pool unless there is one. */
@@ -156,7 +186,9 @@ export class SealingSessions {
     recipient.next = next;
     next.then(
       (session) => {
-        if (recipient.next === next) recipient.next = session;
+        if (recipient.next !== next) return;
+        recipient.next = session;
+        this.#sweepLater(this.#bounds.maxAgeMs);
       },
       () => {
         // Whoever waits gets the error; whoever comes next tries again.
@@ -173,4 +205,36 @@ export class SealingSessions {
     const limits = { innerBytes: this.#innerBytes, headerBytes: resolveLimits().headerBytes };
     return new LiveSession((observe) => new WrappingSession(key.kid, keys, limits, observe), this.#bounds, this.#now);
   }
+
+  /** An idle sender must not keep keys in memory that have had their time. */
+  #sweepLater(delayMs: number): void {
+    // A sweep under way comes no later than the end of any session made since: all may live equally long.
+    if (this.#closed || this.#sweeping !== undefined) return;
+    // Timers may be early by part of a millisecond.
+    this.#sweeping = setTimeout(() => this.#sweep(), Math.max(1, Math.ceil(delayMs)));
+    this.#sweeping.unref();
+  }
+
+  #sweep(): void {
+    this.#sweeping = undefined;
+    let earliest = Number.POSITIVE_INFINITY;
+    for (const [kid, recipient] of [...this.#recipients.entries()]) {
+      earliest = Math.min(earliest, dropExpired(recipient));
+      if (recipient.live === undefined && recipient.next === undefined) this.#recipients.delete(kid);
+    }
+    if (earliest !== Number.POSITIVE_INFINITY) this.#sweepLater(earliest);
+  }
+}
+
+/** @returns ms until the next of the recipient's agreements expires; infinite when none is left */
+function dropExpired(recipient: Recipient): number {
+  let earliest = Number.POSITIVE_INFINITY;
+  for (const slot of ['live', 'next'] as const) {
+    const session = recipient[slot];
+    if (!(session instanceof LiveSession)) continue;
+    const { remainingMs } = session;
+    if (remainingMs <= 0) recipient[slot] = undefined;
+    else earliest = Math.min(earliest, remainingMs);
+  }
+  return earliest;
 }
