@@ -1,6 +1,6 @@
 /** Names that generated files declare for messages: files that import one another must agree on them. */
 import type { DescFile, DescMessage } from '@bufbuild/protobuf';
-import { type Analysis, allMessages } from './analyze.js';
+import { type Analysis, allMessages } from '../schema/analysis.js';
 import { NameScope, typeScriptName } from './names.js';
 import type { GeneratorOptions } from './options.js';
 

@@ -2,8 +2,8 @@
 import { create, type DescFile, type DescMessage, toBinary } from '@bufbuild/protobuf';
 import { FileDescriptorSetSchema } from '@bufbuild/protobuf/wkt';
 import { createEcmaScriptPlugin, type Plugin, type Schema } from '@bufbuild/protoplugin';
+import { Analysis, allMessages, type SealedMessage, wellKnownName } from '../schema/analysis.js';
 import { wellKnownFileNames } from '../schema/codec.js';
-import { Analysis, allMessages, type SealedMessage, wellKnownName } from './analyze.js';
 import { DeclaredNames } from './declared-names.js';
 import { FileContext } from './file-context.js';
 import { type GeneratorOptions, parseOptions } from './options.js';
@@ -28,6 +28,7 @@ export const plugin: Plugin = {
 
 function generate(schema: Schema<GeneratorOptions>): void {
   const analysis = new Analysis(schema.allFiles);
+  if (analysis.problems.length > 0) throw new Error(analysis.problems.join('\n'));
   const names = new DeclaredNames(analysis, schema.options);
   for (const file of schema.files) {
     const messages = allMessages(file).flatMap((message) => analysis.describe(message) ?? []);

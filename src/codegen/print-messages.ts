@@ -8,7 +8,7 @@ import {
   type SealedMessage,
   shapeOf,
   wellKnownName,
-} from './analyze.js';
+} from '../schema/analysis.js';
 import type { FileContext } from './file-context.js';
 import { propertyName, quoteKey } from './names.js';
 import { printAssertions, unionProperty } from './print-assertions.js';

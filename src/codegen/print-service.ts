@@ -1,7 +1,7 @@
 /** Prints a service: definition with plans, handler types, client class, and the function that adds it. */
 import type { DescMessage, DescMethod, DescService } from '@bufbuild/protobuf';
 import { MethodOptions_IdempotencyLevel } from '@bufbuild/protobuf/wkt';
-import type { Analysis } from './analyze.js';
+import type { Analysis } from '../schema/analysis.js';
 import type { FileContext } from './file-context.js';
 import { methodKey, quoteKey } from './names.js';
 

@@ -1,11 +1,11 @@
-/** Which fields of the request's files are sealed, and whether each is sealed in a way that can work. */
+/** Which fields of a set of files are sealed, and whether each is sealed in a way that can work. */
 
 import type { DescExtension } from '@bufbuild/protobuf';
 import { type DescField, type DescFile, type DescMessage, getOption, ScalarType } from '@bufbuild/protobuf';
 import { FeatureSet_FieldPresence } from '@bufbuild/protobuf/wkt';
-import type { BoundKind, FieldShape } from '../schema/plan.js';
-import { wellKnownCodecs } from '../schema/well-known.js';
-import { lineOf } from './names.js';
+import type { BoundKind, FieldShape } from './plan.js';
+import { lineOf } from './source-line.js';
+import { wellKnownCodecs } from './well-known.js';
 
 /** Full name of our field option. */
 const OPTION_NAME = 'sealwire.v1.sealed';
@@ -59,14 +59,14 @@ export function boundKind(field: DescField): BoundKind | undefined {
   return field.fieldKind === 'scalar' ? BOUND_KINDS[field.scalar] : undefined;
 }
 
-/** Reads and checks the sealed fields of a request. */
+/** Reads and checks the sealed fields of a set of files: what the generator and run-time plans are made from. */
 export class Analysis {
   readonly #option: DescExtension | undefined;
   readonly #messages = new Map<string, DescMessage>();
   readonly #sealed = new Map<DescMessage, SealedField[]>();
   readonly #problems: string[] = [];
 
-  /** @throws Error with one line `file:line: sentence` for each broken rule */
+  /** @param files all files, those that are only imported too */
   constructor(files: readonly DescFile[]) {
     this.#option = files.flatMap((file) => file.extensions).find((extension) => extension.typeName === OPTION_NAME);
     const messages = files.flatMap(allMessages);
@@ -79,7 +79,16 @@ export class Analysis {
       this.#sealed.set(message, fields);
     }
     for (const [, fields] of this.#sealed) for (const field of fields) this.#checkInner(field);
-    if (this.#problems.length > 0) throw new Error(this.#problems.join('\n'));
+  }
+
+  /** One line `file:line: sentence` for each broken rule; only when there is none may the rest be used. */
+  get problems(): readonly string[] {
+    return this.#problems;
+  }
+
+  /** Whether the files declare the sealed option at all. */
+  get declaresOption(): boolean {
+    return this.#option !== undefined;
   }
 
   /** The message's sealed parts; undefined when nothing sealed is reachable from it. */
