@@ -2,6 +2,7 @@
 import { hash } from 'node:crypto';
 import { BinaryWriter, WireType } from '@bufbuild/protobuf/wire';
 import { SealwireError } from '../errors.js';
+import { bitsToBigInt, bytesOf, parseInteger } from './loose-values.js';
 import type { BoundFieldPlan, BoundKind, SealedFieldPlan } from './plan.js';
 import { read } from './walk.js';
 
@@ -23,6 +24,10 @@ const WIRE: Readonly<Record<BoundKind, WireType>> = {
   bytes: WireType.LengthDelimited,
 };
 
+const UNSIGNED: readonly BoundKind[] = ['uint64', 'fixed64'];
+const LONE_SURROGATE = /\p{Surrogate}/u;
+
+/** What a bound sibling's value is reduced to: 64-bit kinds are bigints, enums numbers. */
 type BoundValue = string | number | bigint | boolean | Uint8Array;
 
 /**
@@ -38,15 +43,13 @@ export function encodeBound(field: SealedFieldPlan, holder: object): Uint8Array 
   for (const bound of field.bind) {
     const value = boundValue(bound, holder);
     if (value === undefined) continue;
+    if (!bound.explicitPresence && isZero(value)) continue;
     try {
-      // One form for 64 bits: '0' and '00' are zero, but of a string field they are text.
-      const exact = bound.kind.endsWith('64') ? BigInt(value as string | number | bigint) : value;
-      if (!bound.explicitPresence && isZero(exact)) continue;
       writer.tag(bound.number, WIRE[bound.kind]);
-      writeValue(writer, bound.kind, exact);
+      writeValue(writer, bound.kind, value);
     } catch {
       // The writer's message quotes the value.
-      throw new SealwireError('SEAL_INPUT', `${bound.name} is not a valid ${bound.kind}`);
+      throw invalid(bound);
     }
   }
   return writer.finish();
@@ -61,7 +64,12 @@ export function boundDigest(field: SealedFieldPlan, holder: object): string | un
   return hash('sha256', encodeBound(field, holder), 'base64url');
 }
 
-/** The bound siblings as they go into an audit record: names and JSON values; bytes as base64url. */
+/**
+ * The bound siblings as they go into an audit record: names and JSON values; 64-bit integers as decimal
+ * text, bytes as base64url, enums as numbers.
+ *
+ * @throws SealwireError `SEAL_INPUT`
+ */
 export function boundValues(field: SealedFieldPlan, holder: object): [string, string | number | boolean][] {
   const values: [string, string | number | boolean][] = [];
   for (const bound of field.bind) {
@@ -74,31 +82,38 @@ export function boundValues(field: SealedFieldPlan, holder: object): [string, st
   return values;
 }
 
-/** A bound sibling's value in one of few forms, whatever the code generator made of it. */
+/** A bound sibling's value in one of few forms, whatever carries it. */
 function boundValue(bound: BoundFieldPlan, holder: object): BoundValue | undefined {
   const value = read(holder, bound);
-  switch (typeof value) {
-    case 'undefined':
-      return undefined;
-    case 'string':
-      return bound.kind === 'enum' ? enumNumber(bound, value) : value;
-    case 'number':
-    case 'bigint':
-    case 'boolean':
-      return value;
-    case 'object':
-      if (value === null) return undefined;
-      if (value instanceof Uint8Array) return value;
-      // `Long` of ts-proto's forceLong=long and of proto-loader.
-      if (bound.kind.endsWith('64')) return String(value);
+  if (value === undefined || value === null) return undefined;
+  try {
+    return normalize(bound, value);
+  } catch {
+    throw invalid(bound);
   }
-  throw new SealwireError('SEAL_INPUT', `${bound.name} is not a valid ${bound.kind}`);
 }
 
-function enumNumber(bound: BoundFieldPlan, name: string): number {
-  const number = bound.enumNumbers?.[name];
-  if (number === undefined) throw new SealwireError('SEAL_INPUT', `${bound.name} is not a valid enum value`);
-  return number;
+/** @throws Error for a value of another kind: nothing is coerced, since encoders coerce in different ways */
+function normalize({ kind, enumNumbers }: BoundFieldPlan, value: unknown): BoundValue {
+  if (kind === 'bytes') return bytesOf(value);
+  if (kind.endsWith('64')) {
+    // `Long` of ts-proto's forceLong=long and of proto-loader.
+    return typeof value === 'object' ? bitsToBigInt(value as object, UNSIGNED.includes(kind)) : parseInteger(value);
+  }
+  if (kind === 'string') {
+    // Half a surrogate pair has no UTF-8; encoders put different bytes in its place.
+    if (typeof value !== 'string' || LONE_SURROGATE.test(value)) throw new TypeError('not a string');
+    return value;
+  }
+  if (kind === 'enum' && typeof value === 'string' && enumNumbers && Object.hasOwn(enumNumbers, value)) {
+    return enumNumbers[value] as number;
+  }
+  if (typeof value !== (kind === 'bool' ? 'boolean' : 'number')) throw new TypeError(`not a ${kind}`);
+  return value as boolean | number;
+}
+
+function invalid({ name, kind }: BoundFieldPlan): SealwireError {
+  return new SealwireError('SEAL_INPUT', `${name} is not a valid ${kind}`);
 }
 
 function isZero(value: BoundValue): boolean {
@@ -106,24 +121,11 @@ function isZero(value: BoundValue): boolean {
   return value === 0 || value === 0n || value === false || value === '';
 }
 
+/** @throws Error for a number out of its kind's range */
 function writeValue(writer: BinaryWriter, kind: BoundKind, value: BoundValue): void {
-  if (kind === 'bytes') {
-    writer.bytes(asBytes(value));
-  } else if (kind === 'string') {
-    if (typeof value !== 'string') throw new TypeError('not a string');
-    writer.string(value);
-  } else if (kind === 'bool') {
-    if (typeof value !== 'boolean') throw new TypeError('not a boolean');
-    writer.bool(value);
-  } else if (kind.endsWith('64')) {
-    writer[kind as 'int64'](value.toString());
-  } else {
-    if (typeof value !== 'number') throw new TypeError('not a number');
-    writer[kind === 'enum' ? 'int32' : (kind as 'int32')](value);
-  }
-}
-
-function asBytes(value: BoundValue): Uint8Array {
-  if (value instanceof Uint8Array) return value;
-  throw new TypeError('not bytes');
+  if (kind === 'bytes') writer.bytes(value as Uint8Array);
+  else if (kind === 'string') writer.string(value as string);
+  else if (kind === 'bool') writer.bool(value as boolean);
+  else if (typeof value === 'bigint') writer[kind as 'int64'](value.toString());
+  else writer[kind === 'enum' ? 'int32' : (kind as 'int32')](value as number);
 }

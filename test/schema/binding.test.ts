@@ -5,6 +5,7 @@ import {
   FileDescriptorSetSchema,
   FieldDescriptorProto_Type as Type,
 } from '@bufbuild/protobuf/wkt';
+import { Long } from '@grpc/proto-loader';
 import { expect } from 'chai';
 import { SealwireError } from '../../src/errors.js';
 import { boundDigest, boundValues, encodeBound } from '../../src/schema/binding.js';
@@ -71,9 +72,20 @@ describe('binding', () => {
   }
 
   it('gives 64-bit values one encoding, whatever carries them', () => {
-    const long = { toString: () => '-1999', unsigned: false };
-    const encodings = [-1999, -1999n, '-1999', long].map((v) => boundDigest(sealedWith(bound('int64')), { v }));
+    const halves = { low: -1999, high: -1, unsigned: false };
+    const encodings = [-1999, -1999n, '-1999', Long.fromNumber(-1999), halves].map((v) =>
+      boundDigest(sealedWith(bound('int64')), { v }),
+    );
     expect(new Set(encodings).size).to.equal(1);
+    // The bits count, as for protobufjs, whatever the object itself thinks of its sign.
+    const bits = [Long.fromNumber(-1), Long.MAX_UNSIGNED_VALUE, 18_446_744_073_709_551_615n];
+    expect(new Set(bits.map((v) => boundDigest(sealedWith(bound('uint64')), { v }))).size).to.equal(1);
+  });
+
+  it('takes bytes as bytes, as numbers, and as base64 with or without padding', () => {
+    const forms = [Buffer.from([255, 0]), [255, 0], '/wA=', '/wA'];
+    expect(new Set(forms.map((v) => boundDigest(sealedWith(bound('bytes')), { v }))).size).to.equal(1);
+    for (const v of [[], '']) expect(encodeBound(sealedWith(bound('bytes')), { v })).to.have.length(0);
   });
 
   it('takes every spelling of a 64-bit zero as zero, and the text 0 as text', () => {
@@ -119,11 +131,48 @@ describe('binding', () => {
     ['uint32', -1],
     ['int64', 'soon'],
     ['bool', 'true'],
-    ['bytes', 'AA'],
+    // What decoders differ about: URL-safe, with loose bits, white space, padding in excess, half a byte.
+    ['bytes', '_wA'],
+    ['bytes', 'AB'],
+    ['bytes', 'AA\n'],
+    ['bytes', 'AA==='],
+    ['bytes', 'A'],
+    ['bytes', [256]],
+    ['bytes', [-1]],
+    ['bytes', [0.5]],
+    ['bytes', ['1']],
+    ['bytes', { length: 0 }],
     ['enum', 'NO_SUCH_NAME'],
+    ['enum', 'toString'],
+    ['enum', 2 ** 31],
     ['string', ['a']],
+    // Half a surrogate pair.
+    ['string', '\ud800'],
+    ['string', 'a\udc00b'],
+    ['bool', 0],
+    ['int32', '5'],
+    ['int32', Number.NaN],
+    // A number that may stand for another one.
+    ['int64', 2 ** 53],
+    ['uint64', 2 ** 60],
+    ['sfixed64', -(2 ** 53)],
+    ['int64', 1.5],
+    ['int64', ''],
+    ['int64', ' 1'],
+    ['int64', '0x10'],
+    ['int64', '1e3'],
+    ['int64', true],
+    ['int64', [5]],
+    ['int64', { low: 5 }],
+    ['int64', '9223372036854775808'],
+    ['sint64', '-9223372036854775809'],
+    ['sfixed64', '9223372036854775808'],
+    ['uint64', '18446744073709551616'],
+    ['uint64', '-1'],
+    ['fixed64', -1],
+    ['fixed32', 2 ** 32],
   ] as const) {
-    it(`refuses ${JSON.stringify(v)} for ${kind} without quoting it`, () => {
+    it(`refuses ${typeof v === 'number' ? v : JSON.stringify(v)} for ${kind} without quoting it`, () => {
       expect(() => encodeBound(sealedWith(bound(kind)), { v }))
         .to.throw(SealwireError, /^v is not a valid/)
         .with.property('code', 'SEAL_INPUT');
@@ -141,5 +190,7 @@ describe('binding', () => {
       ['v', '_w'],
       ['v', true],
     ]);
+    const loose = { a: Long.fromNumber(5), b: '/w', c: true };
+    expect(boundValues(field, loose)).to.deep.equal(boundValues(field, { a: 5n, b: new Uint8Array([255]), c: true }));
   });
 });
