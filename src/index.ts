@@ -24,7 +24,10 @@ export { fileKeySource, type KeySource, staticKeySource } from './keys/key-sourc
 export { loadPublicKeys, recipientKey } from './keys/public-keys.js';
 export { KeyRing, type KeyRingOptions } from './keys/ring.js';
 export { createInnerCodec, embeddedDescriptors } from './schema/codec.js';
+export type { LoadedService } from './schema/definition-check.js';
+export { createPlans, type Plans } from './schema/descriptor-plans.js';
 export type { AssertBound, AssertSealed, ReplaceCase, ReplaceElements } from './schema/generated-types.js';
+export type { LoaderOptions } from './schema/loader-form.js';
 export { isOpened, type SealedToken, tokenOf } from './schema/opened.js';
 export type {
   InnerCodec,

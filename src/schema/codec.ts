@@ -1,5 +1,12 @@
 /** Inner messages from and to bytes; proto3 JSON is decoded against the descriptor. */
-import { createFileRegistry, type FileRegistry, fromBinary, fromJsonString, toBinary } from '@bufbuild/protobuf';
+import {
+  createFileRegistry,
+  type DescFile,
+  type FileRegistry,
+  fromBinary,
+  fromJsonString,
+  toBinary,
+} from '@bufbuild/protobuf';
 import {
   FileDescriptorSetSchema,
   file_google_protobuf_any,
@@ -23,7 +30,8 @@ export interface MessageFns<T> {
 /** Descriptors, parsed at first use. */
 export type Descriptors = () => FileRegistry;
 
-const wellKnownFiles = [
+/** The files of the well-known types that can be inner messages, and what they need. */
+export const wellKnownFiles: readonly DescFile[] = [
   file_google_protobuf_any,
   file_google_protobuf_descriptor,
   file_google_protobuf_duration,

@@ -1,7 +1,7 @@
 /**
  * What is known about a message's sealed fields, computed once: which fields, of which inner type,
- * bound to which siblings, and how to reach them. Generated code and (later) run-time descriptors
- * are two sources of this one type.
+ * bound to which siblings, and how to reach them. Generated code and run-time descriptors are two
+ * sources of this one type.
  */
 
 /** Turns an inner message into bytes and back. */
@@ -21,13 +21,17 @@ export type FieldShape = 'singular' | 'optional' | 'oneof' | 'repeated' | 'map';
 
 /**
  * Where a member of a `oneof` is found. ts-proto's default puts members beside their siblings
- * (no locator needed); `oneof=unions` and `unions-value` group them under one property.
+ * (no locator needed); `oneof=unions` and `unions-value` group them under one property. proto-loader's
+ * `oneofs` puts them beside their siblings too and adds a property that names the one that is set.
  */
 export interface OneofLocator {
-  /** Property that holds the union, e.g. `method`. */
+  /** Property that holds the union or the member's name, e.g. `method`. */
   readonly property: string;
-  /** `unions`: `{ $case: 'card', card: … }`; `unions-value`: `{ $case: 'card', value: … }`. */
-  readonly style: 'unions' | 'unions-value';
+  /**
+   * `unions`: `{ $case: 'card', card: … }`; `unions-value`: `{ $case: 'card', value: … }`;
+   * `named`: `method: 'card', card: …` in the message itself.
+   */
+  readonly style: 'unions' | 'unions-value' | 'named';
 }
 
 /** Scalar kinds that can be bound, by their protobuf names, plus `enum`. */

@@ -1,5 +1,6 @@
 /** Finding the sealed fields of a message and putting values in their place, without touching the message. */
 import { SealwireError } from '../errors.js';
+import { elements, rebuild } from './containers.js';
 import type { MessagePlan, NestedFieldPlan, OneofLocator, SealedFieldPlan } from './plan.js';
 
 /** One present sealed field of one message. */
@@ -67,7 +68,7 @@ function collect(plan: MessagePlan, message: object, prefix: string, sites: Seal
       if (field.required) throw new SealwireError('FIELD_REQUIRED', 'a required sealed field is empty', { path });
     } else if (field.shape === 'repeated' || field.shape === 'map') {
       const before = sites.length;
-      for (const [index, element] of elements(value)) {
+      for (const [index, element] of elements(value, field.shape === 'map')) {
         const elementPath = `${path}${formatIndex(index)}`;
         if (isAbsent(element)) throw new SealwireError('TOKEN_EMPTY', 'an element is empty', { path: elementPath });
         sites.push({ field, path: elementPath, value: element, holder: message, index });
@@ -84,7 +85,7 @@ function collect(plan: MessagePlan, message: object, prefix: string, sites: Seal
     if (!isObject(value)) continue;
     const path = `${prefix}${field.name}`;
     if (field.shape === 'repeated' || field.shape === 'map') {
-      for (const [index, element] of elements(value)) {
+      for (const [index, element] of elements(value, field.shape === 'map')) {
         if (isObject(element)) collect(field.plan(), element, `${path}${formatIndex(index)}.`, sites, depth + 1);
       }
     } else {
@@ -99,7 +100,7 @@ function search(plan: MessagePlan, message: object, depth: number): boolean {
     const value = read(message, field);
     if (isAbsent(value)) continue;
     if (field.shape !== 'repeated' && field.shape !== 'map') return true;
-    if (!elements(value).next().done) return true;
+    if (!elements(value, field.shape === 'map').next().done) return true;
   }
   for (const field of plan.nested) {
     const value = read(message, field);
@@ -108,7 +109,7 @@ function search(plan: MessagePlan, message: object, depth: number): boolean {
       if (search(field.plan(), value, depth + 1)) return true;
       continue;
     }
-    for (const [, element] of elements(value))
+    for (const [, element] of elements(value, field.shape === 'map'))
       if (isObject(element) && search(field.plan(), element, depth + 1)) return true;
   }
   return false;
@@ -173,7 +174,7 @@ class Replacement {
     if (field.shape !== 'repeated' && field.shape !== 'map') return this.#take(copy);
     const taken: unknown[] = [];
     while (this.#isNext(field, holder)) taken.push(this.#take(copy));
-    return rebuild(container as object, taken);
+    return rebuild(container as object, field.shape === 'map', taken);
   }
 
   #take(copy: object): unknown {
@@ -199,12 +200,12 @@ class Replacement {
     if (field.shape !== 'repeated' && field.shape !== 'map') return this.copy(field.plan(), value);
     let changed = false;
     const copies: unknown[] = [];
-    for (const [, element] of elements(value)) {
+    for (const [, element] of elements(value, field.shape === 'map')) {
       const copy = isObject(element) ? this.copy(field.plan(), element) : element;
       changed ||= copy !== element;
       copies.push(copy);
     }
-    return changed ? rebuild(value, copies) : value;
+    return changed ? rebuild(value, field.shape === 'map', copies) : value;
   }
 }
 
@@ -230,14 +231,16 @@ const recipientCache = new WeakMap<MessagePlan, readonly string[]>();
 /** Reads a field wherever the code generator has put it. */
 export function read(message: object, field: { readonly key: string; readonly oneof?: OneofLocator }): unknown {
   // Own properties only: a field may be called `constructor`.
-  if (field.oneof === undefined) return Object.hasOwn(message, field.key) ? (message as Fields)[field.key] : undefined;
+  if (field.oneof === undefined || field.oneof.style === 'named') {
+    return Object.hasOwn(message, field.key) ? (message as Fields)[field.key] : undefined;
+  }
   const union = (message as Fields)[field.oneof.property];
   if (!isObject(union) || (union as Fields)['$case'] !== field.key) return undefined;
   return (union as Fields)[field.oneof.style === 'unions' ? field.key : 'value'];
 }
 
 function write(copy: Fields, field: AnyField, value: unknown): void {
-  if (field.oneof === undefined) {
+  if (field.oneof === undefined || field.oneof.style === 'named') {
     copy[field.key] = value;
     return;
   }
@@ -245,31 +248,14 @@ function write(copy: Fields, field: AnyField, value: unknown): void {
   copy[property] = { $case: field.key, [style === 'unions' ? field.key : 'value']: value };
 }
 
-/** Empties a field; a union-style oneof whose member is empty has no member. */
-function clear(copy: Fields, field: SealedFieldPlan, absent: '' | undefined): void {
-  copy[field.oneof?.property ?? field.key] = absent;
-}
-
-function elements(container: unknown): IterableIterator<[number | string, unknown]> {
-  if (Array.isArray(container)) return container.entries();
-  if (container instanceof Map) return mapEntries(container);
-  return isObject(container) ? Object.entries(container).values() : [].values();
-}
-
-function* mapEntries(map: Map<unknown, unknown>): IterableIterator<[string, unknown]> {
-  for (const [key, value] of map) yield [String(key), value];
-}
-
-/** A container of the same kind and keys with other elements. */
-function rebuild(container: object, values: readonly unknown[]): object {
-  if (Array.isArray(container)) return [...values];
-  if (container instanceof Map) return new Map([...container.keys()].map((key, index) => [key, values[index]]));
-  // defineProperty: a map key may be `__proto__`.
-  const copy = {};
-  Object.keys(container).forEach((key, index) => {
-    Object.defineProperty(copy, key, { value: values[index], enumerable: true, writable: true, configurable: true });
-  });
-  return copy;
+/** Empties a field; a oneof whose member is empty has no member. */
+function clear(copy: Fields, { key, oneof }: SealedFieldPlan, absent: '' | undefined): void {
+  if (oneof?.style === 'named') {
+    copy[key] = absent;
+    if (copy[oneof.property] === key) delete copy[oneof.property];
+  } else {
+    copy[oneof?.property ?? key] = absent;
+  }
 }
 
 /** Map keys are the caller's own text: cut, since paths go into trailers and records. */

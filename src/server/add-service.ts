@@ -33,7 +33,7 @@ type AnyHandler = (call: AnyCall, callback: Callback) => unknown;
  *
  * @param server the grpc-js server
  * @param service the generated service
- * @param handlers one function per method, by the definition's method keys; missing ones answer UNIMPLEMENTED
+ * @param handlers one function per method, by the definition's method keys or their camel case; missing ones answer UNIMPLEMENTED
  * @param report told of every error that was hidden from the caller; default: `process.emitWarning` with its name only
  */
 export function addSealedService(
@@ -46,8 +46,8 @@ export function addSealedService(
   const wrapped = Object.create(null) as UntypedServiceImplementation;
   const given = handlers as Readonly<Record<string, unknown>>;
   for (const [key, method] of Object.entries(service.definition)) {
-    // `in` the object, but not inherited from Object: a method may be called `toString`.
-    const handler = key in Object.prototype && !Object.hasOwn(given, key) ? undefined : given[key];
+    // proto-loader's keys are method names; as in grpc-js, handlers may have them in camel case.
+    const handler = find(given, key) ?? find(given, method.originalName);
     if (typeof handler !== 'function') continue;
     const bound = (handler as AnyHandler).bind(handlers);
     const hide = (error: unknown) => toServiceError(error, (hidden) => report(hidden, method.path));
@@ -55,6 +55,11 @@ export function addSealedService(
     wrapped[key] = wrapper as UntypedServiceImplementation[string];
   }
   server.addService(service.definition, wrapped);
+}
+
+/** What is `in` the object, but not inherited from Object: a method may be called `toString`. */
+function find(handlers: Readonly<Record<string, unknown>>, key = ''): unknown {
+  return key in Object.prototype && !Object.hasOwn(handlers, key) ? undefined : handlers[key];
 }
 
 function wrapSingle(
