@@ -84,6 +84,13 @@ describe('bnd vectors', () => {
     });
   });
 
+  it('begin with the example of docs/binding.md', () => {
+    const example = /```text\n(.+?)```/s.exec(readFileSync('docs/binding.md', 'utf8'))?.[1] ?? '';
+    const bytes = [...example.matchAll(/^ *([0-9a-f]+) {2}/gm)].map(([, hex]) => hex).join('');
+    expect(bytes).to.equal(bndVectors[0]!.encoded);
+    expect(example).to.contain(bndVectors[0]!.bnd);
+  });
+
   for (const [name, present] of Object.entries(generatedForms)) {
     it(`hold for ts-proto's messages with ${name}`, () => {
       for (const vector of bndVectors) {

@@ -1,6 +1,6 @@
 /** Tables in docs/ and the example in README.md say what the code does. */
 import { execFile } from 'node:child_process';
-import { mkdtemp, readFile, rm, stat, writeFile } from 'node:fs/promises';
+import { mkdtemp, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { status } from '@grpc/grpc-js';
@@ -89,7 +89,8 @@ describe('the documents', () => {
   });
 
   it('link to files that are there', async () => {
-    for (const path of ['README.md', 'SECURITY.md', 'docs/errors.md', 'docs/configuration.md', 'docs/decisions.md']) {
+    const pages = (await readdir('docs')).filter((name) => name.endsWith('.md')).map((name) => `docs/${name}`);
+    for (const path of ['README.md', 'SECURITY.md', ...pages]) {
       const links = [...(await readFile(path, 'utf8')).matchAll(/\]\((?!https?:)([^)#]+)\)/g)];
       for (const [, link = ''] of links) await readLinked(path, link);
     }
