@@ -7,6 +7,7 @@ export {
   type SealedClientOptions,
 } from './client/client.js';
 export {
+  type CredentialFunction,
   createSealInterceptor,
   type SealInterceptorOptions,
 } from './client/seal-interceptor.js';
@@ -38,11 +39,14 @@ export type {
   ServicePlan,
 } from './schema/plan.js';
 export type { ErrorDetails } from './schema/status.js';
+export type { Validator, Validators, Violation } from './schema/validation.js';
 export { type WellKnown, wellKnownCodecs } from './schema/well-known.js';
 export { addSealedService, type HandlerErrorReport, type SealedHandler } from './server/add-service.js';
 export type { AuditField, AuditInput, AuditSink } from './server/audit-sink.js';
 export { type CallerContext, type CallerFunction, type CallerOptions, createCaller } from './server/caller.js';
 export { MemoryReplayStore, type MemoryReplayStoreOptions } from './server/memory-replay-store.js';
 export { createOpenInterceptor, type OpenInterceptor, type OpenInterceptorOptions } from './server/open-interceptor.js';
+export type { OpenStored, StoredTokenPlace } from './server/open-stored.js';
 export { REPLAY_WINDOW_MS, ReplayGuard, type ReplayGuardOptions, type UsedToken } from './server/replay-guard.js';
 export type { ReplayEntry, ReplayLife, ReplayResult, ReplayStats, ReplayStore } from './server/replay-store.js';
+export type { AuthenticateCaller, CallerCredential } from './server/reply-token.js';

@@ -62,9 +62,16 @@ function printOpenedType(context: FileContext, { desc, sealed, nested }: SealedM
   );
 }
 
-function innerType(context: FileContext, { option, inner }: SealedField): string {
+/** The inner message's own type. */
+export function innerMessageType(context: FileContext, { option, inner }: SealedField): string {
   const known = wellKnownName(option.type);
-  const named = known === undefined ? context.typeOf(inner!) : `$sealwire.WellKnown[${JSON.stringify(known)}]`;
+  return known === undefined ? context.typeOf(inner!) : `$sealwire.WellKnown[${JSON.stringify(known)}]`;
+}
+
+function innerType(context: FileContext, field: SealedField): string {
+  const { option, inner } = field;
+  const known = wellKnownName(option.type);
+  const named = innerMessageType(context, field);
   // A string would pass for a type without required properties.
   const isWeak = known === undefined ? inner!.fields.every((field) => mayBeLeftOut(context, field)) : known === 'Empty';
   const type = isWeak ? `(${named} & object)` : named;

@@ -1,9 +1,10 @@
 /** Prints a service: definition with plans, handler types, client class, and the function that adds it. */
 import type { DescMessage, DescMethod, DescService } from '@bufbuild/protobuf';
 import { MethodOptions_IdempotencyLevel } from '@bufbuild/protobuf/wkt';
-import type { Analysis } from '../schema/analysis.js';
+import { type Analysis, messageOf } from '../schema/analysis.js';
 import type { FileContext } from './file-context.js';
 import { methodKey, quoteKey } from './names.js';
+import { innerMessageType } from './print-messages.js';
 
 const HANDLERS = {
   unary: 'handleUnaryCall',
@@ -35,6 +36,7 @@ export function printService(context: FileContext, service: DescService, analysi
     server: claim(`Sealed${service.name}Server`),
     client: claim(`Sealed${service.name}Client`),
     add: claim(`addSealed${service.name}`),
+    validators: claim(`${service.name}Validators`),
   };
   const plan = (message: DescMessage) => (reaches(message) ? context.planName(message) : undefined);
   context.print(
@@ -63,6 +65,7 @@ export function printService(context: FileContext, service: DescService, analysi
     }),
     '}',
     '',
+    ...printValidators(context, names.validators, service, analysis),
     `/** Client of \`${service.typeName}\`: takes opened messages and seals them. */`,
     `export class ${names.client} extends $sealwire.SealedClient {`,
     '  constructor(address: string, credentials: $grpc.ChannelCredentials, options: $sealwire.SealedClientOptions) {',
@@ -80,6 +83,26 @@ export function printService(context: FileContext, service: DescService, analysi
     '}',
     '',
   );
+}
+
+/** A type with one optional validator for each inner type that the service's requests can hold. */
+function printValidators(context: FileContext, name: string, service: DescService, analysis: Analysis): string[] {
+  const types = new Map<string, string>();
+  const seen = new Set<DescMessage>();
+  const visit = (message: DescMessage) => {
+    const sealed = seen.has(message) ? undefined : analysis.describe(message);
+    seen.add(message);
+    for (const field of sealed?.sealed ?? []) types.set(field.option.type, innerMessageType(context, field));
+    for (const field of sealed?.nested ?? []) visit(messageOf(field)!);
+  };
+  for (const { input } of service.methods) visit(input);
+  return [
+    `/** Rules for the inner messages of requests, for the open interceptor's option \`validators\`. */`,
+    `export type ${name} = {`,
+    ...[...types].map(([type, inner]) => `  readonly ${JSON.stringify(type)}?: $sealwire.Validator<${inner}>;`),
+    '};',
+    '',
+  ];
 }
 
 function methodPlan(method: DescMethod, request: string | undefined, response: string | undefined): string[] {

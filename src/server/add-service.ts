@@ -22,6 +22,7 @@ interface AnyCall {
   on(event: 'error', listener: (error: unknown) => void): unknown;
   emit(event: string, ...values: unknown[]): boolean;
   destroy?(error?: unknown): unknown;
+  readonly readableEnded?: boolean;
   readonly writableEnded?: boolean;
 }
 type AnyHandler = (call: AnyCall, callback: Callback) => unknown;
@@ -101,6 +102,8 @@ function hideEmittedErrors(call: AnyCall, hide: (error: unknown) => ServerErrorR
   if (destroy === undefined) return;
   call.destroy = (error) => {
     if (error === undefined && call.writableEnded) return destroy();
+    // `for await` aborts a duplex stream after the last request, though responses may still follow.
+    if (call.readableEnded && (error as { code?: unknown } | null | undefined)?.code === 'ABORT_ERR') return call;
     call.emit('error', error ?? new Error('destroyed'));
     return call;
   };

@@ -1,36 +1,24 @@
 /** The reference service's handlers: typed messages in and out, no crypto anywhere. */
-import { status } from '@grpc/grpc-js';
-import type { AuthorizeResponse } from '../gen/payments/v1/payments.js';
-import type { OpenedAuthorizeRequest, SealedPaymentServiceServer } from '../gen/payments/v1/payments_sealed.js';
-import { type SealedToken, tokenOf } from '../schema/opened.js';
-
-/** A payment as it is kept: the card as the token it came in, the security code nowhere (PCI DSS 3.3.1). */
-export interface StoredPayment {
-  readonly paymentId: string;
-  readonly orderId: string;
-  readonly amountMinor: string;
-  readonly currencyCode: string;
-  readonly status: 'authorized' | 'declined';
-  readonly cardLast4: string;
-  readonly card: SealedToken | undefined;
-}
-
-/** Payments by order, in this process. */
-export class PaymentStore {
-  readonly #byOrder = new Map<string, StoredPayment>();
-
-  find(orderId: string): StoredPayment | undefined {
-    return this.#byOrder.get(orderId);
-  }
-
-  add(payment: StoredPayment): void {
-    this.#byOrder.set(payment.orderId, payment);
-  }
-}
+import { type ServerWritableStream, status } from '@grpc/grpc-js';
+import type { AuthorizeResponse, CardDetails, WatchPaymentsRequest } from '../gen/payments/v1/payments.js';
+import type {
+  OpenedAuthorizeRequest,
+  OpenedPayment,
+  OpenedReconcileRequest,
+  OpenedReconcileResponse,
+  OpenedWatchPaymentsResponse,
+  SealedPaymentServiceServer,
+} from '../gen/payments/v1/payments_sealed.js';
+import { tokenOf } from '../schema/opened.js';
+import type { OpenStored } from '../server/open-stored.js';
+import { isLuhn, isUnexpired } from './payment-rules.js';
+import type { PaymentStore, StoredPayment } from './payment-store.js';
 
 /** What the handlers need. */
 export interface PaymentsOptions {
   readonly store: PaymentStore;
+  /** Opens the stored card of a payment that somebody asks for. */
+  readonly openStored: OpenStored;
   /** Makes a payment's id, unique and not to be guessed. */
   readonly createId: () => string;
   /** Told of each request that reached the handler. */
@@ -39,27 +27,76 @@ export interface PaymentsOptions {
   readonly now?: () => number;
 }
 
-/** Methods that are not listed here answer UNIMPLEMENTED. */
-export function createPaymentHandlers(options: PaymentsOptions): Pick<SealedPaymentServiceServer, 'authorize'> {
-  const { store, createId, now = Date.now, log } = options;
+const CARD_FIELD = 'payments.v1.AuthorizeRequest.card';
+const OTHER_ORDER = { code: status.ALREADY_EXISTS, details: 'this order was paid with another amount or currency' };
+
+/** @returns the handlers of `payments.v1.PaymentService` */
+export function createPaymentHandlers(options: PaymentsOptions): SealedPaymentServiceServer {
+  const { store, openStored, createId, now = Date.now, log } = options;
+
+  /** `Authorize` is idempotent per order, for the same order. */
+  function authorize(request: OpenedAuthorizeRequest): StoredPayment {
+    // The card prints as `[opened payments.v1.CardDetails]`.
+    log?.('authorize', { orderId: request.orderId, card: request.card });
+    const known = store.find(request.orderId);
+    if (known !== undefined && !isSameOrder(known, request)) throw OTHER_ORDER;
+    if (known !== undefined) return known;
+    const payment = decide(request, createId(), now());
+    store.add(payment);
+    return payment;
+  }
+
+  /** With the card opened again, which the interceptor seals for whoever asked. */
+  async function toOpenedPayment(payment: StoredPayment): Promise<OpenedPayment> {
+    const { paymentId, orderId, amountMinor, currencyCode, status: result, card } = payment;
+    const bound = { orderId, amountMinor, currencyCode };
+    const opened = card && (await openStored<CardDetails>(card, { field: CARD_FIELD, bound }));
+    return { paymentId, orderId, amountMinor, currencyCode, status: result, card: opened };
+  }
+
   return {
     authorize(call, callback) {
-      const { request } = call;
-      // The card prints as `[opened payments.v1.CardDetails]`.
-      log?.('authorize', { orderId: request.orderId, card: request.card });
-      const known = store.find(request.orderId);
-      if (known !== undefined && !isSameOrder(known, request)) {
-        callback({ code: status.ALREADY_EXISTS, details: 'this order was paid with another amount or currency' });
-        return;
+      callback(null, toResponse(authorize(call.request)));
+    },
+
+    async getPayment(call, callback) {
+      const payment = store.findById(call.request.paymentId);
+      if (payment === undefined) callback({ code: status.NOT_FOUND, details: 'no such payment' });
+      else callback(null, { payment: await toOpenedPayment(payment) });
+    },
+
+    async importPayments(call, callback) {
+      let imported = 0n;
+      for await (const { payment } of call) {
+        if (payment === undefined) throw { code: status.INVALID_ARGUMENT, details: 'a message without a payment' };
+        authorize(payment);
+        imported++;
       }
-      const payment = known ?? authorize(request, createId(), now());
-      if (known === undefined) store.add(payment);
-      callback(null, toResponse(payment));
+      callback(null, { imported: imported.toString() });
+    },
+
+    /** An order has one payment, which never changes: the stream ends after it. Without an order it goes on. */
+    async watchPayments(call) {
+      for await (const payment of paymentsOf(store, call)) {
+        const drained = call.write({ payment: await toOpenedPayment(payment) });
+        if (!drained) await new Promise<void>((resolve) => onceAny(call, ['drain', 'close', 'cancelled'], resolve));
+        if (call.cancelled) return;
+        if (call.request.orderId !== '') break;
+      }
+      call.end();
+    },
+
+    async reconcile(call) {
+      for await (const request of call) {
+        if (call.write(reconcile(store, request as OpenedReconcileRequest))) continue;
+        await new Promise<void>((resolve) => onceAny(call, ['drain', 'close', 'cancelled'], resolve));
+      }
+      call.end();
     },
   };
 }
 
-function authorize(request: OpenedAuthorizeRequest, paymentId: string, nowMs: number): StoredPayment {
+function decide(request: OpenedAuthorizeRequest, paymentId: string, nowMs: number): StoredPayment {
   const { card, orderId, amountMinor, currencyCode } = request;
   const accepted = isLuhn(card.number) && isUnexpired(card.expiryMonth, card.expiryYear, nowMs);
   return {
@@ -73,7 +110,6 @@ function authorize(request: OpenedAuthorizeRequest, paymentId: string, nowMs: nu
   };
 }
 
-/** `Authorize` is idempotent per order, for the same order. */
 function isSameOrder(known: StoredPayment, request: OpenedAuthorizeRequest): boolean {
   return known.amountMinor === request.amountMinor && known.currencyCode === request.currencyCode;
 }
@@ -82,19 +118,57 @@ function toResponse({ paymentId, status: result, cardLast4 }: StoredPayment): Au
   return { paymentId, status: result, cardLast4 };
 }
 
-/** ISO/IEC 7812-1 annex B check digit, for numbers of 12 to 19 digits. */
-export function isLuhn(number: string): boolean {
-  if (!/^\d{12,19}$/.test(number)) return false;
-  let sum = 0;
-  for (const [index, digit] of [...number].reverse().entries()) {
-    const doubled = Number(digit) * (index % 2 === 1 ? 2 : 1);
-    sum += doubled > 9 ? doubled - 9 : doubled;
+/** Those that are there, then those that come, until the caller goes or the store closes. */
+async function* paymentsOf(
+  store: PaymentStore,
+  call: ServerWritableStream<WatchPaymentsRequest, OpenedWatchPaymentsResponse>,
+): AsyncGenerator<StoredPayment, void, undefined> {
+  const { orderId } = call.request;
+  const isAsked = (payment: StoredPayment) => orderId === '' || payment.orderId === orderId;
+  const waiting = [...store.all()].filter(isAsked);
+  let wake = () => {};
+  let over = false;
+  const end = () => {
+    over = true;
+    wake();
+  };
+  const unwatch = store.watch((payment) => {
+    if (isAsked(payment)) waiting.push(payment);
+    wake();
+  }, end);
+  call.once('cancelled', end);
+  try {
+    while (!over || waiting.length > 0) {
+      const next = waiting.shift();
+      if (next !== undefined) yield next;
+      else {
+        await new Promise<void>((resolve) => {
+          wake = resolve;
+        });
+      }
+    }
+  } finally {
+    unwatch();
   }
-  return sum % 10 === 0;
 }
 
-/** A card is good to the end of its month. */
-export function isUnexpired(month: number, year: number, nowMs: number): boolean {
-  if (month < 1 || month > 12) return false;
-  return nowMs < Date.UTC(year, month, 1);
+/** A statement line matches a payment whose order, or whose amount, it names. */
+function reconcile(store: PaymentStore, request: OpenedReconcileRequest): OpenedReconcileResponse {
+  const { paymentId, statementLine } = request;
+  const payment = store.findById(paymentId);
+  if (payment === undefined) return { paymentId, matched: false, note: { value: 'no such payment' } };
+  if (statementLine === undefined) return { paymentId, matched: false, note: { value: 'no statement line' } };
+  const { orderId, amountMinor, currencyCode } = payment;
+  const words = statementLine.value.split(/[\s,;:]+/);
+  const matched = words.includes(orderId) || words.includes(amountMinor);
+  const what = `order ${orderId}, ${amountMinor} ${currencyCode} minor units`;
+  return { paymentId, matched, note: { value: matched ? `matches ${what}` : `does not name ${what}` } };
+}
+
+function onceAny(call: NodeJS.EventEmitter, events: readonly string[], work: () => void): void {
+  const done = () => {
+    for (const event of events) call.removeListener(event, done);
+    work();
+  };
+  for (const event of events) call.once(event, done);
 }

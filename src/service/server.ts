@@ -5,16 +5,20 @@ import { join, resolve } from 'node:path';
 import { Server, ServerCredentials, type ServerOptions } from '@grpc/grpc-js';
 import type { Logger } from 'winston';
 import { AuditLog } from '../audit/audit-log.js';
+import { readRecentTokens } from '../audit/recent-tokens.js';
 import { SealwireError } from '../errors.js';
 import { addSealedPaymentService, SealedPaymentService } from '../gen/payments/v1/payments_sealed.js';
 import type { KeyRing } from '../keys/ring.js';
 import { createCaller } from '../server/caller.js';
-import { createOpenInterceptor, type OpenInterceptor } from '../server/open-interceptor.js';
+import { createOpenInterceptor } from '../server/open-interceptor.js';
+import { REPLAY_WINDOW_MS, ReplayGuard } from '../server/replay-guard.js';
 import type { ServiceConfig } from './config.js';
 import { ServiceHealth } from './health.js';
 import { keyPaths, loadKeys } from './key-files.js';
 import { createApplicationLogger } from './logger.js';
-import { createPaymentHandlers, PaymentStore } from './payments.js';
+import { paymentValidators } from './payment-rules.js';
+import { PaymentStore } from './payment-store.js';
+import { createPaymentHandlers } from './payments.js';
 
 const RECEIVE_LIMIT_BYTES = 1_048_576;
 
@@ -51,7 +55,9 @@ export async function startService(
   });
   try {
     const store = new PaymentStore();
-    const { server, health } = createServer(config, ring, audit, store, logger);
+    const guard = new ReplayGuard();
+    await guard.restore(readRecentTokens(join(dir, 'audit'), Date.now() - REPLAY_WINDOW_MS));
+    const { server, health } = createServer({ config, ring, audit, guard, store, logger });
     const address = await bind(server, config.listen, credentials);
     logStart(logger, config, dir, address, ring.currentKid, created);
     return {
@@ -59,7 +65,10 @@ export async function startService(
       kid: ring.currentKid,
       keyRing: ring,
       store,
-      stop: () => stop(server, health, audit, config.drainMs),
+      stop: () => {
+        store.close();
+        return stop(server, health, audit, config.drainMs);
+      },
     };
   } catch (error) {
     await audit.close();
@@ -67,11 +76,22 @@ export async function startService(
   }
 }
 
-function createServer(config: ServiceConfig, ring: KeyRing, audit: AuditLog, store: PaymentStore, logger: Logger) {
-  const { interceptor }: OpenInterceptor = createOpenInterceptor({
+interface ServiceParts {
+  readonly config: ServiceConfig;
+  readonly ring: KeyRing;
+  readonly audit: AuditLog;
+  readonly guard: ReplayGuard;
+  readonly store: PaymentStore;
+  readonly logger: Logger;
+}
+
+function createServer({ config, ring, audit, guard, store, logger }: ServiceParts) {
+  const { interceptor, openStored } = createOpenInterceptor({
     services: [SealedPaymentService],
     keys: ring,
     audit,
+    guard,
+    validators: paymentValidators,
     policy: config.policy,
     rate: config.rate,
     caller: createCaller({ trustedProxies: config.trustedProxies, callerHeader: config.callerHeader }),
@@ -89,6 +109,7 @@ function createServer(config: ServiceConfig, ring: KeyRing, audit: AuditLog, sto
   const server = new Server(options);
   const handlers = createPaymentHandlers({
     store,
+    openStored,
     createId: randomUUID,
     log: (message, facts) => logger.debug(message, facts),
   });

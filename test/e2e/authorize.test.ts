@@ -96,17 +96,11 @@ describe('a sealed call', () => {
     expect(error.code).to.equal(status.ALREADY_EXISTS);
   });
 
-  for (const [name, card] of [
-    ['a wrong check digit', { ...validRequest.card, number: '4111111111111112' }],
-    ['an expired card', { ...validRequest.card, expiryYear: 2020 }],
-    ['month 13', { ...validRequest.card, expiryMonth: 13 }],
-  ] as const) {
-    it(`declines ${name}`, async () => {
-      expect(await harness.client.authorize({ ...validRequest, orderId: name, card })).to.include({
-        status: 'declined',
-      });
-    });
-  }
+  it('declines an expired card', async () => {
+    const card = { ...validRequest.card, expiryYear: 2020 };
+    const response = await harness.client.authorize({ ...validRequest, orderId: 'expired', card });
+    expect(response.status).to.equal('declined');
+  });
 
   describe('tampered with', () => {
     const tamperings: [string, (request: AuthorizeRequest) => AuthorizeRequest, string][] = [
@@ -172,11 +166,6 @@ describe('a sealed call', () => {
     const aborted = AbortSignal.abort();
     const error = await failureOf(harness.client.authorize(validRequest, { signal: aborted }));
     expect(error.name).to.equal('AbortError');
-  });
-
-  it('answers UNIMPLEMENTED for methods that are not there yet', async () => {
-    const error = await failureOf(harness.client.getPayment({ paymentId: 'x' }));
-    expect(error.code).to.equal(status.UNIMPLEMENTED);
   });
 });
 

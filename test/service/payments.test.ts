@@ -4,8 +4,12 @@ import { expect } from 'chai';
 import type { AuthorizeResponse } from '../../src/gen/payments/v1/payments.js';
 import type { OpenedAuthorizeRequest } from '../../src/gen/payments/v1/payments_sealed.js';
 import { recordToken } from '../../src/schema/opened.js';
-import { createPaymentHandlers, isLuhn, isUnexpired, PaymentStore } from '../../src/service/payments.js';
+import type { OpenStored } from '../../src/server/open-stored.js';
+import { isLuhn, isUnexpired } from '../../src/service/payment-rules.js';
+import { PaymentStore } from '../../src/service/payment-store.js';
+import { createPaymentHandlers } from '../../src/service/payments.js';
 
+const openStored: OpenStored = () => Promise.reject(new Error('nothing is opened here'));
 const NOW = Date.UTC(2026, 10, 24);
 
 function makeRequest(change: Partial<OpenedAuthorizeRequest> = {}): OpenedAuthorizeRequest {
@@ -22,7 +26,7 @@ describe('the payments handlers', () => {
   });
 
   async function authorize(request: OpenedAuthorizeRequest): Promise<AuthorizeResponse> {
-    const handlers = createPaymentHandlers({ store, createId: randomUUID, now: () => NOW });
+    const handlers = createPaymentHandlers({ store, openStored, createId: randomUUID, now: () => NOW });
     const call = { request } as ServerUnaryCall<OpenedAuthorizeRequest, AuthorizeResponse>;
     return new Promise((resolve, reject) => {
       void handlers.authorize(call, (error, value) => (error ? reject(error) : resolve(value as AuthorizeResponse)));

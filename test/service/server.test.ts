@@ -68,18 +68,6 @@ describe('the service', () => {
     expect(failure.code).to.equal(status.RESOURCE_EXHAUSTED);
   });
 
-  for (const name of ['getPayment', 'importPayments', 'watchPayments', 'reconcile'] as const) {
-    it(`answers ${name} with UNIMPLEMENTED`, async () => {
-      const { path } = PaymentServiceService[name];
-      const client = new Client(harness.service.address, credentials.createInsecure());
-      const failure = await new Promise<ServiceError | null>((resolve) => {
-        client.makeUnaryRequest(path, asIs, asIs, Buffer.alloc(0), new Metadata(), (error) => resolve(error));
-      });
-      expect(failure?.code).to.equal(status.UNIMPLEMENTED);
-      client.close();
-    });
-  }
-
   it('keeps the payment with its card as the token on the audit record', async () => {
     await harness.client.authorize({ ...validRequest, securityCode: { value: '737' } });
     const records = await harness.auditRecords();

@@ -341,6 +341,13 @@ export interface SealedPaymentServiceServer {
   reconcile: $sealwire.SealedHandler<$grpc.handleBidiStreamingCall<OpenedReconcileRequest, OpenedReconcileResponse>>;
 }
 
+/** Rules for the inner messages of requests, for the open interceptor's option `validators`. */
+export type PaymentServiceValidators = {
+  readonly "payments.v1.CardDetails"?: $sealwire.Validator<$payments.CardDetails>;
+  readonly "payments.v1.PostalAddress"?: $sealwire.Validator<$payments.PostalAddress>;
+  readonly "google.protobuf.StringValue"?: $sealwire.Validator<$sealwire.WellKnown["StringValue"]>;
+};
+
 /** Client of `payments.v1.PaymentService`: takes opened messages and seals them. */
 export class SealedPaymentServiceClient extends $sealwire.SealedClient {
   constructor(address: string, credentials: $grpc.ChannelCredentials, options: $sealwire.SealedClientOptions) {

@@ -119,6 +119,13 @@ export interface SealedPatientServiceServer {
   saveRecord: $sealwire.SealedHandler<$grpc.handleUnaryCall<OpenedSaveRecordRequest, $clinic.SaveRecordResponse>>;
 }
 
+/** Rules for the inner messages of requests, for the open interceptor's option `validators`. */
+export type PatientServiceValidators = {
+  readonly "clinic.v1.Findings"?: $sealwire.Validator<$clinic.Findings>;
+  readonly "clinic.v1.Contact"?: $sealwire.Validator<$clinic.Contact>;
+  readonly "google.protobuf.Struct"?: $sealwire.Validator<$sealwire.WellKnown["Struct"]>;
+};
+
 /** Client of `clinic.v1.PatientService`: takes opened messages and seals them. */
 export class SealedPatientServiceClient extends $sealwire.SealedClient {
   constructor(address: string, credentials: $grpc.ChannelCredentials, options: $sealwire.SealedClientOptions) {

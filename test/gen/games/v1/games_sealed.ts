@@ -88,6 +88,11 @@ export interface SealedScoreServiceServer {
   submit: $sealwire.SealedHandler<$grpc.handleUnaryCall<OpenedSubmitRequest, $games.SubmitResponse>>;
 }
 
+/** Rules for the inner messages of requests, for the open interceptor's option `validators`. */
+export type ScoreServiceValidators = {
+  readonly "games.v1.Score"?: $sealwire.Validator<$games.Score>;
+};
+
 /** Client of `games.v1.ScoreService`: takes opened messages and seals them. */
 export class SealedScoreServiceClient extends $sealwire.SealedClient {
   constructor(address: string, credentials: $grpc.ChannelCredentials, options: $sealwire.SealedClientOptions) {

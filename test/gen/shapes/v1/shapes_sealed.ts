@@ -447,6 +447,18 @@ export interface SealedFirstServiceServer {
   getApiValue: $sealwire.SealedHandler<$grpc.handleUnaryCall<OpenedGetAPIValueRequest, $shapes.GetAPIValueResponse>>;
 }
 
+/** Rules for the inner messages of requests, for the open interceptor's option `validators`. */
+export type FirstServiceValidators = {
+  readonly "shapes.v1.Elsewhere"?: $sealwire.Validator<$inner.Elsewhere>;
+  readonly "google.protobuf.Int64Value"?: $sealwire.Validator<$sealwire.WellKnown["Int64Value"]>;
+  readonly "google.protobuf.Struct"?: $sealwire.Validator<$sealwire.WellKnown["Struct"]>;
+  readonly "google.protobuf.StringValue"?: $sealwire.Validator<$sealwire.WellKnown["StringValue"]>;
+  readonly "shapes.v1.Elsewhere.Deep"?: $sealwire.Validator<$inner.Elsewhere_Deep>;
+  readonly "clinic.v1.Contact"?: $sealwire.Validator<$clinic.Contact>;
+  readonly "clinic.v1.Findings"?: $sealwire.Validator<$clinic.Findings>;
+  readonly "google.protobuf.BoolValue"?: $sealwire.Validator<$sealwire.WellKnown["BoolValue"]>;
+};
+
 /** Client of `shapes.v1.FirstService`: takes opened messages and seals them. */
 export class SealedFirstServiceClient extends $sealwire.SealedClient {
   constructor(address: string, credentials: $grpc.ChannelCredentials, options: $sealwire.SealedClientOptions) {
@@ -498,6 +510,17 @@ export type AssertSecondService = $sealwire.AssertBound<
 export interface SealedSecondServiceServer {
   stream: $sealwire.SealedHandler<$grpc.handleBidiStreamingCall<OpenedStreamRequest, OpenedStreamResponse>>;
 }
+
+/** Rules for the inner messages of requests, for the open interceptor's option `validators`. */
+export type SecondServiceValidators = {
+  readonly "shapes.v1.Elsewhere"?: $sealwire.Validator<$inner.Elsewhere>;
+  readonly "google.protobuf.Int64Value"?: $sealwire.Validator<$sealwire.WellKnown["Int64Value"]>;
+  readonly "google.protobuf.Struct"?: $sealwire.Validator<$sealwire.WellKnown["Struct"]>;
+  readonly "google.protobuf.StringValue"?: $sealwire.Validator<$sealwire.WellKnown["StringValue"]>;
+  readonly "shapes.v1.Elsewhere.Deep"?: $sealwire.Validator<$inner.Elsewhere_Deep>;
+  readonly "clinic.v1.Contact"?: $sealwire.Validator<$clinic.Contact>;
+  readonly "clinic.v1.Findings"?: $sealwire.Validator<$clinic.Findings>;
+};
 
 /** Client of `shapes.v1.SecondService`: takes opened messages and seals them. */
 export class SealedSecondServiceClient extends $sealwire.SealedClient {

@@ -159,6 +159,14 @@ export interface SealedCheckoutServiceServer {
   checkout: $sealwire.SealedHandler<$grpc.handleUnaryCall<OpenedCheckoutRequest, $shop.CheckoutResponse>>;
 }
 
+/** Rules for the inner messages of requests, for the open interceptor's option `validators`. */
+export type CheckoutServiceValidators = {
+  readonly "shop.v1.Card"?: $sealwire.Validator<$shop.Card>;
+  readonly "shop.v1.Iban"?: $sealwire.Validator<$shop.Iban>;
+  readonly "google.protobuf.StringValue"?: $sealwire.Validator<$sealwire.WellKnown["StringValue"]>;
+  readonly "shop.v1.GiftMessage"?: $sealwire.Validator<$shop.GiftMessage>;
+};
+
 /** Client of `shop.v1.CheckoutService`: takes opened messages and seals them. */
 export class SealedCheckoutServiceClient extends $sealwire.SealedClient {
   constructor(address: string, credentials: $grpc.ChannelCredentials, options: $sealwire.SealedClientOptions) {
