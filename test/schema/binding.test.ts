@@ -179,6 +179,14 @@ describe('binding', () => {
     });
   }
 
+  it('takes only names of the enum itself, not what every object has', () => {
+    const byName = sealedWith({ ...bound('enum'), enumNumbers: { SOME: 3 } });
+    expect(boundValues(byName, { v: 'SOME' })).to.deep.equal([['v', 3]]);
+    for (const v of ['toString', 'constructor', '__proto__']) {
+      expect(() => boundValues(byName, { v }), v).to.throw(SealwireError, 'v is not a valid enum');
+    }
+  });
+
   it('lists bound values as JSON values for the audit record', () => {
     const field = sealedWith(
       { ...bound('int64'), name: 'amount', key: 'a' },

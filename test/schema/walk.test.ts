@@ -119,6 +119,52 @@ describe('walking a message', () => {
     });
   });
 
+  it("takes proto-loader's oneofs, and clears the name of a member that is absent", () => {
+    const named = { property: 'method', style: 'named' } as const;
+    const member = (key: string) => field(key, { shape: 'oneof', oneof: named });
+    const pay: MessagePlan = { typeName: 't.Pay', sealed: [member('card'), member('iban')], nested: [] };
+    const paid = { method: 'card', card: 't1' };
+    const sites = collectSealed(pay, paid);
+    expect(replaceSealed(pay, paid, sites, [{ v: 1 }], { absent: undefined })).to.deep.equal({
+      method: 'card',
+      card: { v: 1 },
+    });
+    const open = (message: object) => replaceSealed(pay, message, [], [], { absent: undefined });
+    expect(open({ method: 'card', card: '' })).to.deep.equal({ card: undefined });
+    // protobufjs keeps both when both were on the wire: the name belongs to the other one.
+    expect(open({ method: 'cash', cash: 5, card: '' })).to.deep.equal({ method: 'cash', cash: 5, card: undefined });
+  });
+
+  it("takes a map as the list of entries that proto-loader's descriptor sets give", () => {
+    const message = {
+      map: [
+        { key: 'a', value: 't1' },
+        { key: 5, value: 't2' },
+      ],
+      byKey: [{ key: 'k', value: { one: 't3' } }, { key: 'none', value: null }, null],
+    };
+    const sites = collectSealed(plan, message);
+    expect(sites.map(({ path, index }) => [path, index])).to.deep.equal([
+      ['map["a"]', 'a'],
+      ['map["5"]', '5'],
+      ['by_key["k"].one', undefined],
+    ]);
+    expect(hasSealed(plan, message)).to.equal(true);
+    expect(hasSealed(plan, { map: [], byKey: [{ key: 'k' }] })).to.equal(false);
+    const tokens = { map: message.map };
+    const copy = replaceSealed(plan, tokens, collectSealed(plan, tokens), ['x', 'y'], { absent: undefined });
+    expect(copy).to.deep.equal({
+      map: [
+        { key: 'a', value: 'x' },
+        { key: 5, value: 'y' },
+      ],
+    });
+    for (const entry of [{ key: 'b', value: '' }, { key: 'b' }]) {
+      expect(codeOf(() => collectSealed(plan, { map: [entry] }))).to.equal('TOKEN_EMPTY map["b"]');
+    }
+    expect(codeOf(() => collectSealed(plan, { map: [null] }))).to.equal('TOKEN_EMPTY map[""]');
+  });
+
   it('says whether anything is sealed', () => {
     expect(hasSealed(plan, { clear: 'x', items: [{ child: {} }], map: {} })).to.equal(false);
     for (const key of ['one', 'list', 'map', 'choice', 'pick', 'child', 'items', 'byKey'] as const) {
