@@ -3,6 +3,7 @@
  * application) see opened messages, interceptors after it (nearer to the wire) see tokens.
  */
 import {
+  type Deadline,
   InterceptingCall,
   type InterceptingListener,
   type Interceptor,
@@ -62,7 +63,7 @@ export function createSealInterceptor(options: SealInterceptorOptions): Intercep
     if (method === undefined || (method.request === undefined && method.response === undefined)) {
       return new InterceptingCall(nextCall(callOptions));
     }
-    return new SealingCall(nextCall(callOptions), method, { sealer, keys, credential });
+    return new SealingCall(nextCall(callOptions), method, { sealer, keys, credential }, callOptions.deadline);
   };
 }
 
@@ -95,9 +96,13 @@ class SealingCall extends InterceptingCall {
   #listener: Partial<InterceptingListener> | undefined;
   #keys: RecipientKeys = new Map();
   #replies: CallReplies | undefined;
+  /** Ms since 1970. grpc-js tells of a deadline only once a call has started. */
+  readonly #deadline: number;
+  #deadlineTimer: NodeJS.Timeout | undefined;
 
-  constructor(next: InterceptingCallInterface, method: MethodPlan, shared: SharedParts) {
+  constructor(next: InterceptingCallInterface, method: MethodPlan, shared: SharedParts, deadline?: Deadline) {
     super(next);
+    this.#deadline = deadline === undefined ? Number.POSITIVE_INFINITY : Number(deadline);
     this.#next = next;
     this.#method = method;
     this.#shared = shared;
@@ -108,12 +113,13 @@ class SealingCall extends InterceptingCall {
     this.#run(() => {
       const { request, response } = this.#method;
       const recipients = new Set(request === undefined ? [] : recipientsOf(request));
-      const replies = response !== undefined && recipientsOf(response).includes('');
-      if (replies) recipients.add('');
+      const hasReplies = response !== undefined && recipientsOf(response).includes('');
+      if (hasReplies) recipients.add('');
       const keys = this.#findKeys([...recipients]);
-      if (replies) return this.#startWithReplies(metadata, keys);
-      if (!(keys instanceof Promise)) return this.#startNext(metadata, keys);
-      return keys.then((ready) => this.#startNext(metadata, ready));
+      const replies = hasReplies ? this.#beginReplies(keys) : undefined;
+      if (!(keys instanceof Promise) && !(replies instanceof Promise)) return this.#startNext(metadata, keys, replies);
+      this.#watchDeadline();
+      return Promise.all([keys, replies]).then(([ready, begun]) => this.#startNext(metadata, ready, begun));
     });
   }
 
@@ -174,11 +180,24 @@ class SealingCall extends InterceptingCall {
     this.#busy = false;
   }
 
-  #startNext(metadata: Metadata, keys: RecipientKeys): void {
+  #startNext(metadata: Metadata, keys: RecipientKeys, replies: CallReplies | undefined): void {
+    clearTimeout(this.#deadlineTimer);
     if (this.#ended) return;
+    // A timer of ours may be a little late, and a call that is started late is never told.
+    if (this.#deadlineTimer !== undefined && Date.now() >= this.#deadline) {
+      this.#exceedDeadline();
+      return;
+    }
     this.#keys = keys;
+    this.#replies = replies;
     this.#started = true;
-    this.#next.start(metadata, {
+    let own = metadata;
+    if (replies !== undefined) {
+      // The caller may use its metadata for other calls too.
+      own = metadata.clone();
+      own.set(REPLY_METADATA, replies.token);
+    }
+    this.#next.start(own, {
       onReceiveMetadata: (received) => this.#listener?.onReceiveMetadata?.(received),
       onReceiveMessage: (message: unknown) => this.#receive(message),
       onReceiveStatus: (received) => this.#finish(received),
@@ -186,14 +205,30 @@ class SealingCall extends InterceptingCall {
   }
 
   /** The service checks the reply token before its handler runs, so it goes with the call's metadata. */
-  async #startWithReplies(metadata: Metadata, finding: RecipientKeys | Promise<RecipientKeys>): Promise<void> {
-    const keys = await finding;
-    const credential = await this.#shared.credential(this.#method.path);
-    this.#replies = await this.#shared.sealer.beginReplies(keys.get('') as RecipientKey, credential);
-    // The caller may use its metadata for other calls too.
-    const own = metadata.clone();
-    own.set(REPLY_METADATA, this.#replies.token);
-    this.#startNext(own, keys);
+  #beginReplies(keys: RecipientKeys | Promise<RecipientKeys>): CallReplies | Promise<CallReplies> {
+    const { sealer } = this.#shared;
+    const credential = this.#shared.credential(this.#method.path);
+    if (!(keys instanceof Promise) && !(credential instanceof Promise)) {
+      return sealer.beginReplies(keys.get('') as RecipientKey, credential);
+    }
+    return Promise.all([keys, credential]).then(([ready, bytes]) =>
+      sealer.beginReplies(ready.get('') as RecipientKey, bytes),
+    );
+  }
+
+  /** For the time before grpc-js's own call is started. */
+  #watchDeadline(): void {
+    const left = Math.min(this.#deadline - Date.now(), 2 ** 31 - 1);
+    this.#deadlineTimer = setTimeout(() => this.#exceedDeadline(), Math.max(left, 0));
+  }
+
+  #exceedDeadline(): void {
+    this.#finish({
+      code: status.DEADLINE_EXCEEDED,
+      details: 'Deadline exceeded while the call was waiting for a key',
+      metadata: new Metadata(),
+    });
+    this.#next.cancelWithStatus(status.CANCELLED, 'deadline exceeded');
   }
 
   #receive(message: unknown): void {
@@ -248,6 +283,7 @@ class SealingCall extends InterceptingCall {
     if (this.#finished) return;
     this.#finished = true;
     this.#ended = true;
+    clearTimeout(this.#deadlineTimer);
     this.#queue.length = 0;
     this.#listener?.onReceiveStatus?.(received);
   }

@@ -1,8 +1,9 @@
 /** What a client puts into a message is what the handler gets, to the last bit. */
-import { credentials, Server, ServerCredentials, status } from '@grpc/grpc-js';
+import { credentials, Metadata, Server, ServerCredentials, status } from '@grpc/grpc-js';
 import { expect } from 'chai';
 import { errorDetails } from '../../src/client/client.js';
 import type { OpenedAuthorizeRequest } from '../../src/gen/payments/v1/payments_sealed.js';
+import { REPLY_FIELD, REPLY_METADATA } from '../../src/jwe/reply.js';
 import { staticKeySource } from '../../src/keys/key-source.js';
 import { KeyRing } from '../../src/keys/ring.js';
 import { wellKnownCodecs } from '../../src/schema/well-known.js';
@@ -181,9 +182,16 @@ describe('values of a message of every shape', () => {
     const plaintext = Buffer.concat([Buffer.from([0x0a, ...varint(text.length)]), text]);
     const header = { fld: 'shapes.v1.Shapes.must', iat: Math.floor(Date.now() / 1_000) };
     const must = forge({ key: keys.current(), enc, plaintext, header });
+    const replyToken = forge({
+      key: keys.current(),
+      plaintext: Buffer.alloc(0),
+      header: { ...header, fld: REPLY_FIELD },
+    });
     return new Promise((resolve, reject) => {
+      const metadata = new Metadata();
+      metadata.set(REPLY_METADATA, replyToken);
       const request = { shapes: Shapes.fromPartial({ must, constructor: '' }), opened: undefined };
-      raw.echo(request, (error, value) => (error ? reject(error) : resolve(value)));
+      raw.echo(request, metadata, (error, value) => (error ? reject(error) : resolve(value)));
     });
   }
 

@@ -3,9 +3,8 @@ import { mkdtempSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { Client, credentials, Metadata, type ServiceError, status } from '@grpc/grpc-js';
+import { credentials, status } from '@grpc/grpc-js';
 import { expect } from 'chai';
-import { PaymentServiceService } from '../../src/gen/payments/v1/payments.js';
 import { SealedPaymentServiceClient } from '../../src/gen/payments/v1/payments_sealed.js';
 import { fileKeySource } from '../../src/keys/key-source.js';
 import { configSchema, type ServiceConfigInput } from '../../src/service/config.js';
@@ -15,7 +14,7 @@ import { callRaw, failureOf, type Harness, startHarness, validRequest } from '..
 import { checkHealth, makeHealthClient, watchUntilEnd } from './helpers.js';
 
 /** Requests and answers as bytes. */
-const asIs = (value: Buffer) => value;
+const _asIs = (value: Buffer) => value;
 
 describe('the service', () => {
   let harness: Harness;
