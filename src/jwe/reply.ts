@@ -92,7 +92,7 @@ export class ReplyOpener {
    * @param token a compact JWE
    * @param expected field and binding at this place
    * @returns the plaintext and its content type
-   * @throws SealwireError those of {@link splitToken}, `ALGORITHM_NOT_ALLOWED`, `TOKEN_PART_LENGTH`, `POLICY_TYPE`,
+   * @throws SealwireError those of {@link splitToken}, `ALGORITHM_NOT_ALLOWED`, `HEADER_VALUE`, `TOKEN_PART_LENGTH`, `POLICY_TYPE`,
    *   `FIELD_MISMATCH`, `BINDING_MISMATCH`, `REPLY_MISMATCH` (another call, another agreement, or out of order),
    *   `DECRYPTION_FAILED`
    */
@@ -106,7 +106,8 @@ export class ReplyOpener {
     if (typ !== TOKEN_TYPE || (cty !== 'application/protobuf' && cty !== 'application/json')) {
       throw new SealwireError('POLICY_TYPE', 'not the types of a reply');
     }
-    if (!Number.isSafeInteger(iat)) throw new SealwireError('HEADER_VALUE', 'iat is not a time in whole seconds');
+    if (!Number.isSafeInteger(iat) || (iat as number) < 0)
+      throw new SealwireError('HEADER_VALUE', 'iat is not a time in whole seconds');
     if (fld !== expected.field) throw new SealwireError('FIELD_MISMATCH', 'made for another field');
     if (bnd !== expected.bound) throw new SealwireError('BINDING_MISMATCH', 'made for other sibling values');
     if (kid !== this.#key.kid || rto !== this.#rto) throw new SealwireError('REPLY_MISMATCH', 'made for another call');
