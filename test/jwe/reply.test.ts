@@ -1,0 +1,326 @@
+import { createPublicKey, diffieHellman, type JsonWebKey } from 'node:crypto';
+import { expect } from 'chai';
+import { CompactEncrypt, compactDecrypt } from 'jose';
+import { resolveLimits } from '../../src/jwe/limits.js';
+import { TokenOpener } from '../../src/jwe/opener.js';
+import { REPLY_FIELD, ReplyOpener } from '../../src/jwe/reply.js';
+import { type AgreementSession, SealingSessions } from '../../src/jwe/sender.js';
+import {
+  expectCode,
+  FIELD,
+  flip,
+  forge,
+  IAT,
+  makeEphemeral,
+  makeKey,
+  PLAINTEXT,
+  type TestKey,
+  TestKeys,
+  withPart,
+} from './helpers.js';
+import {
+  agreeAsRecipient,
+  deriveKey,
+  deriveSecrets,
+  forgeReply,
+  headerOf,
+  REPLY_PLACE,
+  type ReplyForgery,
+  type ReplySecrets,
+  replyHeader,
+} from './reply-forge.js';
+
+const limits = resolveLimits();
+const expected = { field: REPLY_PLACE };
+const BOUND = 'n4bQgYhMfWWaL-qgxVrQFaO_TxsrC4Is0V1sFbDwCgg';
+const sealing = { field: REPLY_PLACE, cty: 'application/protobuf', iat: IAT } as const;
+const importPoint = (jwk: object) => createPublicKey({ key: jwk as JsonWebKey, format: 'jwk' });
+
+/** The caller's side of one call, and what a test derives for itself. */
+interface Call {
+  readonly replyToken: string;
+  readonly opener: ReplyOpener;
+  readonly secrets: ReplySecrets;
+}
+
+describe('replies', () => {
+  const sessions = new SealingSessions();
+  const key = makeKey('P-256');
+  let session: AgreementSession;
+  before(async () => {
+    session = await sessions.acquire(key);
+  });
+
+  function beginCall(of: AgreementSession = session, recipient: TestKey = key): Call {
+    const replyToken = of.seal(Buffer.alloc(0), { field: REPLY_FIELD, cty: 'application/protobuf', iat: IAT });
+    const z = agreeAsRecipient(replyToken, recipient.privateKey, importPoint);
+    const opener = new ReplyOpener(of.replyKey, replyToken, limits);
+    return { replyToken, opener, secrets: deriveSecrets(replyToken, z) };
+  }
+
+  /** The service's side. */
+  async function accept(replyToken: string, recipient: TestKey = key) {
+    const opener = new TokenOpener({ keys: new TestKeys(recipient), now: () => IAT * 1_000 });
+    return opener.openReplyToken(opener.checkReplyToken(replyToken), 'caller');
+  }
+
+  describe('are plain JWEs', () => {
+    for (const crv of ['P-521', 'P-384', 'P-256'] as const) {
+      it(`jose opens the service's reply with the key as documented (${crv})`, async () => {
+        const recipient = makeKey(crv);
+        const { replyToken, opener, secrets } = beginCall(await sessions.acquire(recipient), recipient);
+        const { sealer } = await accept(replyToken, recipient);
+        for (const seq of [0, 1, 2]) {
+          const reply = sealer.seal(PLAINTEXT, { ...sealing, bound: BOUND });
+          const { plaintext, protectedHeader } = await compactDecrypt(reply, secrets.key);
+          expect(Buffer.from(plaintext)).to.deep.equal(PLAINTEXT);
+          expect(protectedHeader).to.deep.equal({ ...replyHeader(secrets), bnd: BOUND, seq });
+          expect(opener.open(reply, { ...expected, bound: BOUND }).plaintext).to.deep.equal(PLAINTEXT);
+        }
+      });
+
+      it(`the client opens what jose encrypts with the key as documented (${crv})`, async () => {
+        const recipient = makeKey(crv);
+        const { opener, secrets } = beginCall(await sessions.acquire(recipient), recipient);
+        const reply = await new CompactEncrypt(PLAINTEXT)
+          .setProtectedHeader(replyHeader(secrets) as { alg: string; enc: string })
+          .encrypt(secrets.key);
+        expect(opener.open(reply, expected)).to.deep.equal({ plaintext: PLAINTEXT, cty: 'application/protobuf' });
+      });
+
+      it(`the service answers a reply token that was made without our code (${crv})`, async () => {
+        const recipient = makeKey(crv);
+        const ephemeral = makeEphemeral(crv);
+        const header = { fld: REPLY_FIELD };
+        const replyToken = forge({ key: recipient, ephemeral, header, plaintext: Buffer.from('credential') });
+        const z = diffieHellman({ privateKey: ephemeral.privateKey, publicKey: recipient.publicKey });
+        const { credential, sealer } = await accept(replyToken, recipient);
+        expect(credential.toString()).to.equal('credential');
+        const reply = sealer.seal(PLAINTEXT, sealing);
+        const { plaintext } = await compactDecrypt(reply, deriveSecrets(replyToken, z).key);
+        expect(Buffer.from(plaintext)).to.deep.equal(PLAINTEXT);
+      });
+    }
+
+    it('have a key of their own: what is wrapped with the key of requests does not open', () => {
+      const { replyToken, opener, secrets } = beginCall();
+      const z = agreeAsRecipient(replyToken, key.privateKey, importPoint);
+      const requestKey = deriveKey(z, 'ECDH-ES+A256KW', '', '');
+      expectCode('DECRYPTION_FAILED', () => opener.open(forgeReply({ ...secrets, key: requestKey }), expected));
+      opener.open(forgeReply(secrets), expected);
+    });
+
+    it('hold nothing of the reply token but its digest', async () => {
+      const { replyToken } = beginCall();
+      const { sealer } = await accept(replyToken);
+      const header = headerOf(sealer.seal(PLAINTEXT, sealing));
+      expect(header).to.have.keys('alg', 'enc', 'kid', 'typ', 'cty', 'fld', 'iat', 'rto', 'seq');
+    });
+
+    it('have a content key and IV of their own', async () => {
+      const { sealer } = await accept(beginCall().replyToken);
+      const parts = [1, 2, 3, 4].map(() => sealer.seal(PLAINTEXT, sealing).split('.'));
+      for (const part of [1, 2, 3, 4]) expect(new Set(parts.map((all) => all[part])).size).to.equal(4);
+    });
+  });
+
+  describe('opening refuses', () => {
+    const header = (name: string, value: unknown): ReplyForgery => ({ header: { [name]: value } });
+    const json = (headerBytes: ReplyForgery['headerBytes']): ReplyForgery => ({ headerBytes: headerBytes! });
+    const refusals: [string, string, ReplyForgery][] = [
+      ['alg of a request', 'ALGORITHM_NOT_ALLOWED', header('alg', 'ECDH-ES+A256KW')],
+      ['alg dir', 'ALGORITHM_NOT_ALLOWED', header('alg', 'dir')],
+      ['alg A128KW', 'ALGORITHM_NOT_ALLOWED', header('alg', 'A128KW')],
+      ['alg A256GCMKW', 'ALGORITHM_NOT_ALLOWED', header('alg', 'A256GCMKW')],
+      ['alg in small letters', 'ALGORITHM_NOT_ALLOWED', header('alg', 'a256kw')],
+      ['alg in a list', 'ALGORITHM_NOT_ALLOWED', header('alg', ['A256KW'])],
+      ['no alg', 'ALGORITHM_NOT_ALLOWED', header('alg', undefined)],
+      ['enc A128GCM', 'ALGORITHM_NOT_ALLOWED', header('enc', 'A128GCM')],
+      ['enc A256CBC-HS512', 'ALGORITHM_NOT_ALLOWED', header('enc', 'A256CBC-HS512')],
+      ['no enc', 'ALGORITHM_NOT_ALLOWED', header('enc', undefined)],
+      ['another kid', 'REPLY_MISMATCH', header('kid', BOUND)],
+      ['no kid', 'REPLY_MISMATCH', header('kid', undefined)],
+      ['typ JWE', 'POLICY_TYPE', header('typ', 'JWE')],
+      ['no typ', 'POLICY_TYPE', header('typ', undefined)],
+      ['cty text/plain', 'POLICY_TYPE', header('cty', 'text/plain')],
+      ['no cty', 'POLICY_TYPE', header('cty', undefined)],
+      ['another fld', 'FIELD_MISMATCH', header('fld', FIELD)],
+      ['the fld of a reply token', 'FIELD_MISMATCH', header('fld', REPLY_FIELD)],
+      ['no fld', 'FIELD_MISMATCH', header('fld', undefined)],
+      ['bnd where nothing is bound', 'BINDING_MISMATCH', header('bnd', BOUND)],
+      ['an empty bnd where nothing is bound', 'BINDING_MISMATCH', header('bnd', '')],
+      ['bnd null where nothing is bound', 'BINDING_MISMATCH', header('bnd', null)],
+      ['another rto', 'REPLY_MISMATCH', header('rto', BOUND)],
+      ['no rto', 'REPLY_MISMATCH', header('rto', undefined)],
+      ['a later seq', 'REPLY_MISMATCH', header('seq', 1)],
+      ['a negative seq', 'REPLY_MISMATCH', header('seq', -1)],
+      ['seq as text', 'REPLY_MISMATCH', header('seq', '0')],
+      ['no seq', 'REPLY_MISMATCH', header('seq', undefined)],
+      ['iat as text', 'HEADER_VALUE', header('iat', String(IAT))],
+      ['iat with a fraction', 'HEADER_VALUE', header('iat', IAT + 0.5)],
+      ['iat before 1970', 'HEADER_VALUE', header('iat', -1)],
+      ['no iat', 'HEADER_VALUE', header('iat', undefined)],
+      ['a CEK of 128 bits', 'TOKEN_PART_LENGTH', { cekBytes: 16 }],
+      ['a CEK of 512 bits', 'TOKEN_PART_LENGTH', { cekBytes: 64 }],
+      ['an IV of 16 bytes', 'TOKEN_PART_LENGTH', { ivBytes: 16 }],
+      ['an IV of 8 bytes', 'TOKEN_PART_LENGTH', { ivBytes: 8 }],
+      [
+        'a header that is no UTF-8',
+        'HEADER_UTF8',
+        json((text) => Buffer.from(text.replace('jwe', 'jw\xff'), 'latin1')),
+      ],
+      ['a header that is no JSON', 'HEADER_JSON', json((text) => text.slice(0, -1))],
+      ['a header with a byte order mark', 'HEADER_JSON', json((text) => `\ufeff${text}`)],
+      ['a header that is a list', 'HEADER_JSON', json((text) => `[${text}]`)],
+      ['a header that is null', 'HEADER_JSON', json(() => 'null')],
+      ['seq twice', 'HEADER_DUPLICATE_NAME', json((text) => text.replace('"seq"', '"seq":1,"seq"'))],
+      ['alg twice, once escaped', 'HEADER_DUPLICATE_NAME', json((text) => text.replace('{', '{"\\u0061lg":"dir",'))],
+      ['a large header', 'HEADER_TOO_LARGE', header('pad', 'x'.repeat(2_048))],
+      ['a large inner message', 'INNER_TOO_LARGE', { plaintext: Buffer.alloc(65_537) }],
+      ...['zip', 'crit', 'jwk', 'jku', 'x5u', 'x5c', 'x5t', 'x5t#S256', 'p2c', 'p2s'].map(
+        (name): [string, string, ReplyForgery] => [`the header name ${name}`, 'HEADER_FORBIDDEN_NAME', header(name, 1)],
+      ),
+    ];
+
+    for (const [name, code, forgery] of refusals) {
+      it(`${name}: ${code}`, () => {
+        const { opener, secrets } = beginCall();
+        expectCode(code, () => opener.open(forgeReply(secrets, forgery), expected));
+        // Nothing but this was wrong with it, and a refusal takes no number.
+        expect(opener.open(forgeReply(secrets), expected).plaintext).to.deep.equal(PLAINTEXT);
+      });
+    }
+
+    const changes: [string, string, (token: string) => string][] = [
+      ['four parts', 'TOKEN_PART_COUNT', (token) => token.split('.').slice(0, 4).join('.')],
+      ['six parts', 'TOKEN_PART_COUNT', (token) => `${token}.AAAA`],
+      ['plaintext', 'TOKEN_PART_COUNT', () => '4111111111111111'],
+      ['a large token', 'TOKEN_TOO_LARGE', (token) => token + 'A'.repeat(98_304)],
+      ['a tag of 12 bytes', 'TOKEN_PART_LENGTH', (token) => withPart(token, 4, (part) => part.slice(0, 16))],
+      ['a tag of 32 bytes', 'TOKEN_PART_LENGTH', (token) => withPart(token, 4, () => 'A'.repeat(43))],
+      ['no encrypted key', 'TOKEN_PART_LENGTH', (token) => withPart(token, 1, () => '')],
+      ['padding after the tag', 'TOKEN_ENCODING', (token) => `${token}==`],
+      ['standard base64', 'TOKEN_ENCODING', (token) => withPart(token, 1, (part) => `+${part.slice(1)}`)],
+      ['stray bits in the tag', 'TOKEN_ENCODING', (token) => withPart(token, 4, (part) => `${part.slice(0, -1)}B`)],
+      ['stray bits in the header', 'TOKEN_ENCODING', (token) => withPart(token, 0, addStrayBits)],
+      [
+        'a line break',
+        'TOKEN_ENCODING',
+        (token) => withPart(token, 3, (part) => `${part.slice(0, 4)}\n${part.slice(4)}`),
+      ],
+      ['a changed header', 'DECRYPTION_FAILED', (token) => withPart(token, 0, addSpace)],
+      ['a changed encrypted key', 'DECRYPTION_FAILED', (token) => withPart(token, 1, flip)],
+      ['a changed IV', 'DECRYPTION_FAILED', (token) => withPart(token, 2, flip)],
+      ['a changed ciphertext', 'DECRYPTION_FAILED', (token) => withPart(token, 3, flip)],
+      ['a cut ciphertext', 'DECRYPTION_FAILED', (token) => withPart(token, 3, (part) => part.slice(0, 8))],
+      ['a changed tag', 'DECRYPTION_FAILED', (token) => withPart(token, 4, flip)],
+    ];
+
+    for (const [name, code, change] of changes) {
+      it(`${name}: ${code}`, () => {
+        const { opener, secrets } = beginCall();
+        const reply = forgeReply(secrets);
+        expectCode(code, () => opener.open(change(reply), expected));
+        expect(opener.open(reply, expected).plaintext).to.deep.equal(PLAINTEXT);
+      });
+    }
+
+    it('another bnd, and none, where siblings are bound', () => {
+      const { opener, secrets } = beginCall();
+      const bound = { ...expected, bound: BOUND };
+      expectCode('BINDING_MISMATCH', () => opener.open(forgeReply(secrets), bound));
+      expectCode('BINDING_MISMATCH', () => opener.open(forgeReply(secrets, { header: { bnd: secrets.rto } }), bound));
+      expect(opener.open(forgeReply(secrets, { header: { bnd: BOUND } }), bound).plaintext).to.deep.equal(PLAINTEXT);
+    });
+
+    it('a reply again, one ahead, and one of the other of two calls with one agreement', async () => {
+      const [first, second] = [beginCall(), beginCall()];
+      const sealers = await Promise.all(
+        [first, second].map(async ({ replyToken }) => (await accept(replyToken)).sealer),
+      );
+      const [mine, others] = sealers.map((sealer) =>
+        [1, 2, 3].map(() => sealer.seal(PLAINTEXT, sealing)),
+      ) as string[][];
+      const { opener } = first;
+      opener.open(mine![0]!, expected);
+      expectCode('REPLY_MISMATCH', () => opener.open(mine![0]!, expected));
+      expectCode('REPLY_MISMATCH', () => opener.open(mine![2]!, expected));
+      expectCode('REPLY_MISMATCH', () => opener.open(others![1]!, expected));
+      opener.open(mine![1]!, expected);
+      opener.open(mine![2]!, expected);
+    });
+
+    it('a reply under the key of another agreement that claims to be of this one', async () => {
+      const { opener, secrets } = beginCall();
+      const other = beginCall(await sessions.acquire(makeKey('P-256')), key).secrets;
+      expectCode('DECRYPTION_FAILED', () => opener.open(forgeReply({ ...secrets, key: other.key }), expected));
+    });
+
+    it('a request token and the reply token itself', () => {
+      const { opener, replyToken } = beginCall();
+      const request = session.seal(PLAINTEXT, { ...sealing, bound: BOUND });
+      for (const token of [request, replyToken]) {
+        expectCode('ALGORITHM_NOT_ALLOWED', () => opener.open(token, expected));
+      }
+    });
+  });
+
+  describe('sealing refuses', () => {
+    it('what is too large, without taking a number', async () => {
+      const { replyToken, opener } = beginCall();
+      const { sealer } = await accept(replyToken);
+      expectCode('INNER_TOO_LARGE', () => sealer.seal(Buffer.alloc(65_537), sealing));
+      expectCode('HEADER_TOO_LARGE', () => sealer.seal(PLAINTEXT, { ...sealing, field: 'x'.repeat(2_048) }));
+      expect(opener.open(sealer.seal(Buffer.alloc(65_536), sealing), expected).plaintext).to.have.length(65_536);
+    });
+  });
+
+  describe('a reply token', () => {
+    const open = (header: Record<string, unknown>, policy: 'strict' | 'interop' = 'strict') => {
+      const opener = new TokenOpener({ keys: new TestKeys(key), policy, now: () => IAT * 1_000 });
+      return opener.checkReplyToken(forge({ key, header: { fld: REPLY_FIELD, ...header } }));
+    };
+    const refusals: [string, string, Record<string, unknown>][] = [
+      ['of another field', 'FIELD_MISMATCH', { fld: FIELD }],
+      ['that binds something', 'BINDING_MISMATCH', { bnd: BOUND }],
+      ['from long ago', 'TOKEN_STALE', { iat: IAT - 301 }],
+      ['from the future', 'TOKEN_FROM_FUTURE', { iat: IAT + 61 }],
+      ['without iat', 'POLICY_MISSING_HEADER', { iat: undefined }],
+      ['without fld', 'POLICY_MISSING_HEADER', { fld: undefined }],
+      ['without typ', 'POLICY_MISSING_HEADER', { typ: undefined }],
+      ['to an unknown key', 'KEY_UNKNOWN', { kid: BOUND }],
+    ];
+    for (const [name, code, header] of refusals) {
+      for (const policy of ['strict', 'interop'] as const) {
+        it(`${name} is refused under ${policy}: ${code}`, () => {
+          expectCode(code, () => open(header, policy));
+        });
+      }
+    }
+
+    it('that cannot be decrypted is refused', async () => {
+      const opener = new TokenOpener({ keys: new TestKeys(key), now: () => IAT * 1_000 });
+      const token = withPart(beginCall().replyToken, 4, flip);
+      let failure: unknown;
+      await Promise.resolve(opener.openReplyToken(opener.checkReplyToken(token), 'caller')).catch((error: unknown) => {
+        failure = error;
+      });
+      expectCode('DECRYPTION_FAILED', () => {
+        if (failure !== undefined) throw failure;
+      });
+    });
+  });
+});
+
+/** The same JSON in other bytes. */
+function addSpace(part: string): string {
+  return Buffer.from(`${Buffer.from(part, 'base64url').toString()} `).toString('base64url');
+}
+
+/** Another text for the same bytes; the header is padded to a length that leaves bits over. */
+function addStrayBits(part: string): string {
+  const alphabet = 'ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_';
+  let text = part;
+  while (text.length % 4 !== 2) text = addSpace(text);
+  return text.slice(0, -1) + alphabet[alphabet.indexOf(text.at(-1) as string) + 1];
+}
