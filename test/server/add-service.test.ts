@@ -4,6 +4,7 @@ import {
   Metadata,
   Server,
   ServerCredentials,
+  type ServerDuplexStream,
   type ServerUnaryCall,
   type ServerWritableStream,
   type ServiceDefinition,
@@ -17,10 +18,10 @@ import { addSealedService } from '../../src/server/add-service.js';
 const SECRET = 'secret 4111111111111111';
 const text = { serialize: (value: string) => Buffer.from(value), deserialize: (bytes: Buffer) => bytes.toString() };
 
-function method(path: string, responseStream: boolean) {
+function method(path: string, responseStream: boolean, requestStream = false) {
   return {
     path,
-    requestStream: false,
+    requestStream,
     responseStream,
     requestSerialize: text.serialize,
     requestDeserialize: text.deserialize,
@@ -31,6 +32,7 @@ function method(path: string, responseStream: boolean) {
 const definition = {
   one: method('/test.Service/One', false),
   many: method('/test.Service/Many', true),
+  both: method('/test.Service/Both', true, true),
 } satisfies ServiceDefinition;
 
 type UnaryHandler = (
@@ -38,11 +40,12 @@ type UnaryHandler = (
   callback: (error: unknown, value?: string) => void,
 ) => unknown;
 type StreamHandler = (call: ServerWritableStream<string, string>) => unknown;
+type DuplexHandler = (call: ServerDuplexStream<string, string>) => unknown;
 
 describe('addSealedService', () => {
   let server: Server;
   let client: Client;
-  let handlers: { one?: UnaryHandler; many?: StreamHandler };
+  let handlers: { one?: UnaryHandler; many?: StreamHandler; both?: DuplexHandler };
   let reported: unknown[];
 
   beforeEach(async () => {
@@ -55,6 +58,7 @@ describe('addSealedService', () => {
       {
         one: (call: ServerUnaryCall<string, string>, callback: () => void) => handlers.one?.(call, callback),
         many: (call: ServerWritableStream<string, string>) => handlers.many?.(call),
+        both: (call: ServerDuplexStream<string, string>) => handlers.both?.(call),
       },
       (error) => reported.push(error),
     );
@@ -77,6 +81,19 @@ describe('addSealedService', () => {
       client.makeUnaryRequest(path, requestSerialize, responseDeserialize, 'hello', (error, value) =>
         resolve(error ?? (value as string)),
       );
+    });
+  }
+
+  function callBoth(requests: readonly string[]): Promise<ServiceError | string[]> {
+    return new Promise((resolve) => {
+      const { path, requestSerialize, responseDeserialize } = definition.both;
+      const call = client.makeBidiStreamRequest(path, requestSerialize, responseDeserialize);
+      const received: string[] = [];
+      call.on('data', (value: string) => received.push(value));
+      call.on('error', (error) => resolve(error as ServiceError));
+      call.on('end', () => resolve(received));
+      for (const request of requests) call.write(request);
+      call.end();
     });
   }
 
@@ -184,6 +201,27 @@ describe('addSealedService', () => {
       call.end();
     };
     expect(await callMany()).to.deep.equal(['first']);
+  });
+
+  it('lets a handler answer after it has iterated over all requests', async () => {
+    handlers.both = async (call) => {
+      const all: string[] = [];
+      for await (const request of call) all.push(request as string);
+      call.write(all.join(' '));
+      await new Promise((resolve) => setImmediate(resolve));
+      call.write('the end');
+      call.end();
+    };
+    expect(await callBoth(['a', 'b'])).to.deep.equal(['a b', 'the end']);
+    expect(reported).to.deep.equal([]);
+  });
+
+  it('ends a call whose handler leaves its requests early with INTERNAL', async () => {
+    handlers.both = async (call) => {
+      for await (const _ of call) break;
+    };
+    const error = (await callBoth(['a', 'b'])) as ServiceError;
+    expect([error.code, error.details]).to.deep.equal([status.INTERNAL, 'internal error']);
   });
 
   it('takes no inherited function of Object for a handler', async () => {
