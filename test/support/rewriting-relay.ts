@@ -100,7 +100,7 @@ export async function startRewritingRelay(
     };
     relay.calls.push(call);
     const fate = relay.hooks.fate?.(call) ?? 'pass';
-    if (fate === 'refuse') near.emit('error', LOST);
+    if (fate === 'refuse') refuse(near, call);
     else forward(near, call, relay, client, fate === 'lose');
   };
   for (const definition of definitions) {
@@ -126,6 +126,12 @@ export async function startRewritingRelay(
   return Object.assign(relay, { address: `127.0.0.1:${port}` });
 }
 
+/** Reads all requests and forwards none. */
+function refuse(near: ServerDuplexStream<Bytes, Bytes>, call: RelayedCall): void {
+  near.on('data', (bytes: Bytes) => call.requests.push(bytes));
+  near.on('end', () => near.emit('error', LOST));
+}
+
 function forward(
   near: ServerDuplexStream<Bytes, Bytes>,
   call: RelayedCall,
@@ -137,8 +143,13 @@ function forward(
   const metadata = withoutHop(near.metadata);
   hooks.metadata?.(metadata, call);
   const far: ClientDuplexStream<Bytes, Bytes> = client.makeBidiStreamRequest(call.path, identity, identity, metadata);
-  const requests = new Lane(call, call.requests, hooks.request, (bytes) => far.write(bytes));
-  const responses = new Lane(call, call.responses, hooks.response, (bytes) => lose || near.write(bytes));
+  // A rewrite that throws is a mistake of the test, and must not look like a refusal or hang.
+  const fail = ({ message }: Error) => {
+    near.emit('error', { code: status.UNKNOWN, details: `the relay failed: ${message}` });
+    far.cancel();
+  };
+  const requests = new Lane(call, call.requests, hooks.request, (bytes) => far.write(bytes), fail);
+  const responses = new Lane(call, call.responses, hooks.response, (bytes) => lose || near.write(bytes), fail);
   near.on('data', (bytes: Bytes) => requests.add(bytes));
   near.on('end', () => requests.end(() => far.end()));
   near.on('cancelled', () => far.cancel());
@@ -164,8 +175,16 @@ class Lane {
   readonly #seen: Buffer[];
   readonly #rewrite: Rewrite | undefined;
   readonly #send: (bytes: Buffer) => unknown;
+  readonly #fail: (error: Error) => void;
 
-  constructor(call: RelayedCall, seen: Buffer[], rewrite: Rewrite | undefined, send: (bytes: Buffer) => unknown) {
+  constructor(
+    call: RelayedCall,
+    seen: Buffer[],
+    rewrite: Rewrite | undefined,
+    send: (bytes: Buffer) => unknown,
+    fail: (error: Error) => void,
+  ) {
+    this.#fail = fail;
     this.#call = call;
     this.#seen = seen;
     this.#rewrite = rewrite;
@@ -182,6 +201,7 @@ class Lane {
 
   end(then: () => void): void {
     this.#tail = this.#tail.then(then);
+    this.#tail.catch(this.#fail);
   }
 }
 
