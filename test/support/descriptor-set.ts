@@ -17,6 +17,7 @@ export const PROTO_FILES = [
   'shop/v1/shop.proto',
   'shapes/v1/shapes.proto',
   'shapes/v1/inner.proto',
+  'matrix/v1/matrix.proto',
 ];
 
 let built: Buffer | undefined;

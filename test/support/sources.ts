@@ -12,6 +12,8 @@ import * as clinic from '../gen/clinic/v1/clinic.js';
 import { SealedPatientService } from '../gen/clinic/v1/clinic_sealed.js';
 import * as games from '../gen/games/v1/games.js';
 import { SealedScoreService } from '../gen/games/v1/games_sealed.js';
+import * as matrix from '../gen/matrix/v1/matrix.js';
+import { SealedExchangeService, SealedRequestService, SealedResponseService } from '../gen/matrix/v1/matrix_sealed.js';
 import * as inner from '../gen/shapes/v1/inner.js';
 import * as shapes from '../gen/shapes/v1/shapes.js';
 import { SealedFirstService } from '../gen/shapes/v1/shapes_sealed.js';
@@ -39,6 +41,9 @@ const generatedServices: readonly SealedServiceDefinition<ServiceDefinition>[] =
   SealedScoreService,
   SealedFirstService,
   SealedCheckoutService,
+  SealedRequestService,
+  SealedResponseService,
+  SealedExchangeService,
 ];
 const generatedModules: Readonly<Record<string, object>> = {
   'payments.v1': payments,
@@ -46,6 +51,7 @@ const generatedModules: Readonly<Record<string, object>> = {
   'games.v1': games,
   'shapes.v1': { ...inner, ...shapes },
   'shop.v1': shop,
+  'matrix.v1': matrix,
 };
 
 /** Plans that the generator printed, for ts-proto's messages. */
