@@ -67,6 +67,25 @@ export function createSealInterceptor(options: SealInterceptorOptions): Intercep
   };
 }
 
+/** What the calls of a method need before they start. */
+interface CallNeeds {
+  readonly recipients: readonly string[];
+  readonly hasReplies: boolean;
+}
+const needs = new WeakMap<MethodPlan, CallNeeds>();
+
+function needsOf(method: MethodPlan): CallNeeds {
+  const known = needs.get(method);
+  if (known !== undefined) return known;
+  const { request, response } = method;
+  const recipients = new Set(request === undefined ? [] : recipientsOf(request));
+  const hasReplies = response !== undefined && recipientsOf(response).includes('');
+  if (hasReplies) recipients.add('');
+  const found = { recipients: [...recipients], hasReplies };
+  needs.set(method, found);
+  return found;
+}
+
 const NO_CREDENTIAL = new Uint8Array();
 const noCredential = () => NO_CREDENTIAL;
 
@@ -111,11 +130,8 @@ class SealingCall extends InterceptingCall {
   override start(metadata: Metadata, listener?: Partial<InterceptingListener>): void {
     this.#listener = listener;
     this.#run(() => {
-      const { request, response } = this.#method;
-      const recipients = new Set(request === undefined ? [] : recipientsOf(request));
-      const hasReplies = response !== undefined && recipientsOf(response).includes('');
-      if (hasReplies) recipients.add('');
-      const keys = this.#findKeys([...recipients]);
+      const { recipients, hasReplies } = needsOf(this.#method);
+      const keys = this.#findKeys(recipients);
       const replies = hasReplies ? this.#beginReplies(keys) : undefined;
       if (!(keys instanceof Promise) && !(replies instanceof Promise)) return this.#startNext(metadata, keys, replies);
       this.#watchDeadline();
@@ -255,6 +271,11 @@ class SealingCall extends InterceptingCall {
   }
 
   #findKeys(recipients: readonly string[]): RecipientKeys | Promise<RecipientKeys> {
+    const [first] = recipients;
+    if (first !== undefined && recipients.length === 1) {
+      const key = this.#shared.keys.current(first);
+      return key instanceof Promise ? key.then((ready) => new Map([[first, ready]])) : new Map([[first, key]]);
+    }
     const found = recipients.map((recipient) => this.#shared.keys.current(recipient));
     const combine = (keys: readonly RecipientKey[]) =>
       new Map(recipients.map((recipient, index) => [recipient, keys[index] as RecipientKey]));

@@ -13,7 +13,6 @@ import { TokenOpener } from '../../src/jwe/opener.js';
 import { REPLY_METADATA } from '../../src/jwe/reply.js';
 import { SealingSessions } from '../../src/jwe/sender.js';
 import { fileKeySource, staticKeySource } from '../../src/keys/key-source.js';
-import { KeyRing } from '../../src/keys/ring.js';
 import type { MethodPlan, SealedServiceDefinition } from '../../src/schema/plan.js';
 import { MemoryReplayStore } from '../../src/server/memory-replay-store.js';
 import { MessageOpener } from '../../src/server/open-message.js';
