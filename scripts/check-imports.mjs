@@ -30,6 +30,10 @@ const homes = {
   '@bufbuild/protobuf': ['schema', 'codegen'],
   '@bufbuild/protoplugin': ['codegen'],
   commander: ['cli'],
+  '@opentelemetry/api': ['jwe', 'client', 'server', 'audit', 'service'],
+  '@opentelemetry/sdk-metrics': ['service'],
+  '@opentelemetry/exporter-prometheus': ['service'],
+  pkcs11js: ['keys'],
   zod: ['service'],
 };
 

@@ -1,58 +1,18 @@
-import { type ChildProcess, spawn } from 'node:child_process';
 import { chmod, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { createInterface } from 'node:readline';
 import { credentials, makeGenericClientConstructor } from '@grpc/grpc-js';
 import { expect } from 'chai';
 import { service as healthService } from 'grpc-health-check';
 import { PaymentServiceService } from '../../src/gen/payments/v1/payments.js';
 import { SealedPaymentServiceClient } from '../../src/gen/payments/v1/payments_sealed.js';
 import { fileKeySource } from '../../src/keys/key-source.js';
+import { environment, listening, run, sealwire } from '../support/command.js';
 import { validRequest } from '../support/harness.js';
-
-const MAIN = 'dist/src/cli/main.js';
 
 interface HealthCheck {
   check(request: object, callback: (error: unknown) => void): void;
-}
-
-interface Running {
-  readonly child: ChildProcess;
-  readonly stdout: () => string;
-  readonly stderr: () => string;
-  /** Exit code, or the signal's name. */
-  readonly ended: Promise<number | string>;
-}
-
-/** `SIGTERM` and the like must come to the process itself, as if nothing of npm were there. */
-const { npm_lifecycle_event: _, ...environment } = process.env;
-
-function run(command: string, args: readonly string[], env: NodeJS.ProcessEnv = environment): Running {
-  const child = spawn(command, args, { env, stdio: ['ignore', 'pipe', 'pipe'] });
-  let out = '';
-  let err = '';
-  child.stdout.on('data', (chunk) => (out += chunk));
-  child.stderr.on('data', (chunk) => (err += chunk));
-  const ended = new Promise<number | string>((resolve) => {
-    child.once('close', (code, signal) => resolve(code ?? signal ?? ''));
-  });
-  return { child, stdout: () => out, stderr: () => err, ended };
-}
-
-function sealwire(...args: string[]): Running {
-  return run(process.execPath, [MAIN, ...args]);
-}
-
-/** The address from the one line on stdout. */
-async function listening({ child, ended, stderr }: Running): Promise<string> {
-  const line = new Promise<string>((resolve) => {
-    createInterface({ input: child.stdout as NonNullable<typeof child.stdout> }).once('line', resolve);
-  });
-  const first = await Promise.race([line, ended.then(() => expect.fail(`ended before it listened: ${stderr()}`))]);
-  expect(first).to.match(/^listening on 127\.0\.0\.1:\d+$/);
-  return first.slice('listening on '.length);
 }
 
 describe('sealwire serve', () => {
@@ -222,7 +182,7 @@ describe('npm start', () => {
     // Stands for npm: a process with a shell under it, killed so that it can tell nobody.
     const parent = `import { spawn } from 'node:child_process'; spawn('sh', ['-c', ${JSON.stringify(start)}], { stdio: 'inherit' });`;
     const env = { ...environment, npm_lifecycle_event: 'start' };
-    const npm = run(process.execPath, ['--input-type=module', '-e', parent], env);
+    const npm = run(process.execPath, ['--input-type=module', '-e', parent], { env });
     await listening(npm);
     npm.child.kill('SIGKILL');
     // `close` comes when the last process that holds stdout has ended.

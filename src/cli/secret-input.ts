@@ -1,0 +1,56 @@
+/** Passphrases and PINs: from a file, an environment variable or a prompt; never from argv, which every process can read. */
+import { createInterface } from 'node:readline/promises';
+import { Writable } from 'node:stream';
+import { SealwireError } from '../errors.js';
+import { readKeyFile } from '../keys/files.js';
+
+/** Where a secret may come from. */
+export interface SecretSources {
+  /** What it is called in prompts and errors, e.g. `passphrase`. */
+  readonly name: string;
+  /** Path of a file whose first line it is; refused when others can read it. */
+  readonly file?: string | undefined;
+  /** Environment variable that may hold it. */
+  readonly variable: string;
+  /** Ask twice, for a new secret. Default false. */
+  readonly confirm?: boolean;
+}
+
+/**
+ * @returns the secret: from the file, else the variable, else asked for when stdin is a terminal
+ * @throws SealwireError `OPTIONS_INVALID` when there is none; `KEY_FILE_MISSING`, `KEY_FILE_MODE` for the file
+ */
+export async function readSecret(sources: SecretSources): Promise<string> {
+  const { name, file, variable, confirm = false } = sources;
+  if (file !== undefined) return firstLine(name, await readKeyFile(file, { secret: true }), file);
+  const value = process.env[variable];
+  if (value !== undefined && value !== '') return value;
+  if (!process.stdin.isTTY) {
+    throw new SealwireError('OPTIONS_INVALID', `a ${name} is needed: give a file, or set ${variable}`);
+  }
+  const secret = await ask(`${name}: `);
+  if (confirm && (await ask(`${name} again: `)) !== secret) {
+    throw new SealwireError('OPTIONS_INVALID', `the ${name} was not the same twice`);
+  }
+  if (secret === '') throw new SealwireError('OPTIONS_INVALID', `an empty ${name} protects nothing`);
+  return secret;
+}
+
+function firstLine(name: string, text: string, file: string): string {
+  const [line = ''] = text.split(/\r?\n/, 1);
+  if (line === '') throw new SealwireError('OPTIONS_INVALID', `${file}: no ${name} in it`);
+  return line;
+}
+
+/** Reads a line without showing it. */
+async function ask(prompt: string): Promise<string> {
+  process.stderr.write(prompt);
+  const hidden = new Writable({ write: (_chunk, _encoding, done) => done() });
+  const lines = createInterface({ input: process.stdin, output: hidden, terminal: true });
+  try {
+    return await lines.question('');
+  } finally {
+    lines.close();
+    process.stderr.write('\n');
+  }
+}
