@@ -87,7 +87,8 @@ export type LocalCode =
   | 'KEY_NOT_FOUND'
   | 'SEAL_INPUT'
   | 'CLOSED'
-  | 'AUDIT_FILE_INVALID';
+  | 'AUDIT_FILE_INVALID'
+  | 'AUDIT_NOTE_INVALID';
 
 /** Every code a {@link SealwireError} can carry. */
 export type ErrorCode = StepCode | LocalCode;
