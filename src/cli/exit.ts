@@ -5,7 +5,7 @@ import { SealwireError } from '../errors.js';
 export const ExitCode = { DONE: 0, NEGATIVE: 1, WRONG_USE: 2, UNAVAILABLE: 3 } as const;
 
 /** Local failures that the user can mend by another input. */
-const WRONG_USE: readonly string[] = ['OPTIONS_INVALID', 'KEY_INVALID', 'SEAL_INPUT'];
+const WRONG_USE: readonly string[] = ['OPTIONS_INVALID', 'KEY_INVALID', 'KEY_DATES_INVALID', 'SEAL_INPUT'];
 
 /** @returns 2 for wrong use, 3 for everything that is missing, broken or taken */
 export function exitCodeOf(error: unknown): number {

@@ -10,8 +10,8 @@ import type { TokenHeader } from './header.js';
 import { HeaderCache } from './header-cache.js';
 import { KeyUnwrapper } from './key-wrap.js';
 import { checkRange, type OpenLimits, resolveLimits } from './limits.js';
-import { checkPolicy, type Expected, type PolicyName, type PolicyOptions } from './policy.js';
-import type { OpeningKeys } from './recipient.js';
+import { checkPolicy, type Expected, type PolicyName } from './policy.js';
+import type { OpeningKeys, TokenOrigin } from './recipient.js';
 import { REPLY_FIELD, ReplySealer } from './reply.js';
 import { ReplyKey } from './reply-key.js';
 import { type ParsedToken, parseToken } from './token.js';
@@ -102,12 +102,13 @@ export class TokenOpener {
    *
    * @param token a compact JWE
    * @param expected field and binding at this place
+   * @param origin `stored`: the age does not matter, and keys count that are good for stored tokens. Default `wire`
    * @throws SealwireError with the step's code
    */
-  check(token: string, expected: Expected, options?: PolicyOptions): ParsedToken {
+  check(token: string, expected: Expected, origin: TokenOrigin = 'wire'): ParsedToken {
     const parsed = parseToken(token, this.#limits, this.#headers);
-    this.#checkKey(parsed.header);
-    checkPolicy(parsed.header, expected, this.#policy, this.#now(), options);
+    this.#checkKey(parsed.header, origin);
+    checkPolicy(parsed.header, expected, this.#policy, this.#now(), { freshness: origin === 'wire' });
     return parsed;
   }
 
@@ -132,14 +133,15 @@ export class TokenOpener {
    *
    * @param parsed a token that passed {@link check}
    * @param caller whose rate a fresh agreement counts against
+   * @param origin as it was given to {@link check}
    * @returns the plaintext: at once when the agreement is cached, else a promise
    * @throws SealwireError `DECRYPTION_FAILED`, `INNER_TOO_LARGE`, `CALLER_RATE`, `POOL_FULL`, `CUSTODY_FAILED`
    */
-  open(parsed: ParsedToken, caller: string): Buffer | Promise<Buffer> {
+  open(parsed: ParsedToken, caller: string, origin: TokenOrigin = 'wire'): Buffer | Promise<Buffer> {
     const id = parsed.agreementId ?? agreementId(parsed.header);
     const keys = this.#cache.get(id);
     if (keys === undefined) {
-      const opening = this.#openFresh(id, parsed, caller).then(({ plaintext }) => plaintext);
+      const opening = this.#openFresh(id, parsed, caller, origin).then(({ plaintext }) => plaintext);
       // Another token of the message may throw at once: nobody awaits this one then, and an unhandled
       // rejection would let a sender of bad tokens end the process. Who awaits it still gets the error.
       opening.catch(() => {});
@@ -156,7 +158,7 @@ export class TokenOpener {
    */
   checkReplyToken(token: string): ParsedToken {
     const parsed = parseToken(token, this.#limits, this.#headers);
-    this.#checkKey(parsed.header);
+    this.#checkKey(parsed.header, 'wire');
     checkPolicy(parsed.header, { field: REPLY_FIELD }, 'strict', this.#now());
     return parsed;
   }
@@ -176,7 +178,7 @@ export class TokenOpener {
       sealer: new ReplySealer(reply, parsed.token, this.#limits),
     });
     if (cached === undefined) {
-      return this.#openFresh(id, parsed, caller).then(({ plaintext, keys }) => finish(plaintext, keys));
+      return this.#openFresh(id, parsed, caller, 'wire').then(({ plaintext, keys }) => finish(plaintext, keys));
     }
     this.#hits++;
     return finish(this.#decrypt(parsed, cached), cached);
@@ -191,10 +193,11 @@ export class TokenOpener {
     return { cached: this.#cache.size, fresh: this.#fresh, hits: this.#hits };
   }
 
-  #checkKey({ kid, alg, enc, epk }: TokenHeader): void {
-    const key = this.#keys.find(kid);
+  #checkKey({ kid, alg, enc, epk }: TokenHeader, origin: TokenOrigin): void {
+    const keys = this.#keys;
+    const key = origin === 'stored' && keys.findStored ? keys.findStored(kid) : keys.find(kid);
     if (key === undefined) {
-      const retired = this.#keys.isRetired?.(kid) === true;
+      const retired = keys.isRetired?.(kid) === true;
       throw new SealwireError(retired ? 'KEY_RETIRED' : 'KEY_UNKNOWN', 'the key is not in use');
     }
     if (key.algorithms?.includes(alg) === false || key.encryptions?.includes(enc) === false) {
@@ -207,11 +210,12 @@ export class TokenOpener {
     id: string,
     parsed: ParsedToken,
     caller: string,
+    origin: TokenOrigin,
   ): Promise<{ readonly plaintext: Buffer; readonly keys: AgreementKeys }> {
     const firstUse = this.#cache.time();
     const keys = await this.#agree(id, parsed.header, caller);
     // The key may have been retired meanwhile.
-    this.#checkKey(parsed.header);
+    this.#checkKey(parsed.header, origin);
     const plaintext = this.#decrypt(parsed, keys);
     // Only a verified tag proves that somebody holds the other half: rubbish cannot fill the cache.
     this.#cache.add(id, keys, parsed.header.kid, caller, firstUse);

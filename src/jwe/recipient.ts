@@ -32,11 +32,16 @@ export interface Custody {
   agree(kid: string, epk: EphemeralPoint): Promise<Buffer>;
 }
 
+/** Where a token comes from: a key that is no longer good for calls may be good for stored tokens. */
+export type TokenOrigin = 'wire' | 'stored';
+
 /** A recipient's keys. */
 export interface OpeningKeys {
-  /** The key of that kid; undefined when it is not ours or no longer opens. */
+  /** The key of that kid for tokens from the wire; undefined when it is not ours or opens none (any more). */
   find(kid: string): OpeningKey | undefined;
-  /** Whether the kid was ours and is retired. */
+  /** The same for stored tokens, which a key may open for longer. Default: as {@link find}. */
+  findStored?(kid: string): OpeningKey | undefined;
+  /** Whether the kid was ours and no longer opens tokens from the wire. */
   isRetired?(kid: string): boolean;
   readonly custody: Custody;
 }

@@ -1,53 +1,108 @@
-/** A recipient's private keys: created, loaded, saved, and handed out as handles only. */
-import { generateKeyPairSync, type KeyObject } from 'node:crypto';
+/** A recipient's private keys by their dates: created, loaded, followed, and handed out as handles only. */
+import { generateKeyPairSync } from 'node:crypto';
 import { SealwireError } from '../errors.js';
 import { type Curve, curves } from '../jwe/algorithms.js';
 import type { AgreementPool } from '../jwe/pool.js';
 import type { Custody, OpeningKey, OpeningKeys, RecipientKey } from '../jwe/recipient.js';
 import { LocalCustody } from './custody.js';
 import { parseKeySet, readKeyFile, writeKeyFile } from './files.js';
-import { type ImportedKey, importKey, type PublicJwk } from './import.js';
-
-interface RingKey extends OpeningKey {
-  readonly jwk: PublicJwk;
-  readonly privateKey: KeyObject;
-}
+import type { PublicJwk } from './import.js';
+import { type KeyDates, type KeyState, keyState, nextChange, opensOnWire, opensStored } from './lifecycle.js';
+import { exportRingKey, importRingKey, type RingKey } from './ring-file.js';
+import { checkRingDates, currentKey, sealingSpan } from './rotation.js';
 
 /** Options of {@link KeyRing}'s factories. */
 export interface KeyRingOptions {
   /** Where agreements are made. Default: the process's shared pool. */
   readonly pool?: Pick<AgreementPool, 'agree'>;
+  /** Clock in ms since 1970. Default `Date.now`. */
+  readonly now?: () => number;
 }
 
+/** A key as it is shown to people and programs: nothing of it is secret. */
+export interface KeyDescription {
+  readonly kid: string;
+  readonly crv: Curve;
+  readonly state: KeyState;
+  readonly dates: KeyDates;
+}
+
+/** A public key with the time in which senders may use it, in seconds since 1970. */
+export interface PublishedKey {
+  readonly jwk: PublicJwk;
+  /** Senders use it from then on; absent: already. */
+  readonly nbf?: number;
+  /** Senders stop; absent: not planned. */
+  readonly exp?: number;
+}
+
+/** A key that came to another state; an absent state: it was, or is, not in the ring. */
+export interface KeyChange {
+  readonly kid: string;
+  readonly from?: KeyState;
+  readonly to?: KeyState;
+}
+
+/** What a listener is told. Without changes of states only dates to come, or the order of keys, are new. */
+export interface RingChange {
+  readonly changes: readonly KeyChange[];
+  /** The key that senders used and use; they differ after a rotation. */
+  readonly previousKid: string;
+  readonly currentKid: string;
+}
+
+/** Told of each change, in the order of changes. */
+export type RingListener = (change: RingChange) => void;
+
+/** Longest wait in ms: timers take at most 2^31 - 1, and the clock may be set or the machine sleep meanwhile. */
+const MAX_WAIT_MS = 60_000;
+
 /**
- * Private keys by kid. The first is the one that senders use; dates and states come with rotation.
+ * Private keys by kid; their dates alone say what each is good for at the moment somebody asks.
  * Nothing of a ring prints: neither `console.log`, `JSON.stringify` nor an error shows a private key.
  */
 export class KeyRing implements OpeningKeys {
-  readonly custody: Custody;
-  readonly #keys: ReadonlyMap<string, RingKey>;
+  readonly #options: KeyRingOptions;
+  readonly #now: () => number;
+  readonly #listeners = new Set<RingListener>();
+  #keys: ReadonlyMap<string, RingKey>;
+  #custody: Custody;
+  #states: ReadonlyMap<string, KeyState>;
+  #told: string;
+  #timer: NodeJS.Timeout | undefined;
+
+  readonly custody: Custody = { agree: (kid, epk) => this.#custody.agree(kid, epk) };
 
   private constructor(keys: readonly RingKey[], options: KeyRingOptions) {
+    this.#options = options;
+    this.#now = options.now ?? Date.now;
     this.#keys = new Map(keys.map((key) => [key.kid, key]));
     if (this.#keys.size !== keys.length) throw new SealwireError('KEY_FILE_INVALID', 'a key is there twice');
-    this.custody = new LocalCustody(new Map(keys.map((key) => [key.kid, key.privateKey])), options.pool);
+    checkRingDates(keys, this.#seconds());
+    this.#custody = this.#createCustody();
+    this.#states = this.#readStates();
+    this.#told = this.currentKid;
   }
 
-  /** A ring with one new key. @param curve default P-521 */
+  /** A ring with one new key, active without end. @param curve default P-521 */
   static create(curve: Curve = 'P-521', options: KeyRingOptions = {}): Promise<KeyRing> {
-    const { privateKey } = generateKeyPairSync('ec', { namedCurve: curves[curve].openssl });
-    return KeyRing.fromKeys([privateKey.export({ type: 'pkcs8', format: 'pem' }).toString()], options);
+    return KeyRing.fromKeys([generatePem(curve)], options);
   }
 
   /**
-   * A ring of given private keys; the first is the one that senders use.
+   * A ring of given private keys; of those that became active at the same time senders use the first.
    *
-   * @param keys PEM texts or JWKs
-   * @throws SealwireError `KEY_INVALID`, `KEY_FILE_INVALID`
+   * @param keys PEM texts, or JWKs that may carry dates in the member `sealwire`
+   * @throws SealwireError `KEY_INVALID`, `KEY_DATES_INVALID`, `KEY_FILE_INVALID`
    */
   static async fromKeys(keys: readonly (string | object)[], options: KeyRingOptions = {}): Promise<KeyRing> {
+    return KeyRing.fromRingKeys(await Promise.all(keys.map(importRingKey)), options);
+  }
+
+  /** A ring of keys that were imported already. @throws SealwireError `KEY_DATES_INVALID`, `KEY_FILE_INVALID` */
+  static fromRingKeys(keys: readonly RingKey[], options: KeyRingOptions = {}): KeyRing {
     if (keys.length === 0) throw new SealwireError('KEY_FILE_INVALID', 'a key ring needs a key');
-    return new KeyRing((await Promise.all(keys.map(importKey))).map(toRingKey), options);
+    return new KeyRing(keys, options);
   }
 
   /**
@@ -67,38 +122,162 @@ export class KeyRing implements OpeningKeys {
 
   /** Writes the ring file atomically with mode 0600. @throws SealwireError `KEY_FILE_WRITE` */
   async save(path: string): Promise<void> {
-    const keys = [...this.#keys.values()].map(({ jwk, privateKey }) => {
-      const { d } = privateKey.export({ format: 'jwk' });
-      return { ...jwk, d };
-    });
+    const keys = this.keys().map(exportRingKey);
     await writeKeyFile(path, `${JSON.stringify({ keys }, null, 2)}\n`, 0o600);
   }
 
   find(kid: string): OpeningKey | undefined {
-    return this.#keys.get(kid);
+    return this.#findIf(kid, opensOnWire);
+  }
+
+  findStored(kid: string): OpeningKey | undefined {
+    return this.#findIf(kid, opensStored);
+  }
+
+  isRetired(kid: string): boolean {
+    const state = this.stateOf(kid);
+    return state === 'stored' || state === 'retired';
+  }
+
+  /** The key's state now; undefined when the ring does not have it. */
+  stateOf(kid: string): KeyState | undefined {
+    const key = this.#keys.get(kid);
+    return key && keyState(key.dates, this.#seconds());
   }
 
   /** The key that senders use now. */
   current(): RecipientKey {
-    return this.#keys.values().next().value as RingKey;
+    return this.#current();
   }
 
   get currentKid(): string {
-    return this.current().kid;
+    return this.#current().kid;
   }
 
-  /** The public halves, for senders (RFC 7517 §5). */
+  /** All keys with their states now, in the order of the file. */
+  describe(): KeyDescription[] {
+    const now = this.#seconds();
+    return this.keys().map(({ kid, crv, dates }) => ({ kid, crv, state: keyState(dates, now), dates }));
+  }
+
+  /** The private keys, for writing them elsewhere. */
+  keys(): readonly RingKey[] {
+    return [...this.#keys.values()];
+  }
+
+  /** The public halves that senders may use now, the current one first (RFC 7517 §5). */
   publicJwks(): { readonly keys: readonly PublicJwk[] } {
-    return { keys: [...this.#keys.values()].map(({ jwk }) => jwk) };
+    return { keys: this.#inState(this.#seconds(), ['active']).map(({ jwk }) => jwk) };
+  }
+
+  /**
+   * What a key set tells of this ring: published and active keys, the current one first.
+   *
+   * @param nowMs ms since 1970. Default: the ring's clock
+   */
+  publishedKeys(nowMs: number = this.#now()): readonly PublishedKey[] {
+    const keys = this.#inState(nowMs / 1_000, ['active', 'published']);
+    return keys.map(({ jwk, dates }) => ({ jwk, ...sealingSpan(dates) }));
   }
 
   /** Writes the public key set atomically with mode 0644. @throws SealwireError `KEY_FILE_WRITE` */
   async savePublic(path: string): Promise<void> {
     await writeKeyFile(path, `${JSON.stringify(this.publicJwks(), null, 2)}\n`, 0o644);
   }
+
+  /** Takes the keys of another ring in place of its own, at once for whoever asks next, and tells its listeners. */
+  replace(other: KeyRing): void {
+    this.#keys = other.#keys;
+    this.#custody = this.#createCustody();
+    this.#tell(true);
+  }
+
+  /**
+   * Tells of new keys ({@link replace}) and of dates that pass, the latter within a second of the date. What a
+   * key is good for never waits for a listener. A waiting listener does not keep the process alive.
+   *
+   * @returns a function that takes the listener away again
+   */
+  onChange(listener: RingListener): () => void {
+    this.#listeners.add(listener);
+    this.#schedule();
+    return () => {
+      this.#listeners.delete(listener);
+      if (this.#listeners.size === 0) clearTimeout(this.#timer);
+    };
+  }
+
+  #seconds(): number {
+    return this.#now() / 1_000;
+  }
+
+  #findIf(kid: string, isGood: (state: KeyState) => boolean): OpeningKey | undefined {
+    const key = this.#keys.get(kid);
+    return key !== undefined && isGood(keyState(key.dates, this.#seconds())) ? key : undefined;
+  }
+
+  /** Dates are checked for gaps; only a clock that was set back can come to a time without an active key. */
+  #current(): RingKey {
+    const keys = this.#keys.values();
+    return (
+      currentKey(keys, this.#seconds()) ?? (this.#inState(this.#seconds(), ['published', 'pending'])[0] as RingKey)
+    );
+  }
+
+  /** The keys in these states, the current one first, then by state in the given order. */
+  #inState(now: number, states: readonly KeyState[]): readonly RingKey[] {
+    const current = currentKey(this.#keys.values(), now);
+    const found = states.flatMap((state) => this.keys().filter(({ dates }) => keyState(dates, now) === state));
+    return current === undefined ? found : [current, ...found.filter((key) => key !== current)];
+  }
+
+  #createCustody(): Custody {
+    const handles = new Map(this.keys().map(({ kid, privateKey }) => [kid, privateKey]));
+    return new LocalCustody(handles, this.#options.pool);
+  }
+
+  #readStates(): ReadonlyMap<string, KeyState> {
+    const now = this.#seconds();
+    return new Map(this.keys().map(({ kid, dates }) => [kid, keyState(dates, now)]));
+  }
+
+  /** @param isNew whether listeners are told even if no state is another */
+  #tell(isNew: boolean): void {
+    const before = this.#states;
+    const after = this.#readStates();
+    const kids = new Set([...before.keys(), ...after.keys()]);
+    const changes = [...kids].map((kid) => describeChange(kid, before.get(kid), after.get(kid))).filter(hasChanged);
+    const previousKid = this.#told;
+    const { currentKid } = this;
+    this.#states = after;
+    this.#told = currentKid;
+    this.#schedule();
+    if (!isNew && changes.length === 0 && previousKid === currentKid) return;
+    for (const listener of [...this.#listeners]) listener({ changes, previousKid, currentKid });
+  }
+
+  #schedule(): void {
+    clearTimeout(this.#timer);
+    if (this.#listeners.size === 0) return;
+    const dates = this.keys().map((key) => key.dates);
+    const next = nextChange(dates, this.#seconds());
+    const wait =
+      next === undefined ? MAX_WAIT_MS : Math.min(Math.max(Math.ceil(next * 1_000 - this.#now()), 1), MAX_WAIT_MS);
+    this.#timer = setTimeout(() => this.#tell(false), wait);
+    this.#timer.unref();
+  }
 }
 
-function toRingKey({ jwk, publicKey, privateKey }: ImportedKey): RingKey {
-  if (privateKey === undefined) throw new SealwireError('KEY_INVALID', 'a key ring needs private keys');
-  return { kid: jwk.kid, crv: jwk.crv, jwk, publicKey, privateKey };
+/** A new private key, as PKCS#8. */
+export function generatePem(curve: Curve): string {
+  const { privateKey } = generateKeyPairSync('ec', { namedCurve: curves[curve].openssl });
+  return privateKey.export({ type: 'pkcs8', format: 'pem' }).toString();
+}
+
+function describeChange(kid: string, from: KeyState | undefined, to: KeyState | undefined): KeyChange {
+  return { kid, ...(from !== undefined && { from }), ...(to !== undefined && { to }) };
+}
+
+function hasChanged({ from, to }: KeyChange): boolean {
+  return from !== to;
 }

@@ -45,8 +45,8 @@ export function createStoredOpener({ services, opener, audit }: StoredOpenerOpti
     const site: SealedSite = { field, path: field.name, value: token, holder: bound };
     let parsed: ParsedToken | undefined;
     try {
-      parsed = opener.check(token, expectationOf(site), { freshness: false });
-      const plaintext = await opener.open(parsed, CALLER);
+      parsed = opener.check(token, expectationOf(site), 'stored');
+      const plaintext = await opener.open(parsed, CALLER, 'stored');
       const inner = decodeInner(site, plaintext, parsed.header.cty);
       const fieldRecord = describeField(site, token, parsed, 'opened', '', !field.transient);
       await audit.commit(createRecord('openStored', NO_CALL, [fieldRecord], '', startedAt));

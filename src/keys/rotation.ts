@@ -1,0 +1,212 @@
+/** Rotation: dates made by a schedule, and the refusal of dates with which calls would fail. Pure, like the life of a key. */
+import { SealwireError } from '../errors.js';
+import { MAX_AGE_SECONDS, MAX_SKEW_SECONDS } from '../jwe/policy.js';
+import {
+  endOfOpening,
+  endOfSealing,
+  findDateFault,
+  formatDate,
+  type KeyDates,
+  keyState,
+  nextChange,
+} from './lifecycle.js';
+
+/** Longest life of a key set, in seconds: so long may a sender that cannot fetch a newer one use what it has. */
+export const MAX_KEY_SET_SECONDS = 86_400;
+/** How long a token may be on its way, in seconds, with the clocks of both sides apart as far as is accepted. */
+export const TOKEN_WINDOW_SECONDS = MAX_AGE_SECONDS + MAX_SKEW_SECONDS;
+
+/** A key as far as rotation looks at it. */
+export interface DatedKey {
+  readonly kid: string;
+  readonly dates: KeyDates;
+}
+
+/** How keys follow each other; all in whole seconds. */
+export interface RotationSchedule {
+  /** From one activation to the next. Default: the new key becomes active as soon as `publishAhead` allows. */
+  readonly every?: number;
+  /** The new key is in the key set for so long before senders use it. Default 86,400 (24 h); 0 and more. */
+  readonly publishAhead?: number;
+  /** The old key opens tokens for so long after senders have stopped. Default 604,800 (7 days); 360 and more. */
+  readonly openAfter?: number;
+  /** The old key opens stored tokens for so long after that. Default: until it is retired by hand. */
+  readonly keepStored?: number;
+}
+
+/** What a rotation comes to. */
+export interface PlannedRotation {
+  /** Dates of the new key. */
+  readonly next: KeyDates;
+  /** New dates of the keys that hand over to it, by kid. */
+  readonly previous: ReadonlyMap<string, KeyDates>;
+}
+
+/**
+ * Makes the dates of a new key and of those that it follows: every key that is active gets an end.
+ *
+ * @param keys the ring as it is
+ * @param now seconds since 1970; a fraction is dropped
+ * @throws SealwireError `KEY_DATES_INVALID` when a rotation is under way already, or the schedule would make calls fail
+ */
+export function planRotation(keys: readonly DatedKey[], schedule: RotationSchedule, now: number): PlannedRotation {
+  const moment = Math.floor(now);
+  refuseUnderWay(keys, moment);
+  return handOver(keys, undefined, scheduleKey(keys, schedule, moment), schedule, moment);
+}
+
+/**
+ * Brings a rotation that is under way forward: the key that waits becomes active now.
+ *
+ * @param kid the key that waits
+ * @returns its new dates as `next`
+ * @throws SealwireError `KEY_DATES_INVALID`
+ */
+export function hurryRotation(
+  keys: readonly DatedKey[],
+  kid: string,
+  schedule: RotationSchedule,
+  now: number,
+): PlannedRotation {
+  const moment = Math.floor(now);
+  const published = Math.min(keys.find((key) => key.kid === kid)?.dates.published ?? moment, moment);
+  return handOver(keys, kid, { published, active: moment }, schedule, moment);
+}
+
+/** The key that waits for its active date, if there is one. */
+export function findWaiting(keys: readonly DatedKey[], now: number): DatedKey | undefined {
+  return keys.find(({ dates }) => ['pending', 'published'].includes(keyState(dates, now)));
+}
+
+function refuseUnderWay(keys: readonly DatedKey[], now: number): void {
+  const waiting = findWaiting(keys, now);
+  if (waiting === undefined) return;
+  const at = formatDate(waiting.dates.active as number);
+  throw invalid(`too early: key ${waiting.kid} is waiting already and becomes active at ${at}`);
+}
+
+function scheduleKey(keys: readonly DatedKey[], schedule: RotationSchedule, now: number): KeyDates {
+  const { every, publishAhead = MAX_KEY_SET_SECONDS } = schedule;
+  const soonest = now + publishAhead;
+  const last = currentKey(keys, now)?.dates.active;
+  const active = every === undefined ? soonest : Math.max(soonest, (last ?? now) + every);
+  return { published: active - publishAhead, active };
+}
+
+function handOver(
+  keys: readonly DatedKey[],
+  waiting: string | undefined,
+  next: KeyDates,
+  schedule: RotationSchedule,
+  now: number,
+): PlannedRotation {
+  const at = next.active as number;
+  const { openAfter = 604_800, keepStored } = schedule;
+  const stored = at + openAfter;
+  const ends = { opening: at, stored, ...(keepStored !== undefined && { retired: stored + keepStored }) };
+  const previous = new Map<string, KeyDates>();
+  for (const { kid, dates } of keys) {
+    const ended = dates.opening !== undefined && dates.opening <= at;
+    if (kid !== waiting && !ended && keyState(dates, now) === 'active') previous.set(kid, { ...dates, ...ends });
+  }
+  const after = [
+    ...keys.filter(({ kid }) => kid !== waiting).map(({ kid, dates }) => ({ kid, dates: previous.get(kid) ?? dates })),
+    { kid: waiting ?? 'the new key', dates: next },
+  ];
+  checkRingDates(after, now);
+  return { next, previous };
+}
+
+/** The key that senders use at `now`: of the active ones the one that became so last; the first of equals. */
+export function currentKey<T extends DatedKey>(keys: Iterable<T>, now: number): T | undefined {
+  let current: T | undefined;
+  for (const key of keys) {
+    if (keyState(key.dates, now) !== 'active') continue;
+    const since = key.dates.active ?? Number.NEGATIVE_INFINITY;
+    if (current === undefined || since > (current.dates.active ?? Number.NEGATIVE_INFINITY)) current = key;
+  }
+  return current;
+}
+
+/**
+ * Refuses dates with which calls would fail: out of order, a time in which no key is active, or a key refused while
+ * senders may still use it. What has passed is not judged.
+ *
+ * @param now seconds since 1970
+ * @throws SealwireError `KEY_DATES_INVALID` with the key and the reason
+ */
+export function checkRingDates(keys: readonly DatedKey[], now: number): void {
+  for (const { kid, dates } of keys) {
+    const fault = findDateFault(dates);
+    if (fault !== undefined) throw invalid(`key ${kid}: ${fault}`);
+  }
+  checkCoverage(keys, now);
+  for (const key of keys) checkOverlap(key, keys, now);
+}
+
+/** From now on and for ever: nobody can be woken by a key that ends without a successor. */
+function checkCoverage(keys: readonly DatedKey[], now: number): void {
+  const all = keys.map(({ dates }) => dates);
+  for (let at: number | undefined = now; at !== undefined; at = nextChange(all, at)) {
+    if (currentKey(keys, at) !== undefined) continue;
+    throw invalid(`no key is active ${at === now ? 'now' : `from ${formatDate(at)} on`}; add one by rotating first`);
+  }
+}
+
+function checkOverlap({ kid, dates }: DatedKey, keys: readonly DatedKey[], now: number): void {
+  const { opening } = dates;
+  const end = endOfOpening(dates);
+  // A withdrawn key is refused at once: whoever withdraws it has chosen that.
+  if (opening === undefined || end === undefined || end <= now || end === dates.withdrawn) return;
+  if (end - opening < TOKEN_WINDOW_SECONDS) {
+    throw invalid(
+      `key ${kid}: refused ${end - opening} s after senders stop, but a token may be ${TOKEN_WINDOW_SECONDS} s on its way`,
+    );
+  }
+  const others = keys.filter((key) => key.kid !== kid);
+  const told = currentKey(others, opening)?.dates.published;
+  const overlap = MAX_KEY_SET_SECONDS + TOKEN_WINDOW_SECONDS;
+  if (told === undefined || end - told >= overlap) return;
+  throw invalid(
+    `key ${kid}: refused ${end - told} s after its successor is published, but a sender may use a key set for ` +
+      `${MAX_KEY_SET_SECONDS} s and a token may be ${TOKEN_WINDOW_SECONDS} s on its way: ${overlap} s are needed`,
+  );
+}
+
+/**
+ * Dates of a key that is retired now in the ordinary way: it must have been out of use for long enough.
+ *
+ * @param keys the ring as it is, with the key
+ * @throws SealwireError `KEY_DATES_INVALID` for a key in use
+ */
+export function retireDates({ kid, dates }: DatedKey, keys: readonly DatedKey[], now: number): KeyDates {
+  const moment = Math.floor(now);
+  const state = keyState(dates, moment);
+  if (state === 'retired') throw invalid(`key ${kid} is retired already`);
+  if (state === 'pending' || state === 'published') {
+    throw invalid(`key ${kid} is ${state}: it waits to become active; retire it with --force if it must not`);
+  }
+  if (state === 'active') throw invalid(`key ${kid} is active: rotate first, or retire it with --force`);
+  const { stored = moment, ...others } = dates;
+  const retired = { ...others, stored: Math.min(stored, moment), retired: moment };
+  // As if it were still to come: this end is not one of the past.
+  checkOverlap({ kid, dates: retired }, keys, moment - 1);
+  return retired;
+}
+
+/** Dates of a key that is refused from now on, whatever they were. */
+export function withdrawDates({ kid, dates }: DatedKey, now: number): KeyDates {
+  const moment = Math.floor(now);
+  if (keyState(dates, moment) === 'retired') throw invalid(`key ${kid} is retired already`);
+  return { ...dates, withdrawn: moment };
+}
+
+/** Until when a waiting or active key's public half is good for senders: what a key set tells as `exp`. */
+export function sealingSpan(dates: KeyDates): { readonly nbf?: number; readonly exp?: number } {
+  const end = endOfSealing(dates);
+  return { ...(dates.active !== undefined && { nbf: dates.active }), ...(end !== undefined && { exp: end }) };
+}
+
+function invalid(message: string): SealwireError {
+  return new SealwireError('KEY_DATES_INVALID', message);
+}
