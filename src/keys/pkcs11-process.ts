@@ -1,0 +1,39 @@
+/** Main module of a process that talks to a PKCS#11 token: opens it, does one task after another, ends when it fails. */
+import { endsSession, type OpenRequest, type Pkcs11Reply, type Pkcs11Task } from './pkcs11-messages.js';
+import { Pkcs11Failure, Pkcs11Session } from './pkcs11-session.js';
+
+let session: Pkcs11Session | undefined;
+
+process.on('message', (message: OpenRequest | Pkcs11Task) => {
+  try {
+    reply(answer(message));
+  } catch (error) {
+    const failure = error instanceof Pkcs11Failure ? error : new Pkcs11Failure('token', 'the module failed');
+    const isOver = endsSession('kind' in message ? message : undefined, failure.problem);
+    reply({ problem: failure.problem, text: failure.message }, isOver ? () => process.exit(1) : undefined);
+  }
+});
+// The service ended, however it ended.
+process.on('disconnect', () => process.exit(0));
+// The terminal's Ctrl-C is for the service, which still has calls to finish.
+process.on('SIGINT', () => {});
+
+function answer(message: OpenRequest | Pkcs11Task): Pkcs11Reply {
+  if (session === undefined) {
+    session = new Pkcs11Session(message as OpenRequest);
+    return { serial: session.serial };
+  }
+  const task = message as Pkcs11Task;
+  switch (task.kind) {
+    case 'agree':
+      return { z: session.agree(task.key, task.crv, task.x, task.y) };
+    case 'describe':
+      return { key: session.describe(task.key) };
+    case 'generate':
+      return { key: session.generate(task.key, task.crv) };
+  }
+}
+
+function reply(value: Pkcs11Reply, sent?: () => void): void {
+  process.send?.(value, undefined, {}, () => sent?.());
+}
