@@ -13,6 +13,7 @@ const node = (script, ...rest) => run(process.execPath, [join(root, script), ...
 const tasks = {
   start,
   test: () => node('scripts/test.mjs'),
+  soak: () => node('scripts/test.mjs', '--soak'),
   demo: () => node('scripts/demo.mjs'),
   bench: () => node('dist/bench/main.js'),
   build: async () => 0,

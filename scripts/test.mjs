@@ -2,7 +2,9 @@
  * Runs the compiled tests and says briefly what happened: one line per file, every failure in full,
  * what was skipped, and `N passed, N failed, N skipped` last.
  *
- * Usage: node scripts/test.mjs [--grep TEXT] [PART-OF-A-FILE-NAME …]
+ * Usage: node scripts/test.mjs [--soak] [--grep TEXT] [PART-OF-A-FILE-NAME …]
+ *
+ * `--soak` runs the long fault and load runs (`*.soak.ts`), whose short forms are among the tests.
  */
 import { readdir } from 'node:fs/promises';
 import { join, relative } from 'node:path';
@@ -69,9 +71,14 @@ class BriefReporter extends Base {
   }
 }
 
-const { values, positionals } = parseArgs({ options: { grep: { type: 'string' } }, allowPositionals: true });
+const { values, positionals } = parseArgs({
+  options: { grep: { type: 'string' }, soak: { type: 'boolean', default: false } },
+  allowPositionals: true,
+});
+const ending = values.soak ? '.soak.js' : '.test.js';
+const timeout = values.soak ? 3_600_000 : 20_000;
 const files = (await readdir(testRoot, { recursive: true }))
-  .filter((file) => file.endsWith('.test.js'))
+  .filter((file) => file.endsWith(ending))
   .filter((file) => positionals.length === 0 || positionals.some((part) => file.includes(part)))
   .sort();
 if (files.length === 0) {
@@ -79,7 +86,7 @@ if (files.length === 0) {
   process.exit(2);
 }
 process.chdir(root);
-const mocha = new Mocha({ reporter: BriefReporter, timeout: 20_000, ...(values.grep && { grep: values.grep }) });
+const mocha = new Mocha({ reporter: BriefReporter, timeout, ...(values.grep && { grep: values.grep }) });
 for (const file of files) mocha.addFile(join(testRoot, file));
 await mocha.loadFilesAsync();
 mocha.run((failures) => process.exit(failures > 0 ? 1 : 0));
