@@ -1,9 +1,9 @@
 /** Private keys inside PKCS#11 tokens: agreements are made there, and nothing but Z comes out. */
-import { createRequire } from 'node:module';
 import { SealwireError } from '../errors.js';
 import type { Curve } from '../jwe/algorithms.js';
 import type { EphemeralPoint } from '../jwe/header.js';
 import type { Custody } from '../jwe/recipient.js';
+import { hasCryptoki } from './cryptoki.js';
 import { importKey, type PublicJwk } from './import.js';
 import type { KeyName, TokenKey } from './pkcs11-messages.js';
 import { Pkcs11Pool, type Pkcs11PoolOptions, type Pkcs11Stats } from './pkcs11-pool.js';
@@ -28,7 +28,10 @@ export class Pkcs11Custody implements Custody {
 
   /** @throws SealwireError `OPTIONS_INVALID` when the optional package `pkcs11js` is not installed */
   constructor(options: Pkcs11CustodyOptions) {
-    requireModule();
+    // Loaded in the sessions' processes only; here the error can be told.
+    if (!hasCryptoki()) {
+      throw new SealwireError('OPTIONS_INVALID', "PKCS#11 needs the package 'pkcs11js': run npm install pkcs11js");
+    }
     this.#options = options;
   }
 
@@ -139,13 +142,4 @@ async function toJwk(reply: { readonly key?: TokenKey | undefined; readonly text
   const { crv, x, y } = key;
   const encode = (hex: string) => Buffer.from(hex, 'hex').toString('base64url');
   return (await importKey({ kty: 'EC', crv, x: encode(x), y: encode(y) })).jwk;
-}
-
-/** Looked for here, where an error can be told, and loaded in the sessions' processes only. */
-function requireModule(): void {
-  try {
-    createRequire(import.meta.url).resolve('pkcs11js');
-  } catch {
-    throw new SealwireError('OPTIONS_INVALID', "PKCS#11 needs the package 'pkcs11js': run npm install pkcs11js");
-  }
 }

@@ -1,11 +1,9 @@
 /** One session with a PKCS#11 token. Runs in a process of its own: modules block, and some crash. */
 import { createPublicKey } from 'node:crypto';
-import pkcs11 from 'pkcs11js';
 import { type Curve, curves } from '../jwe/algorithms.js';
+import { type Attribute, CK, type Cryptoki, createCryptoki, type Handle } from './cryptoki.js';
 import type { KeyName, OpenRequest, Pkcs11Problem, TokenKey } from './pkcs11-messages.js';
 import type { Pkcs11Uri } from './pkcs11-uri.js';
-
-type Handle = ReturnType<pkcs11.PKCS11['C_OpenSession']>;
 
 /** What could not be done, in words for the operator. */
 export class Pkcs11Failure extends Error {
@@ -38,25 +36,23 @@ interface FoundKey extends TokenKey {
 /** An open, logged-in session. */
 export class Pkcs11Session {
   readonly serial: string;
-  readonly #module: pkcs11.PKCS11;
+  readonly #module: Cryptoki;
   readonly #session: Handle;
   readonly #keys = new Map<string, FoundKey>();
 
   /** @throws Pkcs11Failure `token`, `pin` */
   constructor({ modulePath, token, pin, write }: OpenRequest) {
-    this.#module = new pkcs11.PKCS11();
+    this.#module = createCryptoki();
     try {
       this.#module.load(modulePath);
     } catch {
       throw new Pkcs11Failure('token', `${modulePath}: not a PKCS#11 library that can be loaded`);
     }
-    attempt('token', 'the token cannot be reached', () =>
-      this.#module.C_Initialize({ flags: pkcs11.CKF_OS_LOCKING_OK }),
-    );
+    attempt('token', 'the token cannot be reached', () => this.#module.C_Initialize({ flags: CK.CKF_OS_LOCKING_OK }));
     const { slot, serial } = this.#findToken(token);
     this.serial = serial;
     // Serving needs no right to write.
-    const flags = pkcs11.CKF_SERIAL_SESSION | (write ? pkcs11.CKF_RW_SESSION : 0);
+    const flags = CK.CKF_SERIAL_SESSION | (write ? CK.CKF_RW_SESSION : 0);
     this.#session = attempt('token', 'no session', () => this.#module.C_OpenSession(slot, flags));
     this.#logIn(pin);
   }
@@ -79,19 +75,19 @@ export class Pkcs11Session {
     if (key.crv !== crv) throw new Pkcs11Failure('key', 'the key is on another curve');
     const publicData = Buffer.concat([Buffer.from([0x04]), x, y]);
     const template = [
-      { type: pkcs11.CKA_CLASS, value: pkcs11.CKO_SECRET_KEY },
-      { type: pkcs11.CKA_KEY_TYPE, value: pkcs11.CKK_GENERIC_SECRET },
-      { type: pkcs11.CKA_TOKEN, value: false },
-      { type: pkcs11.CKA_SENSITIVE, value: false },
-      { type: pkcs11.CKA_EXTRACTABLE, value: true },
-      { type: pkcs11.CKA_VALUE_LEN, value: coordinateBytes },
+      { type: CK.CKA_CLASS, value: CK.CKO_SECRET_KEY },
+      { type: CK.CKA_KEY_TYPE, value: CK.CKK_GENERIC_SECRET },
+      { type: CK.CKA_TOKEN, value: false },
+      { type: CK.CKA_SENSITIVE, value: false },
+      { type: CK.CKA_EXTRACTABLE, value: true },
+      { type: CK.CKA_VALUE_LEN, value: coordinateBytes },
     ];
-    const parameter = { type: pkcs11.CK_PARAMS_EC_DH, kdf: pkcs11.CKD_NULL, publicData };
+    const parameter = { type: CK.CK_PARAMS_EC_DH, kdf: CK.CKD_NULL, publicData };
     return attempt('token', 'the agreement failed', () => {
-      const mechanism = { mechanism: pkcs11.CKM_ECDH1_DERIVE, parameter };
+      const mechanism = { mechanism: CK.CKM_ECDH1_DERIVE, parameter };
       const secret = this.#module.C_DeriveKey(this.#session, mechanism, key.handle, template);
       try {
-        return padLeft(this.#read(secret, pkcs11.CKA_VALUE), coordinateBytes);
+        return padLeft(this.#read(secret, CK.CKA_VALUE), coordinateBytes);
       } finally {
         this.#module.C_DestroyObject(this.#session, secret);
       }
@@ -106,8 +102,8 @@ export class Pkcs11Session {
   describe(name: KeyName): TokenKey {
     const { handle, crv, x, y } = this.#find(name);
     const is = (type: number) => this.#read(handle, type)[0] === 1;
-    if (!is(pkcs11.CKA_DERIVE)) throw new Pkcs11Failure('key', `${print(name)} may not derive (CKA_DERIVE)`);
-    if (!is(pkcs11.CKA_SENSITIVE) || is(pkcs11.CKA_EXTRACTABLE)) {
+    if (!is(CK.CKA_DERIVE)) throw new Pkcs11Failure('key', `${print(name)} may not derive (CKA_DERIVE)`);
+    if (!is(CK.CKA_SENSITIVE) || is(CK.CKA_EXTRACTABLE)) {
       throw new Pkcs11Failure('key', `${print(name)} can be read out (CKA_SENSITIVE, CKA_EXTRACTABLE)`);
     }
     return { crv, x, y };
@@ -119,20 +115,20 @@ export class Pkcs11Session {
    * @throws Pkcs11Failure `key` when the name is taken or the token refuses, `token`
    */
   generate(name: KeyName, crv: Curve): TokenKey {
-    if (this.#search(name, pkcs11.CKO_PRIVATE_KEY).length > 0) {
+    if (this.#search(name, CK.CKO_PRIVATE_KEY).length > 0) {
       throw new Pkcs11Failure('key', `${print(name)} is on the token already`);
     }
     const names = this.#template(name);
-    const common = [...names, { type: pkcs11.CKA_TOKEN, value: true }, { type: pkcs11.CKA_DERIVE, value: true }];
-    const publicTemplate = [...common, { type: pkcs11.CKA_EC_PARAMS, value: Buffer.from(EC_PARAMS[crv], 'hex') }];
+    const common = [...names, { type: CK.CKA_TOKEN, value: true }, { type: CK.CKA_DERIVE, value: true }];
+    const publicTemplate = [...common, { type: CK.CKA_EC_PARAMS, value: Buffer.from(EC_PARAMS[crv], 'hex') }];
     const privateTemplate = [
       ...common,
-      { type: pkcs11.CKA_PRIVATE, value: true },
-      { type: pkcs11.CKA_SENSITIVE, value: true },
-      { type: pkcs11.CKA_EXTRACTABLE, value: false },
+      { type: CK.CKA_PRIVATE, value: true },
+      { type: CK.CKA_SENSITIVE, value: true },
+      { type: CK.CKA_EXTRACTABLE, value: false },
     ];
     attempt('token', 'the key cannot be made', () => {
-      const mechanism = { mechanism: pkcs11.CKM_EC_KEY_PAIR_GEN };
+      const mechanism = { mechanism: CK.CKM_EC_KEY_PAIR_GEN };
       this.#module.C_GenerateKeyPair(this.#session, mechanism, publicTemplate, privateTemplate);
     });
     return this.describe(name);
@@ -145,7 +141,7 @@ export class Pkcs11Session {
       // Fields are padded with blanks to their size.
       const fits = (value: string | undefined, padded: string) => value === undefined || padded.trimEnd() === value;
       const isMatch =
-        (info.flags & pkcs11.CKF_TOKEN_INITIALIZED) !== 0 &&
+        (info.flags & CK.CKF_TOKEN_INITIALIZED) !== 0 &&
         fits(wanted.token, info.label) &&
         fits(wanted.serial, info.serialNumber) &&
         fits(wanted.manufacturer, info.manufacturerID) &&
@@ -161,7 +157,7 @@ export class Pkcs11Session {
 
   #logIn(pin: string): void {
     try {
-      this.#module.C_Login(this.#session, pkcs11.CKU_USER, pin);
+      this.#module.C_Login(this.#session, CK.CKU_USER, pin);
     } catch (error) {
       const code = nameOf(error);
       if (code === 'CKR_USER_ALREADY_LOGGED_IN') return;
@@ -174,10 +170,10 @@ export class Pkcs11Session {
   #find(name: KeyName): FoundKey {
     const known = this.#keys.get(print(name));
     if (known !== undefined) return known;
-    const [handle, second] = this.#search(name, pkcs11.CKO_PRIVATE_KEY);
+    const [handle, second] = this.#search(name, CK.CKO_PRIVATE_KEY);
     if (handle === undefined) throw new Pkcs11Failure('key', `${print(name)} is not on the token`);
     if (second !== undefined) throw new Pkcs11Failure('key', `${print(name)} is on the token twice; name its id`);
-    const params = this.#read(handle, pkcs11.CKA_EC_PARAMS).toString('hex');
+    const params = this.#read(handle, CK.CKA_EC_PARAMS).toString('hex');
     const crv = (Object.keys(EC_PARAMS) as Curve[]).find((curve) => EC_PARAMS[curve] === params);
     if (crv === undefined) throw new Pkcs11Failure('key', `${print(name)} is not on P-521, P-384 or P-256`);
     const found = { handle, crv, ...this.#readPoint(name, crv) };
@@ -187,10 +183,10 @@ export class Pkcs11Session {
 
   /** A private key seldom tells its point: the public one beside it does. */
   #readPoint(name: KeyName, crv: Curve): { readonly x: string; readonly y: string } {
-    const [handle] = this.#search(name, pkcs11.CKO_PUBLIC_KEY);
+    const [handle] = this.#search(name, CK.CKO_PUBLIC_KEY);
     if (handle === undefined) throw new Pkcs11Failure('key', `${print(name)} has no public key beside it on the token`);
     const { coordinateBytes } = curves[crv];
-    const point = this.#read(handle, pkcs11.CKA_EC_POINT);
+    const point = this.#read(handle, CK.CKA_EC_POINT);
     // An OCTET STRING around the point (PKCS#11 §2.3.3), which old modules leave out.
     const bytes = point.subarray(-(2 * coordinateBytes + 1));
     if (bytes.length !== 2 * coordinateBytes + 1 || bytes[0] !== 0x04) {
@@ -202,8 +198,8 @@ export class Pkcs11Session {
 
   #search(name: KeyName, objectClass: number): Handle[] {
     const template = [
-      { type: pkcs11.CKA_CLASS, value: objectClass },
-      { type: pkcs11.CKA_KEY_TYPE, value: pkcs11.CKK_EC },
+      { type: CK.CKA_CLASS, value: objectClass },
+      { type: CK.CKA_KEY_TYPE, value: CK.CKK_EC },
       ...this.#template(name),
     ];
     return attempt('token', 'the token cannot be searched', () => {
@@ -216,10 +212,10 @@ export class Pkcs11Session {
     });
   }
 
-  #template({ object, id }: KeyName): pkcs11.Template {
+  #template({ object, id }: KeyName): Attribute[] {
     return [
-      ...(object === undefined ? [] : [{ type: pkcs11.CKA_LABEL, value: object }]),
-      ...(id === undefined ? [] : [{ type: pkcs11.CKA_ID, value: Buffer.from(id, 'hex') }]),
+      ...(object === undefined ? [] : [{ type: CK.CKA_LABEL, value: object }]),
+      ...(id === undefined ? [] : [{ type: CK.CKA_ID, value: Buffer.from(id, 'hex') }]),
     ];
   }
 

@@ -1,10 +1,10 @@
 import { diffieHellman, generateKeyPairSync, type KeyObject } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { expect } from 'chai';
-import pkcs11 from 'pkcs11js';
 import { SealwireError } from '../../src/errors.js';
 import { type Curve, curves } from '../../src/jwe/algorithms.js';
 import type { EphemeralPoint } from '../../src/jwe/header.js';
+import { CK } from '../../src/keys/cryptoki.js';
 import { importKey, type PublicJwk } from '../../src/keys/import.js';
 import { Pkcs11Custody, type Pkcs11CustodyOptions } from '../../src/keys/pkcs11-custody.js';
 import { createSoftToken, importToToken, onToken, type SoftToken } from '../support/softhsm.js';
@@ -86,15 +86,15 @@ describe('Pkcs11Custody', () => {
     const read = (type: number) =>
       onToken(token, (module, session) => {
         module.C_FindObjectsInit(session, [
-          { type: pkcs11.CKA_CLASS, value: pkcs11.CKO_PRIVATE_KEY },
-          { type: pkcs11.CKA_LABEL, value: 'sealed in' },
+          { type: CK.CKA_CLASS, value: CK.CKO_PRIVATE_KEY },
+          { type: CK.CKA_LABEL, value: 'sealed in' },
         ]);
         const [key] = module.C_FindObjects(session, 1);
         module.C_FindObjectsFinal(session);
         return module.C_GetAttributeValue(session, key as Buffer, [{ type }])[0]?.value;
       });
-    expect(() => read(pkcs11.CKA_VALUE)).to.throw('CKR_ATTRIBUTE_SENSITIVE');
-    for (const type of [pkcs11.CKA_SENSITIVE, pkcs11.CKA_ALWAYS_SENSITIVE, pkcs11.CKA_NEVER_EXTRACTABLE]) {
+    expect(() => read(CK.CKA_VALUE)).to.throw('CKR_ATTRIBUTE_SENSITIVE');
+    for (const type of [CK.CKA_SENSITIVE, CK.CKA_ALWAYS_SENSITIVE, CK.CKA_NEVER_EXTRACTABLE]) {
       expect(read(type)?.[0]).to.equal(1);
     }
   });
@@ -143,9 +143,9 @@ describe('Pkcs11Custody', () => {
 
   it('refuses keys that are unfit: may not derive, can be read out, on another curve, absent, there twice', async () => {
     const unfit = [
-      ['no derive', [{ type: pkcs11.CKA_DERIVE, value: false }], /may not derive/],
-      ['extractable', [{ type: pkcs11.CKA_EXTRACTABLE, value: true }], /can be read out/],
-      ['not sensitive', [{ type: pkcs11.CKA_SENSITIVE, value: false }], /can be read out/],
+      ['no derive', [{ type: CK.CKA_DERIVE, value: false }], /may not derive/],
+      ['extractable', [{ type: CK.CKA_EXTRACTABLE, value: true }], /can be read out/],
+      ['not sensitive', [{ type: CK.CKA_SENSITIVE, value: false }], /can be read out/],
     ] as const;
     const custody = open();
     for (const [name, attributes, why] of unfit) {

@@ -4,7 +4,7 @@ import { existsSync } from 'node:fs';
 import { mkdir, mkdtemp, rename, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import pkcs11 from 'pkcs11js';
+import { type Attribute, CK, type Cryptoki, createCryptoki, hasCryptoki } from '../../src/keys/cryptoki.js';
 import { missing, requireTool } from './tools.js';
 
 const MODULES = [
@@ -32,6 +32,7 @@ export interface SoftToken {
 /** Makes a token; skips the calling test where SoftHSM2 is not installed. Sets `SOFTHSM2_CONF` of this process. */
 export async function createSoftToken(context: Mocha.Context, pin = '648219'): Promise<SoftToken> {
   requireTool(context, 'softhsm2-util');
+  if (!hasCryptoki()) missing(context, 'needs pkcs11js: npm install pkcs11js');
   const modulePath = MODULES.find(existsSync) ?? missing(context, 'needs libsofthsm2.so: apt-get install softhsm2');
   const dir = await mkdtemp(join(tmpdir(), 'sealwire-hsm-'));
   const tokens = join(dir, 'tokens');
@@ -55,15 +56,15 @@ export async function createSoftToken(context: Mocha.Context, pin = '648219'): P
 }
 
 /** Work on a token with the module itself, to make what our own code would not. */
-export function onToken<T>(token: SoftToken, work: (module: pkcs11.PKCS11, session: Buffer) => T): T {
-  const module = new pkcs11.PKCS11();
+export function onToken<T>(token: SoftToken, work: (module: Cryptoki, session: Buffer) => T): T {
+  const module = createCryptoki();
   module.load(token.modulePath);
   module.C_Initialize();
   try {
     const slot = module.C_GetSlotList(true).find((each) => module.C_GetTokenInfo(each).label.trimEnd() === token.label);
     if (slot === undefined) throw new Error('the token is not there');
-    const session = module.C_OpenSession(slot, pkcs11.CKF_SERIAL_SESSION | pkcs11.CKF_RW_SESSION);
-    module.C_Login(session, pkcs11.CKU_USER, token.pin);
+    const session = module.C_OpenSession(slot, CK.CKF_SERIAL_SESSION | CK.CKF_RW_SESSION);
+    module.C_Login(session, CK.CKU_USER, token.pin);
     return work(module, session);
   } finally {
     module.C_Finalize();
@@ -78,35 +79,35 @@ export function importToToken(
   token: SoftToken,
   object: string,
   jwk: { readonly crv: keyof typeof OBJECT_IDS; readonly x: string; readonly y: string; readonly d: string },
-  attributes: pkcs11.Template = [],
+  attributes: readonly Attribute[] = [],
 ): void {
   const bytes = (text: string) => Buffer.from(text, 'base64url');
   const point = Buffer.concat([Buffer.from([0x04]), bytes(jwk.x), bytes(jwk.y)]);
   const length = point.length < 128 ? [point.length] : [0x81, point.length];
   const common = [
-    { type: pkcs11.CKA_KEY_TYPE, value: pkcs11.CKK_EC },
-    { type: pkcs11.CKA_TOKEN, value: true },
-    { type: pkcs11.CKA_LABEL, value: object },
-    { type: pkcs11.CKA_EC_PARAMS, value: Buffer.from(OBJECT_IDS[jwk.crv], 'hex') },
+    { type: CK.CKA_KEY_TYPE, value: CK.CKK_EC },
+    { type: CK.CKA_TOKEN, value: true },
+    { type: CK.CKA_LABEL, value: object },
+    { type: CK.CKA_EC_PARAMS, value: Buffer.from(OBJECT_IDS[jwk.crv], 'hex') },
   ];
   const fit = [
-    { type: pkcs11.CKA_DERIVE, value: true },
-    { type: pkcs11.CKA_SENSITIVE, value: true },
-    { type: pkcs11.CKA_EXTRACTABLE, value: false },
+    { type: CK.CKA_DERIVE, value: true },
+    { type: CK.CKA_SENSITIVE, value: true },
+    { type: CK.CKA_EXTRACTABLE, value: false },
   ].filter(({ type }) => !attributes.some((each) => each.type === type));
   onToken(token, (module, session) => {
     module.C_CreateObject(session, [
-      { type: pkcs11.CKA_CLASS, value: pkcs11.CKO_PUBLIC_KEY },
+      { type: CK.CKA_CLASS, value: CK.CKO_PUBLIC_KEY },
       ...common,
-      { type: pkcs11.CKA_EC_POINT, value: Buffer.concat([Buffer.from([0x04, ...length]), point]) },
+      { type: CK.CKA_EC_POINT, value: Buffer.concat([Buffer.from([0x04, ...length]), point]) },
     ]);
     module.C_CreateObject(session, [
-      { type: pkcs11.CKA_CLASS, value: pkcs11.CKO_PRIVATE_KEY },
+      { type: CK.CKA_CLASS, value: CK.CKO_PRIVATE_KEY },
       ...common,
       ...fit,
       ...attributes,
-      { type: pkcs11.CKA_PRIVATE, value: true },
-      { type: pkcs11.CKA_VALUE, value: bytes(jwk.d) },
+      { type: CK.CKA_PRIVATE, value: true },
+      { type: CK.CKA_VALUE, value: bytes(jwk.d) },
     ]);
   });
 }
