@@ -1,4 +1,4 @@
-/** Private keys in this process: agreements run in the worker pool on key handles. */
+/** Where private keys are: in this process, whose worker pool agrees on key handles, or in hardware. */
 import type { KeyObject } from 'node:crypto';
 import { SealwireError } from '../errors.js';
 import type { EphemeralPoint } from '../jwe/header.js';
@@ -21,4 +21,47 @@ export class LocalCustody implements Custody {
     if (key === undefined) throw new SealwireError('CUSTODY_FAILED', 'the custody has no such key');
     return (this.#pool ?? sharedPool()).agree(key, epk);
   }
+}
+
+/** Keys in hardware; see `Pkcs11Custody`. */
+export interface HardwareCustody extends Custody {
+  /**
+   * Says where the private key of a kid is. Nothing is asked of the hardware yet.
+   *
+   * @throws SealwireError `OPTIONS_INVALID`
+   */
+  add(kid: string, uri: string): void;
+}
+
+/** Options of {@link createCustody}. */
+export interface CustodyOptions {
+  /** Where agreements with local keys are made. Default: the process's shared pool. */
+  readonly pool?: Pick<AgreementPool, 'agree'>;
+  /** Where keys in PKCS#11 tokens are asked. Default: none, and such keys are refused. */
+  readonly hardware?: HardwareCustody;
+}
+
+/** A key, and where its private half is. */
+interface HeldKey {
+  readonly kid: string;
+  readonly privateKey: KeyObject | undefined;
+  readonly custody?: string;
+}
+
+/**
+ * The custody of keys of which each is here or in hardware.
+ *
+ * @throws SealwireError `KEY_INVALID` for a key in hardware where none is configured, `OPTIONS_INVALID` for its URI
+ */
+export function createCustody(keys: readonly HeldKey[], { pool, hardware }: CustodyOptions): Custody {
+  const handles = new Map<string, KeyObject>();
+  for (const { kid, privateKey, custody } of keys) {
+    if (privateKey !== undefined) handles.set(kid, privateKey);
+    else if (custody !== undefined && hardware !== undefined) hardware.add(kid, custody);
+    else
+      throw new SealwireError('KEY_INVALID', 'the private half of a key is in a PKCS#11 token, and none is configured');
+  }
+  const local = new LocalCustody(handles, pool);
+  if (hardware === undefined) return local;
+  return { agree: (kid, epk) => (handles.has(kid) ? local : hardware).agree(kid, epk) };
 }

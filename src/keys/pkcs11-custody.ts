@@ -2,8 +2,8 @@
 import { SealwireError } from '../errors.js';
 import type { Curve } from '../jwe/algorithms.js';
 import type { EphemeralPoint } from '../jwe/header.js';
-import type { Custody } from '../jwe/recipient.js';
 import { hasCryptoki } from './cryptoki.js';
+import type { HardwareCustody } from './custody.js';
 import { importKey, type PublicJwk } from './import.js';
 import type { KeyName, TokenKey } from './pkcs11-messages.js';
 import { Pkcs11Pool, type Pkcs11PoolOptions, type Pkcs11Stats } from './pkcs11-pool.js';
@@ -18,7 +18,7 @@ export interface Pkcs11CustodyOptions extends Omit<Pkcs11PoolOptions, 'open'> {
 }
 
 /** Keys on any number of tokens, by kid. */
-export class Pkcs11Custody implements Custody {
+export class Pkcs11Custody implements HardwareCustody {
   readonly #options: Pkcs11CustodyOptions;
   readonly #keys = new Map<string, Pkcs11Uri>();
   /** By library and token. */
@@ -26,12 +26,8 @@ export class Pkcs11Custody implements Custody {
   readonly #open = new Set<Pkcs11Pool>();
   #closed = false;
 
-  /** @throws SealwireError `OPTIONS_INVALID` when the optional package `pkcs11js` is not installed */
+  /** Opens nothing: no library is needed until there is a key. */
   constructor(options: Pkcs11CustodyOptions) {
-    // Loaded in the sessions' processes only; here the error can be told.
-    if (!hasCryptoki()) {
-      throw new SealwireError('OPTIONS_INVALID', "PKCS#11 needs the package 'pkcs11js': run npm install pkcs11js");
-    }
     this.#options = options;
   }
 
@@ -39,7 +35,7 @@ export class Pkcs11Custody implements Custody {
    * Says where the private key of a kid is. Nothing is asked of the token yet.
    *
    * @param uri RFC 7512, with `object` or `id`
-   * @throws SealwireError `OPTIONS_INVALID`
+   * @throws SealwireError `OPTIONS_INVALID`, also when the optional package `pkcs11js` is not installed
    */
   add(kid: string, uri: string): void {
     this.#keys.set(kid, this.#resolve(uri));
@@ -99,6 +95,10 @@ export class Pkcs11Custody implements Custody {
   }
 
   #resolve(text: string): Pkcs11Uri {
+    // Loaded in the sessions' processes only; here the error can be told.
+    if (!hasCryptoki()) {
+      throw new SealwireError('OPTIONS_INVALID', "PKCS#11 needs the package 'pkcs11js': run npm install pkcs11js");
+    }
     const uri = parsePkcs11Uri(text);
     const modulePath = uri.modulePath ?? this.#options.modulePath;
     if (modulePath === undefined)

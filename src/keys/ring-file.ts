@@ -1,6 +1,6 @@
 /**
- * The ring file: a JWK Set of private keys, each with its dates in the member `sealwire`. Members that are not ours
- * are kept when the file is written again (RFC 7517 §4 lets anybody add some); unknown ones inside `sealwire` are refused,
+ * The ring file: a JWK Set of private keys, each with its dates in the member `sealwire`, where a key that is in a
+ * PKCS#11 token also has its URI as `custody` in place of `d`. Members that are not ours are kept when the file is written again (RFC 7517 §4 lets anybody add some); unknown ones inside `sealwire` are refused,
  * since a date that is not understood must not be ignored.
  */
 import type { KeyObject } from 'node:crypto';
@@ -8,14 +8,18 @@ import { SealwireError } from '../errors.js';
 import type { Curve } from '../jwe/algorithms.js';
 import { type ImportedKey, importKey, type PublicJwk } from './import.js';
 import { DATE_NAMES, findDateFault, type KeyDates } from './lifecycle.js';
+import { parsePkcs11Uri } from './pkcs11-uri.js';
 
-/** One key of a ring. Printing it shows no private part. */
+/** One key of a ring, its private half here or in a token. Printing it shows no private part. */
 export interface RingKey {
   readonly kid: string;
   readonly crv: Curve;
   readonly jwk: PublicJwk;
   readonly publicKey: KeyObject;
-  readonly privateKey: KeyObject;
+  /** Undefined for a key in a token. */
+  readonly privateKey: KeyObject | undefined;
+  /** `pkcs11:` URI of a key in a token (RFC 7512). */
+  readonly custody?: string;
   readonly dates: KeyDates;
 }
 
@@ -34,13 +38,26 @@ const foreign = new WeakMap<RingKey, Members>();
  */
 export async function importRingKey(input: string | object): Promise<RingKey> {
   const members: Members = typeof input === 'string' ? {} : { ...input };
-  const key = createRingKey(await importKey(input), readDates(members[DATES_MEMBER]));
+  const { custody, ...dates } = readOwn(members[DATES_MEMBER]);
+  const key = createRingKey(await importKey(input), dates, custody);
   foreign.set(key, Object.fromEntries(Object.entries(members).filter(([name]) => !OWN_MEMBERS.includes(name))));
   return key;
 }
 
-/** @throws SealwireError `KEY_INVALID` for a public key */
-export function createRingKey({ jwk, publicKey, privateKey }: ImportedKey, dates: KeyDates): RingKey {
+/**
+ * @param custody URI of a key in a token
+ * @throws SealwireError `KEY_INVALID` for a public key without one, and for a private key with one
+ */
+export function createRingKey(
+  { jwk, publicKey, privateKey }: ImportedKey,
+  dates: KeyDates,
+  custody?: string | undefined,
+): RingKey {
+  if (custody !== undefined) {
+    if (privateKey !== undefined)
+      throw new SealwireError('KEY_INVALID', 'the private half of a key in a token is here too');
+    return { kid: jwk.kid, crv: jwk.crv, jwk, publicKey, privateKey, custody, dates };
+  }
   if (privateKey === undefined) throw new SealwireError('KEY_INVALID', 'a key ring needs private keys');
   return { kid: jwk.kid, crv: jwk.crv, jwk, publicKey, privateKey, dates };
 }
@@ -52,12 +69,12 @@ export function withDates(key: RingKey, dates: KeyDates): RingKey {
   return changed;
 }
 
-/** @returns the private JWK as it stands in the file */
+/** @returns the JWK as it stands in the file */
 export function exportRingKey(key: RingKey): object {
-  const { d } = key.privateKey.export({ format: 'jwk' });
-  const dates = orderDates(key.dates);
-  const hasDates = Object.keys(dates).length > 0;
-  return { ...foreign.get(key), ...key.jwk, d, ...(hasDates && { [DATES_MEMBER]: dates }) };
+  const { jwk, privateKey, custody } = key;
+  const own = { ...(custody !== undefined && { custody }), ...orderDates(key.dates) };
+  const secret = privateKey === undefined ? {} : { d: privateKey.export({ format: 'jwk' }).d };
+  return { ...foreign.get(key), ...jwk, ...secret, ...(Object.keys(own).length > 0 && { [DATES_MEMBER]: own }) };
 }
 
 /** As a reader expects them: in the order in which they come. */
@@ -65,15 +82,19 @@ export function orderDates(dates: KeyDates): KeyDates {
   return Object.fromEntries(DATE_NAMES.filter((name) => dates[name] !== undefined).map((name) => [name, dates[name]]));
 }
 
-function readDates(value: unknown): KeyDates {
+function readOwn(value: unknown): KeyDates & { readonly custody?: string } {
   if (value === undefined) return {};
   if (typeof value !== 'object' || value === null || Array.isArray(value)) {
     throw new SealwireError('KEY_DATES_INVALID', `${DATES_MEMBER} must be an object with dates`);
   }
+  const { custody, ...dates } = value as Members;
   const names: readonly string[] = DATE_NAMES;
-  const unknown = Object.keys(value).find((name) => !names.includes(name));
+  const unknown = Object.keys(dates).find((name) => !names.includes(name));
   if (unknown !== undefined) throw new SealwireError('KEY_DATES_INVALID', `${DATES_MEMBER} has an unknown member`);
-  const fault = findDateFault(value);
+  const fault = findDateFault(dates);
   if (fault !== undefined) throw new SealwireError('KEY_DATES_INVALID', fault);
-  return orderDates(value);
+  if (custody === undefined) return orderDates(dates);
+  if (typeof custody !== 'string') throw new SealwireError('KEY_INVALID', 'the custody of a key must be a PKCS#11 URI');
+  parsePkcs11Uri(custody);
+  return { custody, ...orderDates(dates) };
 }

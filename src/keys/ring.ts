@@ -2,9 +2,8 @@
 import { generateKeyPairSync } from 'node:crypto';
 import { SealwireError } from '../errors.js';
 import { type Curve, curves } from '../jwe/algorithms.js';
-import type { AgreementPool } from '../jwe/pool.js';
 import type { Custody, OpeningKey, OpeningKeys, RecipientKey } from '../jwe/recipient.js';
-import { LocalCustody } from './custody.js';
+import { type CustodyOptions, createCustody } from './custody.js';
 import { parseKeySet, readKeyFile, writeKeyFile } from './files.js';
 import type { PublicJwk } from './import.js';
 import { type KeyDates, type KeyState, keyState, nextChange, opensOnWire, opensStored } from './lifecycle.js';
@@ -12,9 +11,7 @@ import { exportRingKey, importRingKey, type RingKey } from './ring-file.js';
 import { checkRingDates, currentKey, sealingSpan } from './rotation.js';
 
 /** Options of {@link KeyRing}'s factories. */
-export interface KeyRingOptions {
-  /** Where agreements are made. Default: the process's shared pool. */
-  readonly pool?: Pick<AgreementPool, 'agree'>;
+export interface KeyRingOptions extends CustodyOptions {
   /** Clock in ms since 1970. Default `Date.now`. */
   readonly now?: () => number;
 }
@@ -79,7 +76,7 @@ export class KeyRing implements OpeningKeys {
     this.#keys = new Map(keys.map((key) => [key.kid, key]));
     if (this.#keys.size !== keys.length) throw new SealwireError('KEY_FILE_INVALID', 'a key is there twice');
     checkRingDates(keys, this.#seconds());
-    this.#custody = this.#createCustody();
+    this.#custody = createCustody(this.keys(), this.#options);
     this.#states = this.#readStates();
     this.#told = this.currentKid;
   }
@@ -188,7 +185,7 @@ export class KeyRing implements OpeningKeys {
   /** Takes the keys of another ring in place of its own, at once for whoever asks next, and tells its listeners. */
   replace(other: KeyRing): void {
     this.#keys = other.#keys;
-    this.#custody = this.#createCustody();
+    this.#custody = createCustody(this.keys(), this.#options);
     this.#tell(true);
   }
 
@@ -229,11 +226,6 @@ export class KeyRing implements OpeningKeys {
     const current = currentKey(this.#keys.values(), now);
     const found = states.flatMap((state) => this.keys().filter(({ dates }) => keyState(dates, now) === state));
     return current === undefined ? found : [current, ...found.filter((key) => key !== current)];
-  }
-
-  #createCustody(): Custody {
-    const handles = new Map(this.keys().map(({ kid, privateKey }) => [kid, privateKey]));
-    return new LocalCustody(handles, this.#options.pool);
   }
 
   #readStates(): ReadonlyMap<string, KeyState> {

@@ -1,5 +1,6 @@
 import { diffieHellman, generateKeyPairSync, type KeyObject } from 'node:crypto';
 import { readFileSync } from 'node:fs';
+import { inspect } from 'node:util';
 import { expect } from 'chai';
 import { SealwireError } from '../../src/errors.js';
 import { type Curve, curves } from '../../src/jwe/algorithms.js';
@@ -7,6 +8,8 @@ import type { EphemeralPoint } from '../../src/jwe/header.js';
 import { CK } from '../../src/keys/cryptoki.js';
 import { importKey, type PublicJwk } from '../../src/keys/import.js';
 import { Pkcs11Custody, type Pkcs11CustodyOptions } from '../../src/keys/pkcs11-custody.js';
+import { KeyRing } from '../../src/keys/ring.js';
+import { exportRingKey } from '../../src/keys/ring-file.js';
 import { createSoftToken, importToToken, onToken, type SoftToken } from '../support/softhsm.js';
 import { compareAgreements } from '../support/token-agreements.js';
 import { readVectors } from '../support/vectors.js';
@@ -250,6 +253,35 @@ describe('Pkcs11Custody', () => {
     const results = await Promise.all(Array.from({ length: 20 }, () => custody.agree(jwk.kid, epk).catch(codeOf)));
     expect(results.filter((result) => result === 'POOL_FULL')).to.have.length.within(10, 19);
     expect(results.filter(Buffer.isBuffer)).to.have.length.within(1, 10);
+  });
+
+  it('shares a ring with local keys: the file has the URI, and each key agrees where it is', async () => {
+    const { custody, jwk } = await openWithKey('in a ring');
+    const local = makePair().jwk;
+    const custodyUri = token.uri('in a ring');
+    const ring = await KeyRing.fromKeys([{ ...jwk, sealwire: { custody: custodyUri } }, local], { hardware: custody });
+    expect(ring.keys().map(exportRingKey)).to.deep.equal([
+      { ...jwk, sealwire: { custody: custodyUri } },
+      { ...(await importKey(local)).jwk, d: local.d },
+    ]);
+    for (const { kid, crv, publicKey } of ring.keys()) {
+      const { epk, privateKey } = makeEphemeral(crv);
+      const z = await ring.custody.agree(kid, epk);
+      expect(z.equals(diffieHellman({ privateKey, publicKey }))).to.equal(true);
+    }
+    expect(inspect(ring.keys(), { depth: 9 })).not.to.include(local.d);
+  });
+
+  it('is asked for by name: without it a ring with a key in a token is refused', async () => {
+    const { jwk } = await openWithKey('no custody');
+    const key = { ...jwk, sealwire: { custody: token.uri('no custody') } };
+    await refusal(() => KeyRing.fromKeys([key]), 'KEY_INVALID');
+    await refusal(() => KeyRing.fromKeys([{ ...key, sealwire: { custody: 7 } }]), 'KEY_INVALID');
+    await refusal(() => KeyRing.fromKeys([{ ...key, sealwire: { custody: 'tpm:x' } }]), 'OPTIONS_INVALID');
+    await refusal(
+      () => KeyRing.fromKeys([{ ...makePair().jwk, sealwire: { custody: token.uri('k') } }]),
+      'KEY_INVALID',
+    );
   });
 
   it('needs to know a key and a library', async () => {
