@@ -1,0 +1,143 @@
+/** Verifies the lines of one segment against its leaf hashes and their own numbers. */
+import { claimedSeq, explainMismatch, type Finding } from './findings.js';
+import { LeafCursor } from './leaf-cursor.js';
+import { type LogSegment, readLineBlocks } from './line-blocks.js';
+
+/** What {@link SegmentCheck} needs of the log that it is part of. */
+export interface SegmentCheckOptions {
+  /** Records that the log's latest checkpoint covers: up to there lines and leaves must both be there. */
+  readonly covered: number;
+  /** Lines before this record are taken as verified. */
+  readonly from: number;
+  readonly report: (finding: Finding) => void;
+  /** Takes the leaf hash of the next record, and that of its line: the same object where they agree. */
+  readonly append: (leaf: Buffer, line: Buffer) => void;
+  readonly progress: (records: number) => void;
+}
+
+/** What a segment holds. */
+export interface SegmentFacts {
+  readonly records: number;
+  /** False when its lines were removed. */
+  readonly hasLines: boolean;
+}
+
+const PROGRESS_RECORDS = 4_096;
+
+/** Goes through one segment. */
+export class SegmentCheck {
+  readonly #segment: LogSegment;
+  readonly #options: SegmentCheckOptions;
+  readonly #leaves: LeafCursor;
+  #seq: number;
+  /** Lines are compared until they are found not to stand in their places. */
+  #inStep = true;
+  #inOrder = true;
+  #hasLeaves = true;
+
+  constructor(segment: LogSegment, options: SegmentCheckOptions) {
+    this.#segment = segment;
+    this.#options = options;
+    this.#leaves = new LeafCursor(segment.leaves);
+    this.#seq = segment.first;
+  }
+
+  run(): SegmentFacts {
+    const { lines, first, end } = this.#segment;
+    // Behind the segment's end there is nothing to compare with; the next one starts with that number.
+    const stop = end ?? Number.POSITIVE_INFINITY;
+    let extra = 0;
+    if (lines !== undefined) {
+      for (const block of readLineBlocks(lines)) {
+        for (let index = 0; index < block.length; index++) {
+          if (this.#seq === stop) extra++;
+          else if (this.#seq < this.#options.from) this.#skip(block.leafHash.bind(block, index));
+          else this.#compare(block.line(index), block.leafHash(index), block.at(index));
+        }
+      }
+    }
+    const written = this.#seq;
+    if (extra > 0 && this.#inStep) {
+      this.#options.report({ kind: 'inserted', seq: stop, detail: `${extra} lines more than the segment has records` });
+    }
+    this.#appendRest(stop);
+    this.#checkLength(written, lines !== undefined);
+    this.#leaves.close();
+    const hasLines = lines !== undefined;
+    return { records: (hasLines && end === undefined ? written : this.#seq) - first, hasLines };
+  }
+
+  /** A line that was verified before: its leaf counts. */
+  #skip(hash: () => Buffer): void {
+    const leaf = this.#leaves.next();
+    const used = leaf === undefined ? hash() : Buffer.from(leaf);
+    this.#options.append(used, used);
+    this.#seq++;
+  }
+
+  #compare(line: Buffer, hash: Buffer, at: number): void {
+    const seq = this.#seq++;
+    if (seq % PROGRESS_RECORDS === 0) this.#options.progress(seq);
+    const leaf = this.#leaves.next();
+    // The tree keeps it: no view of the block.
+    if (leaf === undefined || leaf.equals(hash)) {
+      if (leaf === undefined) this.#missLeaf(seq);
+      this.#options.append(hash, hash);
+      if (this.#inStep) this.#checkNumber(seq, claimedSeq(line));
+      return;
+    }
+    this.#options.append(Buffer.from(leaf), hash);
+    if (!this.#inStep) return;
+    const { leaves, first, lines = '' } = this.#segment;
+    const { finding, inStep } = explainMismatch({ lines, leaves, first, seq, at });
+    this.#options.report(finding);
+    this.#inStep = inStep;
+  }
+
+  /** The leaves may have been made anew: the records still carry their numbers. */
+  #checkNumber(seq: number, claimed: number | undefined): void {
+    if (claimed === seq || !this.#inOrder) return;
+    this.#inOrder = false;
+    const put = (kind: Finding['kind'], detail: string, last?: number) =>
+      this.#options.report({ kind, seq, ...(last !== undefined && last !== seq && { last }), detail });
+    if (claimed === undefined) put('changed', 'the line is not a record');
+    else if (claimed > seq) put('missing', `record ${claimed} stands here`, claimed - 1);
+    else put('inserted', `a record that calls itself ${claimed} stands here`);
+  }
+
+  /** Only behind the latest checkpoint may a leaf come later than its line. */
+  #missLeaf(seq: number): void {
+    if (!this.#hasLeaves || seq >= this.#options.covered) return;
+    this.#hasLeaves = false;
+    this.#options.report({ kind: 'bad-leaf', seq, detail: 'the leaf file ends before this record' });
+  }
+
+  /** Leaves without lines: of a segment whose lines were removed, or of lines that are missing. */
+  #appendRest(stop: number): void {
+    for (let leaf = this.#leaves.next(); leaf !== undefined; leaf = this.#leaves.next()) {
+      if (this.#seq === stop) {
+        this.#options.report({ kind: 'bad-leaf', seq: stop, detail: 'the leaf file goes on behind the segment' });
+        return;
+      }
+      const kept = Buffer.from(leaf);
+      this.#options.append(kept, kept);
+      this.#seq++;
+    }
+  }
+
+  #checkLength(written: number, hasLines: boolean): void {
+    const { end } = this.#segment;
+    const { report } = this.#options;
+    if (hasLines && end !== undefined && written < end && this.#inStep) {
+      report({
+        kind: 'missing',
+        seq: written,
+        ...(end - 1 !== written && { last: end - 1 }),
+        detail: 'the segment ends before',
+      });
+    }
+    if (end !== undefined && this.#seq < end) {
+      report({ kind: 'bad-leaf', seq: this.#seq, last: end - 1, detail: 'neither lines nor leaf hashes are there' });
+    }
+  }
+}
