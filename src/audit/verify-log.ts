@@ -68,8 +68,8 @@ class LogCheck {
   readonly #tree = MerkleFrontier.empty();
   /** The tree of the lines, from the first line on that is not what its leaf says. */
   #lineTree: MerkleFrontier | undefined;
-  /** Size of the last checkpoint that agreed. */
-  #agreed = 0;
+  /** Sizes of the last checkpoints that agreed. */
+  readonly #agreed = { own: 0, kept: 0 };
   #agreedOwn = 0;
   #agreedKept = 0;
   #hasLines = false;
@@ -154,8 +154,8 @@ class LogCheck {
 
   #agree({ source, size }: Pin): void {
     // The latest one stands in two files.
-    if (source === 'own' && (this.#agreedOwn === 0 || size > this.#agreed)) this.#agreedOwn++;
-    this.#agreed = size;
+    if (source === 'own' && (this.#agreedOwn === 0 || size > this.#agreed.own)) this.#agreedOwn++;
+    this.#agreed[source] = size;
     if (source === 'kept') this.#agreedKept++;
   }
 
@@ -174,13 +174,13 @@ class LogCheck {
     if (source === 'own') {
       this.#report({
         kind: 'changed',
-        seq: this.#agreed,
+        seq: this.#agreed.own,
         last,
         detail: `not what the checkpoint of ${size} records says`,
       });
     } else {
       const detail = `the log is signed, but is not the one of the kept checkpoint of ${size} records`;
-      this.#report({ kind: 'forked', seq: this.#agreed, last, detail });
+      this.#report({ kind: 'forked', seq: this.#agreed.kept, last, detail });
     }
   }
 

@@ -86,8 +86,12 @@ export class SegmentCheck {
       if (this.#inStep) this.#checkNumber(seq, claimedSeq(line));
       return;
     }
+    // First: a checkpoint right after this record says whether the line is wrong or the leaf.
+    if (this.#inStep) this.#explain(seq, at);
     this.#options.append(Buffer.from(leaf), hash);
-    if (!this.#inStep) return;
+  }
+
+  #explain(seq: number, at: number): void {
     const { leaves, first, lines = '' } = this.#segment;
     const { finding, inStep } = explainMismatch({ lines, leaves, first, seq, at });
     this.#options.report(finding);

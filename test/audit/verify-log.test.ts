@@ -1,0 +1,173 @@
+/** Verification of whole logs and of logs that were changed in every way we could think of. */
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { expect } from 'chai';
+import { openCheckpoint } from '../../src/audit/checkpoint.js';
+import { type VerifyReport, verifyLog } from '../../src/audit/verify-log.js';
+import { attackLog } from '../support/attack-log.js';
+import { linesOf } from '../support/log-attacks.js';
+import { buildFromLines, buildLog, createTestSigner, type LogFiles, writeLog } from '../support/log-builder.js';
+
+const signer = createTestSigner();
+
+function verify(files: LogFiles, kept: readonly LogFiles[] = [], sinceKept = false): VerifyReport {
+  const dir = mkdtempSync(join(tmpdir(), 'sealwire-verify-'));
+  try {
+    writeLog(dir, files);
+    const { verifier } = signer;
+    const checkpoints = kept.map((older) => openCheckpoint(older.get('checkpoint') as Buffer, verifier));
+    return verifyLog({ dir, verifier, kept: checkpoints, sinceKept });
+  } finally {
+    rmSync(dir, { recursive: true, force: true });
+  }
+}
+
+const summary = ({ findings }: VerifyReport) => findings.map(({ kind, seq, last }) => [kind, seq, last]);
+const log = (records: number, segmentRecords = Number.POSITIVE_INFINITY, seed = 'r') =>
+  buildFromLines(
+    linesOf(buildLog({ records, signer })).lines.map((line) => line.replace('"r-', `"${seed}-`)),
+    { segmentRecords, checkpointRecords: 50, signer },
+  );
+
+describe('verifying a log', () => {
+  it('agrees with a log of one segment and of many, and with older checkpoints', () => {
+    for (const segmentRecords of [Number.POSITIVE_INFINITY, 100, 37]) {
+      const report = verify(log(420, segmentRecords), [log(420), log(117)]);
+      expect(report.findings).to.deep.equal([]);
+      expect(report).to.include({ ok: true, records: 420, checkpoints: 10, kept: 2, unsigned: 0, removed: 0 });
+    }
+    expect(verify(log(0))).to.include({ ok: true, records: 0, checkpoints: 1 });
+  });
+
+  it('notices every attack of somebody who cannot sign, and names the record', function () {
+    this.timeout(60_000);
+    const { missed, attacks } = attackLog({ records: 10_000, perKind: 8 });
+    expect(missed).to.deep.equal([]);
+    expect(attacks).to.be.greaterThan(60);
+  });
+
+  it('notices every byte of a small log', function () {
+    this.timeout(60_000);
+    const { missed, attacks } = attackLog({ records: 5, everyByte: true });
+    expect(missed).to.deep.equal([]);
+    expect(attacks).to.be.greaterThan(1_500);
+  });
+
+  it('takes what a crash or a running writer leaves at the end for what it is', () => {
+    const files = log(120);
+    const { name } = linesOf(files);
+    const longer = linesOf(log(123)).lines;
+    const leaves = `${'0'.repeat(20)}.leaves`;
+    // Lines that are not hashed yet, and half a line.
+    const live = new Map(files);
+    live.set(name, Buffer.from(`${longer.join('\n')}\n{"v":1,"seq":123,"ti`));
+    expect(verify(live)).to.include({ ok: true, records: 123, unsigned: 3 });
+    // Leaves whose lines were lost, behind the latest checkpoint.
+    const crashed = new Map(files);
+    crashed.set(leaves, Buffer.concat([files.get(leaves) as Buffer, Buffer.alloc(70, 7)]));
+    expect(verify(crashed)).to.include({ ok: true, records: 120 });
+    // A checkpoint that is being appended.
+    const appending = new Map(files);
+    const older = (files.get('checkpoints') as Buffer).toString('utf8').split('\n\n').slice(0, -3).join('\n\n');
+    appending.set(
+      'checkpoints',
+      Buffer.from(`${older}\n\n${(files.get('checkpoint') as Buffer).toString('utf8').slice(0, 20)}`),
+    );
+    expect(verify(appending).findings).to.deep.equal([]);
+  });
+
+  it('verifies what retention left', () => {
+    const files = log(420, 100);
+    files.delete('00000000000000000000.jsonl');
+    files.delete('00000000000000000100.jsonl');
+    expect(verify(files, [log(150)])).to.include({ ok: true, records: 420, removed: 200, kept: 1 });
+    files.delete('00000000000000000300.jsonl');
+    expect(summary(verify(files))).to.deep.equal([['missing', 300, 399]]);
+    files.delete('00000000000000000000.leaves');
+    expect(summary(verify(files))[0]).to.deep.equal(['missing', 0, 99]);
+  });
+
+  it('verifies only what came after a kept checkpoint when asked to', () => {
+    const files = log(420);
+    const { name, lines } = linesOf(files);
+    const change = (seq: number) => {
+      const changed = [...lines];
+      changed[seq] = (changed[seq] as string).replace('127.0.0.1', '127.0.0.2');
+      return new Map([...files, [name, Buffer.from(`${changed.join('\n')}\n`)]]);
+    };
+    expect(summary(verify(change(100), [log(120)], true))).to.deep.equal([]);
+    expect(summary(verify(change(300), [log(120)], true))).to.deep.equal([['changed', 300, undefined]]);
+  });
+
+  it('notices leaves that were made anew with the changed lines', () => {
+    const unsigned = createTestSigner();
+    const { lines } = linesOf(log(420));
+    const forge = (changed: readonly string[]) => {
+      const forged = buildFromLines(changed, { signer: unsigned });
+      const real = log(420);
+      return new Map([...real, ...[...forged].filter(([name]) => name.startsWith('0'))]);
+    };
+    const edited = lines.with(260, (lines[260] as string).replace('127.0.0.1', '127.0.0.2'));
+    // Only the range between two checkpoints is known.
+    expect(summary(verify(forge(edited)))[0]).to.deep.equal(['changed', 250, 299]);
+    // Records carry their numbers.
+    expect(summary(verify(forge(lines.toSpliced(260, 1))))[0]).to.deep.equal(['missing', 260, undefined]);
+    expect(summary(verify(forge(lines.toSpliced(260, 0, lines[17] as string))))[0]).to.deep.equal([
+      'inserted',
+      260,
+      undefined,
+    ]);
+    // A line that is no record.
+    expect(summary(verify(forge(lines.with(7, '{"seq":7}'))))[0]).to.deep.equal(['changed', 7, undefined]);
+  });
+
+  describe('against the holder of the signing key', () => {
+    const rewritten = log(420, Number.POSITIVE_INFINITY, 'x');
+    const older = log(120);
+    const forked = () => {
+      const { lines } = linesOf(log(420));
+      return buildFromLines(
+        lines.map((line, seq) => (seq < 130 ? line : line.replace('"r-', '"x-'))),
+        { checkpointRecords: 50, signer },
+      );
+    };
+
+    it('notices nothing without a kept checkpoint: a rewritten, a cut and an older log are good logs', () => {
+      for (const files of [rewritten, older, forked()]) expect(verify(files)).to.include({ ok: true });
+    });
+
+    it('notices all of it with one', () => {
+      const kept = [log(420)];
+      expect(summary(verify(rewritten, kept))).to.deep.equal([['forked', 0, 419]]);
+      expect(summary(verify(older, kept))).to.deep.equal([['rolled-back', 120, 419]]);
+      expect(summary(verify(forked(), kept))).to.deep.equal([['forked', 0, 419]]);
+      // The more checkpoints are kept, the closer the place.
+      expect(summary(verify(forked(), [log(120), ...kept]))).to.deep.equal([['forked', 120, 419]]);
+    });
+
+    it('notices nothing before the fork, and nothing behind the kept checkpoint', () => {
+      expect(verify(forked(), [log(120)])).to.include({ ok: true, kept: 1 });
+    });
+  });
+
+  it('notices another signing key', () => {
+    const other = createTestSigner();
+    const files = buildLog({ records: 10, signer: other });
+    const kinds = verify(files).findings.map(({ kind }) => kind);
+    expect(kinds).to.include('bad-key').and.to.include('bad-signature');
+  });
+
+  it('notices a log whose checkpoints were taken away', () => {
+    const files = log(10);
+    files.delete('checkpoint');
+    files.delete('checkpoints');
+    expect(summary(verify(files))).to.deep.equal([['bad-checkpoint', undefined, undefined]]);
+  });
+
+  it('refuses a folder that is not there, by code', () => {
+    expect(() => verifyLog({ dir: '/does/not/exist', verifier: signer.verifier }))
+      .to.throw('/does/not/exist: ENOENT')
+      .with.property('code', 'AUDIT_FILE_INVALID');
+  });
+});
