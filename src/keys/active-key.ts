@@ -10,7 +10,7 @@ export interface SendingTime {
 }
 
 /** A public key with the time in which senders use it. */
-export interface DatedKey extends RecipientKey, SendingTime {}
+export interface SendingKey extends RecipientKey, SendingTime {}
 
 /** Clocks differ: a key whose time has just ended is better than none. The service opens its tokens for days. */
 const GRACE_SECONDS = 60;

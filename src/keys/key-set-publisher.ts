@@ -4,15 +4,16 @@ import { checkRange } from '../jwe/limits.js';
 import { selectActive } from './active-key.js';
 import { readKeyFile, writeKeyFile } from './files.js';
 import type { PublicJwk } from './import.js';
-import { MAX_SET_LIFE_SECONDS, type PublishedJwk, peekKeySet, signKeySet } from './key-set.js';
+import { type PublishedJwk, peekKeySet, signKeySet } from './key-set.js';
+import { MAX_KEY_SET_SECONDS } from './rotation.js';
 import type { SigningKey } from './signing-key.js';
 
 /** The keys that senders are told of; a key ring is one. */
 export interface PublishedKeys {
   /** @param nowMs ms since 1970. @returns public keys with the time in which senders use them, in s since 1970 */
   publishedKeys(nowMs: number): readonly { readonly jwk: PublicJwk; readonly nbf?: number; readonly exp?: number }[];
-  /** @param listener called after the keys have changed otherwise than by their dates */
-  onChange?(listener: () => void): unknown;
+  /** @param listener called after the keys have changed. @returns a function that takes the listener away again */
+  onChange?(listener: () => void): () => void;
 }
 
 /** A key that may sign sets, with the root's word for it. */
@@ -75,6 +76,7 @@ export class KeySetPublisher {
   readonly #maxAgeSeconds: number;
   readonly #now: () => number;
   readonly #timer: NodeJS.Timeout;
+  readonly #stopListening: (() => void) | undefined;
   #signed: Signed | undefined;
   #lastVersion: number | undefined;
   #leftOut = '';
@@ -82,16 +84,16 @@ export class KeySetPublisher {
 
   /** @throws SealwireError `OPTIONS_INVALID` */
   constructor(options: KeySetPublisherOptions) {
-    const { lifeSeconds = MAX_SET_LIFE_SECONDS, maxAgeSeconds = 900, checkMs = 10_000 } = options;
-    checkRange('lifeSeconds', lifeSeconds, [300, MAX_SET_LIFE_SECONDS]);
-    checkRange('maxAgeSeconds', maxAgeSeconds, [1, MAX_SET_LIFE_SECONDS]);
+    const { lifeSeconds = MAX_KEY_SET_SECONDS, maxAgeSeconds = 900, checkMs = 10_000 } = options;
+    checkRange('lifeSeconds', lifeSeconds, [300, MAX_KEY_SET_SECONDS]);
+    checkRange('maxAgeSeconds', maxAgeSeconds, [1, MAX_KEY_SET_SECONDS]);
     checkRange('checkMs', checkMs, [100, 600_000]);
     this.issuer = options.issuer;
     this.#options = options;
     this.#lifeSeconds = lifeSeconds;
     this.#maxAgeSeconds = maxAgeSeconds;
     this.#now = options.now ?? Date.now;
-    options.keys.onChange?.(() => void this.update());
+    this.#stopListening = options.keys.onChange?.(() => void this.update());
     this.#timer = setInterval(() => void this.update(), checkMs);
     this.#timer.unref();
   }
@@ -115,6 +117,7 @@ export class KeySetPublisher {
   /** Stops looking; the last set stays at hand. */
   close(): void {
     clearInterval(this.#timer);
+    this.#stopListening?.();
   }
 
   async #signIfDue(): Promise<void> {

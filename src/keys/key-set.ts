@@ -1,16 +1,15 @@
 /** Signed key sets: a recipient's public keys under the signature of a key that a pinned root delegated to. */
 import { SealwireError } from '../errors.js';
-import type { DatedKey } from './active-key.js';
+import type { SendingKey } from './active-key.js';
 import { CLOCK_SKEW_SECONDS, type Delegation, verifyDelegation } from './delegation.js';
 import type { PublicJwk } from './import.js';
 import { isSignedBy, type JwsForm, type Members, parseJws, readSeconds, refuse } from './jws.js';
 import { recipientKey } from './public-keys.js';
+import { MAX_KEY_SET_SECONDS } from './rotation.js';
 import { privateMember, type SigningKey } from './signing-key.js';
 
 /** `typ` of a key set. */
 export const KEY_SET_TYPE = 'jwk-set+jwt';
-/** Longest life of a key set. */
-export const MAX_SET_LIFE_SECONDS = 86_400;
 /** Most keys in a set. */
 export const MAX_SET_KEYS = 32;
 /** Longest text of a set. */
@@ -64,7 +63,7 @@ export interface VerifiedKeySet {
   readonly issuedAt: number;
   /** Seconds since 1970; from then on it must not be used. */
   readonly expiresAt: number;
-  readonly keys: readonly DatedKey[];
+  readonly keys: readonly SendingKey[];
   readonly delegation: Delegation;
 }
 
@@ -100,14 +99,14 @@ function checkLife(payload: Members, delegation: Delegation, now: number) {
   const issuedAt = readSeconds(payload, 'iat');
   const expiresAt = readSeconds(payload, 'exp');
   const life = expiresAt - issuedAt;
-  if (life <= 0 || life > MAX_SET_LIFE_SECONDS) throw refuse('KEY_SET_TIME', 'the set does not live up to 24 hours');
+  if (life <= 0 || life > MAX_KEY_SET_SECONDS) throw refuse('KEY_SET_TIME', 'the set does not live up to 24 hours');
   if (issuedAt > now + CLOCK_SKEW_SECONDS) throw refuse('KEY_SET_TIME', 'the set is from the future');
   if (expiresAt > delegation.expiresAt) throw refuse('KEY_SET_TIME', 'the set outlives its delegation');
   if (now >= expiresAt) throw refuse('KEY_SET_EXPIRED', 'the set has expired');
   return { issuedAt, expiresAt };
 }
 
-async function importKeys(value: unknown): Promise<DatedKey[]> {
+async function importKeys(value: unknown): Promise<SendingKey[]> {
   if (!Array.isArray(value) || value.length > MAX_SET_KEYS || !value.every(isObject)) {
     throw refuse('KEY_SET_CONTENT', `keys is not a list of at most ${MAX_SET_KEYS} keys`);
   }
@@ -116,7 +115,7 @@ async function importKeys(value: unknown): Promise<DatedKey[]> {
   }
   const kids = value.map(({ kid }) => kid);
   if (new Set(kids).size !== kids.length) throw refuse('KEY_SET_DUPLICATE_KID', 'two keys have the same kid');
-  const keys: DatedKey[] = [];
+  const keys: SendingKey[] = [];
   for (const members of value) keys.push(await importPublished(members));
   // One curve a set: which strength is meant must not hang on which key a sender happens to pick.
   if (new Set(keys.map(({ crv }) => crv)).size > 1)
@@ -124,7 +123,7 @@ async function importKeys(value: unknown): Promise<DatedKey[]> {
   return keys;
 }
 
-async function importPublished(members: Members): Promise<DatedKey> {
+async function importPublished(members: Members): Promise<SendingKey> {
   const { kid, ...rest } = members;
   if (rest['use'] !== 'enc') throw refuse('KEY_SET_KEY', 'a key is not marked for encryption');
   const key = await recipientKey(rest).catch((error: SealwireError) => {
