@@ -29,7 +29,7 @@ const sealed: handleUnaryCall<OpenedAuthorizeRequest, AuthorizeResponse> = (call
 
 const ring = await KeyRing.create('P-521');
 const dir = await mkdtemp(join(process.env['BENCH_AUDIT_DIR'] ?? tmpdir(), 'sealwire-bench-'));
-const audit = await AuditLog.open({ dir, origin: 'bench' });
+const audit = await AuditLog.open({ dir: join(dir, 'audit'), origin: 'bench' });
 
 function listen(server: Server): Promise<number> {
   return new Promise((resolve, reject) => {

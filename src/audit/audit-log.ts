@@ -6,16 +6,12 @@ import { SealwireError } from '../errors.js';
 import { type AuditLogEntry, DurableTransport, RECORD } from './durable-transport.js';
 import { FanOut } from './fan-out.js';
 import { GroupWriter, type GroupWriterStats } from './group-writer.js';
+import { MerkleLog, type MerkleLogOptions } from './merkle-log.js';
 import { checkOption } from './options.js';
 import { type AuditEvent, type AuditInput, encodeRecord } from './record.js';
-import { type OpenedSegment, openSegment } from './segment-file.js';
 
 /** Options of {@link AuditLog.open}. */
-export interface AuditLogOptions {
-  /** Folder of the log; created if missing. One process writes to it at a time. */
-  readonly dir: string;
-  /** The service's name, in each record. */
-  readonly origin: string;
+export interface AuditLogOptions extends MerkleLogOptions {
   /** `sync` (default): a commit resolves when the record is on disk. `async`: when it is queued. */
   readonly mode?: 'sync' | 'async';
   /** winston transports that get every committed record. Default: none. */
@@ -30,10 +26,6 @@ export interface AuditLogOptions {
   readonly rejectsPerSecond?: number;
   /** Characters of `reject` records per second, likewise. Default 262,144; 1,024 to 2^30. */
   readonly rejectBytesPerSecond?: number;
-  /** Clock in ms since 1970. Default `Date.now`. */
-  readonly now?: () => number;
-  /** Opens the log's file. Default: {@link openSegment}. */
-  readonly openFile?: (dir: string) => Promise<OpenedSegment>;
 }
 
 /** Counters since start. */
@@ -58,13 +50,13 @@ export class AuditLog {
   #summary: NodeJS.Timeout | undefined;
   #closed = false;
 
-  private constructor(options: AuditLogOptions, segment: OpenedSegment) {
+  private constructor(options: AuditLogOptions, store: MerkleLog) {
     this.#options = options;
     this.#now = options.now ?? Date.now;
     this.#rejectsPerSecond = checkOption('rejectsPerSecond', options.rejectsPerSecond ?? 100, 1, 10_000);
     const rejectBytes = options.rejectBytesPerSecond ?? 262_144;
     this.#rejectBytesPerSecond = checkOption('rejectBytesPerSecond', rejectBytes, 1_024, 1_073_741_824);
-    this.#writer = new GroupWriter(segment.file, segment.nextSeq, {
+    this.#writer = new GroupWriter(store, {
       async: options.mode === 'async',
       ...(options.queueRecords !== undefined && { queueRecords: options.queueRecords }),
       ...(options.queueBytes !== undefined && { queueBytes: options.queueBytes }),
@@ -78,22 +70,21 @@ export class AuditLog {
   }
 
   /**
-   * Opens a log, repairs a torn last line, and writes a `start` record.
+   * Opens a log, repairs what a crash left and tells it in a `recover` record, and writes a `start` record.
    *
    * @throws SealwireError `AUDIT_FILE_INVALID`, `AUDIT_FAILED`, `OPTIONS_INVALID`
    */
   static async open(options: AuditLogOptions): Promise<AuditLog> {
-    const segment = await (options.openFile ?? openSegment)(options.dir);
+    const { log: store, repairs } = await MerkleLog.open(options);
     let log: AuditLog | undefined;
     try {
-      log = new AuditLog(options, segment);
-      const { cutBytes } = segment;
-      if (cutBytes > 0) await log.#event('recover', `cut ${cutBytes} bytes of a line never acknowledged`);
+      log = new AuditLog(options, store);
+      if (repairs.length > 0) await log.#event('recover', repairs.join('; '));
       await log.#event('start', '');
       return log;
     } catch (error) {
       // The folder must be free for another try.
-      await (log ?? segment.file).close();
+      await (log ?? store).close();
       throw error;
     }
   }
@@ -116,13 +107,12 @@ export class AuditLog {
     if (now - this.#window.startedAt >= SECOND_MS) this.#nextWindow(now);
     const { written, bytes } = this.#window;
     if (written >= this.#rejectsPerSecond || bytes >= this.#rejectBytesPerSecond) {
-      this.#window.suppressed++;
-      this.#scheduleSummary();
+      this.#suppress(1);
       return;
     }
     this.#window.written++;
     this.#window.bytes += estimateSize(input);
-    this.#log(input, false);
+    this.#log(input, false, undefined, () => this.#suppress(1));
   }
 
   stats(): AuditLogStats {
@@ -144,7 +134,7 @@ export class AuditLog {
     this.#fanOut.close();
   }
 
-  #log(input: AuditInput, sync: boolean, settle?: (result: Promise<void>) => void): void {
+  #log(input: AuditInput, sync: boolean, settle?: (result: Promise<void>) => void, lost?: () => void): void {
     const { origin } = this.#options;
     const time = this.#now();
     const entry: AuditLogEntry = {
@@ -154,6 +144,7 @@ export class AuditLog {
         record: {
           encode: (seq) => encodeRecord(input, { seq, time, origin }),
           written: (line) => this.#fanOut.push(line),
+          ...(lost && { lost }),
           sync,
           size: estimateSize(input),
         },
@@ -171,11 +162,19 @@ export class AuditLog {
   #nextWindow(now: number): void {
     const { suppressed } = this.#window;
     this.#window = { startedAt: now, written: 0, bytes: 0, suppressed: 0 };
-    if (suppressed > 0) this.#log({ ...BLANK, event: 'reject', detail: `${suppressed} more refused calls` }, false);
+    if (suppressed === 0) return;
+    const summary: AuditInput = { ...BLANK, event: 'reject', detail: `${suppressed} more refused calls` };
+    this.#log(summary, false, undefined, () => this.#suppress(suppressed));
+  }
+
+  /** Counts rejects that are not written one by one. */
+  #suppress(count: number): void {
+    this.#window.suppressed += count;
+    this.#scheduleSummary();
   }
 
   #scheduleSummary(): void {
-    if (this.#summary !== undefined) return;
+    if (this.#summary !== undefined || this.#closed) return;
     this.#summary = setTimeout(() => {
       this.#summary = undefined;
       this.#nextWindow(this.#now());

@@ -1,7 +1,6 @@
 /** Group commit: while one batch is written and synced, the next one gathers; one sync serves all waiting calls. */
 import { SealwireError } from '../errors.js';
 import { checkOption } from './options.js';
-import type { AppendFile } from './segment-file.js';
 
 /** Options of {@link GroupWriter}. */
 export interface GroupWriterOptions {
@@ -15,12 +14,33 @@ export interface GroupWriterOptions {
   readonly async?: boolean;
 }
 
+/** Where lines go. One call at a time; {@link GroupWriter} sees to that. */
+export interface LineStore {
+  /** Sequence number of the next line. */
+  readonly nextSeq: number;
+  /** @returns false when there was no room, and nothing of the lines was kept; any other failure is for good, and thrown */
+  append(lines: readonly string[]): Promise<boolean>;
+  /** Makes what was appended durable. */
+  sync(): Promise<void>;
+  /** Whether there is {@link upkeep} to do. */
+  isDue(): boolean;
+  /** Work between batches, when everything is synced. */
+  upkeep(): Promise<void>;
+  /** @param wake called when upkeep falls due while nothing is written */
+  onDue(wake: () => void): void;
+  /** Work before closing, when everything is synced. */
+  finish(): Promise<void>;
+  close(): Promise<void>;
+}
+
 /** A record on its way to the disk. */
 export interface PendingRecord {
   /** Encodes the line once its sequence number is known. */
   readonly encode: (seq: number) => string;
   /** Told the finished line after it is durable. */
   readonly written: (line: string) => void;
+  /** Told, of a record that nobody waits for, that it was not written. */
+  readonly lost?: () => void;
   /** False: written with the next batch, but nobody waits and no sync is made for it. */
   readonly sync: boolean;
   /** Estimate of the line's length, for the queue's bound. */
@@ -39,11 +59,15 @@ export interface GroupWriterStats {
   /** Time spent in syncs, ms. */
   readonly syncMs: number;
   readonly queued: number;
+  /** Whether the last batch found no room. */
+  readonly isFull: boolean;
+  /** Whether writing failed for good. */
+  readonly hasFailed: boolean;
 }
 
 /** Writes records in order, each batch with one write and at most one sync. */
 export class GroupWriter {
-  readonly #file: AppendFile;
+  readonly #store: LineStore;
   readonly #queueRecords: number;
   readonly #queueBytes: number;
   readonly #deadlineMs: number;
@@ -52,10 +76,11 @@ export class GroupWriter {
   /** Of what waits and what is being written: a hung disk must not gather memory. */
   #heldRecords = 0;
   #heldBytes = 0;
-  #seq: number;
   #running: Promise<void> | undefined;
   /** Set by the first failure and never cleared: after a failed fsync the kernel may have dropped the pages. */
   #failed = false;
+  /** The disk is full. Each batch tries again, and nothing is settled before it is written. */
+  #full = false;
   #closed = false;
   /** Whether something was written since the last sync. */
   #unsynced = false;
@@ -64,13 +89,13 @@ export class GroupWriter {
   #syncMs = 0;
 
   /** @throws SealwireError `OPTIONS_INVALID` */
-  constructor(file: AppendFile, nextSeq: number, options: GroupWriterOptions = {}) {
-    this.#file = file;
-    this.#seq = nextSeq;
+  constructor(store: LineStore, options: GroupWriterOptions = {}) {
+    this.#store = store;
     this.#queueRecords = checkOption('queueRecords', options.queueRecords ?? 8_192, 1, 1_048_576);
     this.#queueBytes = checkOption('queueBytes', options.queueBytes ?? 67_108_864, 1_024, 1_073_741_824);
     this.#deadlineMs = checkOption('deadlineMs', options.deadlineMs ?? 5_000, 1, 600_000);
     this.#async = options.async ?? false;
+    store.onDue(() => this.#start());
   }
 
   /**
@@ -87,14 +112,14 @@ export class GroupWriter {
         else resolve();
       };
       this.#add({ record, settle });
-      if (this.#async) settle();
+      if (this.#async && !this.#full) settle();
     });
   }
 
   /** Takes a record that nobody waits for; drops it when the queue is full. @returns whether it was taken */
   note(record: PendingRecord): boolean {
     if (!this.#takes(record)) return false;
-    this.#add({ record, settle: () => {} });
+    this.#add({ record, settle: (error) => error && record.lost?.() });
     return true;
   }
 
@@ -110,11 +135,18 @@ export class GroupWriter {
     clearTimeout(timer);
     // If the disk comes back later, nothing may go to a descriptor that is somebody else's by then.
     this.#failed = true;
-    await this.#file.close();
+    await this.#store.close();
   }
 
   stats(): GroupWriterStats {
-    return { records: this.#records, syncs: this.#syncs, syncMs: this.#syncMs, queued: this.#queue.length };
+    return {
+      records: this.#records,
+      syncs: this.#syncs,
+      syncMs: this.#syncMs,
+      queued: this.#queue.length,
+      isFull: this.#full,
+      hasFailed: this.#failed,
+    };
   }
 
   #takes({ size }: PendingRecord): boolean {
@@ -127,29 +159,50 @@ export class GroupWriter {
     this.#queue.push(waiting);
     this.#heldRecords++;
     this.#heldBytes += waiting.record.size;
+    this.#start();
+  }
+
+  #start(): void {
     this.#running ??= this.#run();
   }
 
   async #finish(): Promise<void> {
     while (this.#running !== undefined) await this.#running;
-    if (!this.#unsynced || this.#failed) return;
-    await this.#sync().catch(() => {
+    try {
+      if (this.#failed) return;
+      if (this.#unsynced) await this.#sync();
+      await this.#store.finish();
+    } catch {
       this.#failed = true;
-    });
+    }
   }
 
   async #run(): Promise<void> {
     // One turn of the event loop: calls that arrive together share the first batch too.
     await new Promise((resolve) => setImmediate(resolve));
-    while (this.#queue.length > 0) {
+    while (this.#queue.length > 0 || this.#isDue()) {
       const batch = this.#queue;
       this.#queue = [];
-      await this.#write(batch);
+      if (batch.length > 0) await this.#write(batch);
       this.#heldRecords -= batch.length;
       for (const { record } of batch) this.#heldBytes -= record.size;
+      if (this.#isDue()) await this.#upkeep();
     }
     // In the same turn as the check above: a record that comes later must start a new run.
     this.#running = undefined;
+  }
+
+  #isDue(): boolean {
+    return !this.#failed && this.#store.isDue();
+  }
+
+  async #upkeep(): Promise<void> {
+    try {
+      if (this.#unsynced) await this.#sync();
+      await this.#store.upkeep();
+    } catch {
+      this.#failed = true;
+    }
   }
 
   async #write(batch: readonly Waiting[]): Promise<void> {
@@ -157,12 +210,15 @@ export class GroupWriter {
     if (encoded.length === 0) return;
     try {
       if (this.#failed) throw unavailable();
-      await this.#file.append(Buffer.from(`${lines.join('\n')}\n`));
-      this.#seq += lines.length;
-      this.#unsynced = true;
-      if (encoded.some(({ record }) => record.sync)) await this.#sync();
+      this.#full = !(await this.#store.append(lines));
+      if (!this.#full) {
+        this.#unsynced = true;
+        if (encoded.some(({ record }) => record.sync)) await this.#sync();
+      }
     } catch {
       this.#failed = true;
+    }
+    if (this.#failed || this.#full) {
       for (const { settle } of encoded) settle(unavailable());
       return;
     }
@@ -180,7 +236,7 @@ export class GroupWriter {
     const encoded: Waiting[] = [];
     for (const waiting of batch) {
       try {
-        lines.push(waiting.record.encode(this.#seq + lines.length));
+        lines.push(waiting.record.encode(this.#store.nextSeq + lines.length));
         encoded.push(waiting);
       } catch {
         waiting.settle(unavailable());
@@ -191,7 +247,7 @@ export class GroupWriter {
 
   async #sync(): Promise<void> {
     const startedAt = performance.now();
-    await this.#file.sync();
+    await this.#store.sync();
     this.#unsynced = false;
     this.#syncs++;
     this.#syncMs += performance.now() - startedAt;

@@ -5,6 +5,7 @@ import { type FileHandle, open, readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { SealwireError } from '../errors.js';
 import { peekHeader } from '../jwe/header.js';
+import { listSegments, segmentFile } from './log-files.js';
 
 /** One opened token. */
 export interface RecentToken {
@@ -18,7 +19,6 @@ export interface RecentToken {
   readonly method: string;
 }
 
-const SEGMENT = /^\d{20}\.jsonl$/;
 const NEWLINE = 0x0a;
 const BLOCK_BYTES = 262_144;
 /** Longest line, in bytes: ten times a message of 64 tokens of 96 KiB. */
@@ -42,7 +42,7 @@ const CLOCK_SLACK_MS = 60_000;
  */
 export async function* readRecentTokens(dir: string, sinceMs: number): AsyncGenerator<RecentToken, void, undefined> {
   try {
-    const names = (await readNames(dir)).filter((name) => SEGMENT.test(name)).sort();
+    const names = listSegments(await readNames(dir), 'jsonl').map((seq) => segmentFile(seq, 'jsonl'));
     let isLast = true;
     for (const name of names.reverse()) {
       for await (const { bytes, at } of readLinesBackwards(join(dir, name), isLast)) {

@@ -2,6 +2,7 @@
 import { readFileSync } from 'node:fs';
 import { z } from 'zod';
 import { SealwireError } from '../errors.js';
+import { auditSchema } from './audit-config.js';
 
 const HOST_PORT = /^(?:\[[0-9a-fA-F:]+\]|[^:\s]+):\d{1,5}$/;
 
@@ -23,7 +24,7 @@ export const configSchema = z.strictObject({
     .max(128)
     .regex(/^[^\s+]+$/, 'must not contain white space or +')
     .default('sealwire-payments')
-    .describe("The service's name in audit records and in its key set."),
+    .describe("The service's name in audit records and checkpoints; a log keeps the one it began with."),
   tls: z
     .strictObject({
       cert: z.string().describe('PEM file of the certificate chain.'),
@@ -44,21 +45,7 @@ export const configSchema = z.strictObject({
     .regex(/^[a-z0-9_.-]+$/)
     .default('x-sealwire-caller')
     .describe('Metadata key in which a trusted proxy names the caller.'),
-  audit: z
-    .strictObject({
-      mode: z
-        .enum(['sync', 'async'])
-        .default('sync')
-        .describe('sync: a record is on disk before the handler runs; async: it is queued.'),
-      deadlineMs: z
-        .int()
-        .min(100)
-        .max(60_000)
-        .default(5_000)
-        .describe('How long a call waits for its record, ms; 100 to 60,000.'),
-    })
-    .prefault({})
-    .describe('The audit log.'),
+  audit: auditSchema,
   rate: z
     .strictObject({
       perSecond: z
@@ -76,23 +63,6 @@ export const configSchema = z.strictObject({
     })
     .prefault({})
     .describe('Limits per caller.'),
-  keySet: z
-    .strictObject({
-      lifeSeconds: z
-        .int()
-        .min(300)
-        .max(86_400)
-        .default(86_400)
-        .describe('Life of a signed key set, s: how long clients survive without the service; 300 to 86,400.'),
-      maxAgeSeconds: z
-        .int()
-        .min(1)
-        .max(86_400)
-        .default(900)
-        .describe('How long clients use a key set before they ask again, s; 1 to 86,400.'),
-    })
-    .prefault({})
-    .describe('The signed key set.'),
   drainMs: z
     .int()
     .min(0)

@@ -3,6 +3,7 @@ import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { SealwireError } from '../errors.js';
 import { KeyRing } from '../keys/ring.js';
+import { ensureSigningRoot } from '../keys/signing-root.js';
 
 /** Where things are. */
 export interface KeyPaths {
@@ -10,6 +11,8 @@ export interface KeyPaths {
   readonly publicKeys: string;
   readonly root: string;
   readonly rootPublic: string;
+  /** Signs the checkpoints of the audit log. */
+  readonly log: string;
 }
 
 /** @param dir the service's folder */
@@ -20,6 +23,7 @@ export function keyPaths(dir: string): KeyPaths {
     publicKeys: join(keys, 'public.jwks.json'),
     root: join(keys, 'root.json'),
     rootPublic: join(keys, 'root.pub.json'),
+    log: join(keys, 'log.key'),
   };
 }
 
@@ -48,5 +52,6 @@ export async function loadKeys(dir: string): Promise<LoadedKeys> {
     return fresh;
   });
   await ring.savePublic(paths.publicKeys);
+  await ensureSigningRoot(paths.root, paths.rootPublic);
   return { ring, created };
 }

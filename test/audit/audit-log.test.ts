@@ -1,16 +1,15 @@
 import { expect } from 'chai';
 import { AuditLog } from '../../src/audit/audit-log.js';
-import { openSegment } from '../../src/audit/segment-file.js';
 import {
   expectAuditFailed,
   expectCode,
   inFolder,
   input,
   makeGate,
+  openBroken,
   readLines,
   reject,
   settle,
-  TestFile,
   withLog,
   withTestFile,
 } from './helpers.js';
@@ -100,7 +99,7 @@ describe('AuditLog', () => {
   it('refuses after a failed write for good', () =>
     inFolder((dir) =>
       withTestFile(dir, {}, async (log, file) => {
-        file.failAppend = new Error('ENOSPC');
+        file.failAppend = new Error('EIO');
         await expectAuditFailed(log.commit(input()));
         file.failAppend = undefined;
         await expectAuditFailed(log.commit(input()));
@@ -111,11 +110,13 @@ describe('AuditLog', () => {
   it('continues after a failure once it is opened again', () =>
     inFolder(async (dir) => {
       await withTestFile(dir, {}, async (log, file) => {
-        file.failAppend = new Error('ENOSPC');
+        file.failAppend = new Error('EIO');
         await expectAuditFailed(log.commit(input()));
       });
       await withLog(dir, {}, (log) => log.commit(input()));
-      expect((await readLines(dir)).map(({ seq }) => seq)).to.deep.equal([0, 1, 2]);
+      const lines = await readLines(dir);
+      expect(lines.map(({ seq }) => seq)).to.deep.equal([0, 1, 2, 3]);
+      expect(lines.map(({ event }) => event)).to.deep.equal(['start', 'recover', 'start', 'open']);
     }));
 
   it('refuses a commit that the disk holds up past the deadline', () =>
@@ -168,13 +169,7 @@ describe('AuditLog', () => {
 
   it('does not open when the start record cannot be written', () =>
     inFolder(async (dir) => {
-      const openFile = async (path: string) => {
-        const segment = await openSegment(path);
-        const file = new TestFile(segment.file);
-        file.failSync = new Error('EIO');
-        return { ...segment, file };
-      };
-      await expectAuditFailed(AuditLog.open({ dir, origin: 'test', openFile }));
+      await expectAuditFailed(openBroken(dir));
     }));
 
   it('writes what waits when it closes, and refuses afterwards', () =>

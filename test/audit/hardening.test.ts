@@ -5,7 +5,6 @@ import { expect } from 'chai';
 import Transport from 'winston-transport';
 import { AuditLog } from '../../src/audit/audit-log.js';
 import { encodeRecord } from '../../src/audit/record.js';
-import { openSegment } from '../../src/audit/segment-file.js';
 import {
   expectAuditFailed,
   expectCode,
@@ -13,10 +12,12 @@ import {
   inFolder,
   input,
   makeGate,
+  openBroken,
+  openStore,
   readLines,
   reject,
   settle,
-  TestFile,
+  type TestFile,
   TOKEN,
   withLog,
   withTestFile,
@@ -154,14 +155,8 @@ describe('a user transport that throws', () => {
 describe('the folder of a log', () => {
   it('is free again when opening failed', () =>
     inFolder(async (dir) => {
-      const openFile = async (path: string) => {
-        const segment = await openSegment(path);
-        const file = new TestFile(segment.file);
-        file.failSync = new Error('EIO');
-        return { ...segment, file };
-      };
-      await expectAuditFailed(AuditLog.open({ dir, origin: 'test', openFile }));
-      expect(await readdir(dir)).to.deep.equal([FIRST]);
+      await expectAuditFailed(openBroken(dir));
+      expect(await readdir(dir)).not.to.contain('lock');
       await withLog(dir, {}, (log) => log.commit(input()));
     }));
 
@@ -171,11 +166,11 @@ describe('the folder of a log', () => {
         const dir = join(parent, 'audit');
         await mkdir(dir);
         await chmod(dir, mode);
-        await expectCode(openSegment(dir), 'AUDIT_FILE_INVALID');
+        await expectCode(openStore(dir), 'AUDIT_FILE_INVALID');
         await chmod(dir, 0o700);
         await writeFile(join(dir, FIRST), '');
         await chmod(join(dir, FIRST), 0o622);
-        await expectCode(openSegment(dir), 'AUDIT_FILE_INVALID');
+        await expectCode(openStore(dir), 'AUDIT_FILE_INVALID');
       }));
   }
 
@@ -183,18 +178,18 @@ describe('the folder of a log', () => {
     inFolder(async (dir) => {
       await writeFile(join(dir, 'elsewhere'), '');
       await symlink(join(dir, 'elsewhere'), join(dir, FIRST));
-      await expectCode(openSegment(dir), 'AUDIT_FILE_INVALID');
-      await expectCode(openSegment(join(dir, 'elsewhere')), 'AUDIT_FILE_INVALID');
+      await expectCode(openStore(dir), 'AUDIT_FILE_INVALID');
+      await expectCode(openStore(join(dir, 'elsewhere')), 'AUDIT_FILE_INVALID');
     }));
 
   it('is taken over from a process that had our number: in a container every start has the same', () =>
     inFolder(async (dir) => {
       await writeFile(join(dir, 'lock'), `${process.pid}\n`);
-      const opened = await openSegment(dir);
-      await expectCode(openSegment(dir), 'AUDIT_FILE_INVALID');
+      const opened = await openStore(dir);
+      await expectCode(openStore(dir), 'AUDIT_FILE_INVALID');
       await symlink(dir, join(dir, 'alias'));
-      await expectCode(openSegment(join(dir, 'alias')), 'AUDIT_FILE_INVALID');
-      await opened.file.close();
+      await expectCode(openStore(join(dir, 'alias')), 'AUDIT_FILE_INVALID');
+      await opened.close();
     }));
 
   it('is taken over when its number belongs to a process started later', function () {
@@ -203,7 +198,7 @@ describe('the folder of a log', () => {
       const child = spawn(process.execPath, ['-e', 'process.stdin.resume()'], { stdio: ['pipe', 'ignore', 'ignore'] });
       try {
         await writeFile(join(dir, 'lock'), `${child.pid} another-boot/1\n`);
-        await (await openSegment(dir)).file.close();
+        await (await openStore(dir)).close();
       } finally {
         child.stdin?.end();
       }
@@ -224,7 +219,7 @@ describe('options of the audit log', () => {
     it(`refuses ${Object.entries(options).join()}`, () =>
       inFolder(async (dir) => {
         await expectCode(AuditLog.open({ dir, origin: 'test', ...options }), 'OPTIONS_INVALID');
-        await (await openSegment(dir)).file.close();
+        await (await openStore(dir)).close();
       }));
   }
 });

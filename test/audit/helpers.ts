@@ -1,11 +1,13 @@
 /** Real log folders, inputs, and files that fail on demand, for the tests of this folder. */
-import { mkdtemp, readdir, readFile, rm } from 'node:fs/promises';
+import { mkdir, mkdtemp, readdir, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { expect } from 'chai';
+import type { AppendFile } from '../../src/audit/append-file.js';
 import { AuditLog, type AuditLogOptions } from '../../src/audit/audit-log.js';
+import { MerkleLog, type WrittenFile } from '../../src/audit/merkle-log.js';
 import type { AuditFieldInput, AuditInput } from '../../src/audit/record.js';
-import { type AppendFile, openSegment } from '../../src/audit/segment-file.js';
+
 import { SealwireError } from '../../src/errors.js';
 
 const HEADER = { alg: 'ECDH-ES+A256KW', enc: 'A256GCM', kid: 'k'.repeat(43), fld: 'payments.v1.AuthorizeRequest.card' };
@@ -58,14 +60,21 @@ export function reject(detail = 'DECRYPTION_FAILED at card'): AuditInput {
   });
 }
 
-/** Runs `work` with a new folder that is removed afterwards. */
+/** Runs `work` with a new folder that is removed afterwards, with the key file beside it. */
 export async function inFolder<T>(work: (dir: string) => Promise<T>): Promise<T> {
-  const dir = await mkdtemp(join(tmpdir(), 'sealwire-audit-'));
+  const parent = await mkdtemp(join(tmpdir(), 'sealwire-audit-'));
   try {
+    const dir = join(parent, 'log');
+    await mkdir(dir, { mode: 0o700 });
     return await work(dir);
   } finally {
-    await rm(dir, { recursive: true, force: true });
+    await rm(parent, { recursive: true, force: true });
   }
+}
+
+/** Opens what is below an {@link AuditLog}. */
+export async function openStore(dir: string): Promise<MerkleLog> {
+  return (await MerkleLog.open({ dir, origin: 'test' })).log;
 }
 
 /** Opens a log in `dir`, and closes it whatever happens. */
@@ -74,11 +83,9 @@ export async function withLog<T>(
   options: Partial<AuditLogOptions>,
   work: (log: AuditLog) => Promise<T>,
 ): Promise<T> {
-  const openFile = async (path: string) => {
-    const segment = await openSegment(path);
-    return { ...segment, file: new TestFile(segment.file) };
-  };
-  const log = await AuditLog.open({ dir, origin: 'test', openFile, ...options });
+  // Every file's work is counted, so that `settle` waits for it.
+  const wrapFile = (file: AppendFile) => new TestFile(file);
+  const log = await AuditLog.open({ dir, origin: 'test', wrapFile, ...options });
   try {
     return await work(log);
   } finally {
@@ -142,6 +149,7 @@ export class TestFile implements AppendFile {
   readonly calls: string[] = [];
   readonly batches: number[] = [];
   failAppend: Error | undefined;
+  failCut: Error | undefined;
   failSync: Error | undefined;
   /** Awaited before each sync. */
   gate: Promise<void> | undefined;
@@ -151,11 +159,21 @@ export class TestFile implements AppendFile {
     this.#real = real;
   }
 
-  async append(bytes: Buffer): Promise<void> {
+  async append(bytes: Uint8Array): Promise<void> {
     this.calls.push('append');
-    if (this.failAppend) throw this.failAppend;
-    this.batches.push(bytes.toString('utf8').split('\n').length - 1);
+    if (this.failAppend) {
+      // A full disk takes what there is room for.
+      await busy(this.#real.append(bytes.subarray(0, bytes.length / 2)));
+      throw this.failAppend;
+    }
+    this.batches.push(Buffer.from(bytes).toString('utf8').split('\n').length - 1);
     await busy(this.#real.append(bytes));
+  }
+
+  async cut(size: number): Promise<void> {
+    this.calls.push('cut');
+    if (this.failCut) throw this.failCut;
+    await busy(this.#real.cut(size));
   }
 
   async sync(): Promise<void> {
@@ -171,24 +189,35 @@ export class TestFile implements AppendFile {
   }
 }
 
-/** A log on a {@link TestFile}. */
+/** A log with a {@link TestFile} for one of its files, by default the lines. */
 export async function withTestFile<T>(
   dir: string,
-  options: Partial<AuditLogOptions>,
+  options: Partial<AuditLogOptions> & { readonly kind?: WrittenFile },
   work: (log: AuditLog, file: TestFile) => Promise<T>,
 ): Promise<T> {
+  const { kind = 'jsonl', ...rest } = options;
   let file: TestFile | undefined;
-  const openFile = async (path: string) => {
-    const segment = await openSegment(path);
-    file = new TestFile(segment.file);
-    return { ...segment, file };
+  const wrapFile = (real: AppendFile, which: WrittenFile) => {
+    const test = new TestFile(real);
+    if (which === kind) file = test;
+    return test;
   };
-  return withLog(dir, { ...options, openFile }, (log) => {
+  return withLog(dir, { ...rest, wrapFile }, (log) => {
     const opened = file as TestFile;
     opened.calls.length = 0;
     opened.batches.length = 0;
     return work(log, opened);
   });
+}
+
+/** Opens a log whose lines cannot be synced. */
+export function openBroken(dir: string): Promise<AuditLog> {
+  const wrapFile = (real: AppendFile, kind: WrittenFile) => {
+    const file = new TestFile(real);
+    if (kind === 'jsonl') file.failSync = new Error('EIO');
+    return file;
+  };
+  return AuditLog.open({ dir, origin: 'test', wrapFile });
 }
 
 /** A promise and its resolver. */

@@ -2,9 +2,9 @@ import { createHash } from 'node:crypto';
 import { appendFile, readFile, symlink, truncate, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { expect } from 'chai';
+import { segmentFile } from '../../src/audit/log-files.js';
 import { type RecentToken, readRecentTokens } from '../../src/audit/recent-tokens.js';
 import { type AuditEvent, encodeRecord } from '../../src/audit/record.js';
-import { segmentName } from '../../src/audit/segment-file.js';
 import { expectCode, field, inFolder, input, reject, segments, withLog } from './helpers.js';
 
 const NOW_MS = 1_700_000_000_000;
@@ -41,7 +41,7 @@ function line(seq: number, timeMs: number, ...tokens: string[]): string {
 
 /** Writes a segment of records at the given times; each has the token `t<seq>`. */
 async function writeSegment(dir: string, firstSeq: number, times: readonly number[]): Promise<string> {
-  const path = join(dir, segmentName(firstSeq));
+  const path = join(dir, segmentFile(firstSeq, 'jsonl'));
   await writeFile(path, times.map((time, at) => line(firstSeq + at, time, token(`t${firstSeq + at}`))).join(''));
   return path;
 }
@@ -85,7 +85,7 @@ describe('readRecentTokens', () => {
     inFolder(async (dir) => {
       const long = Buffer.from(JSON.stringify({ apu: 'x'.repeat(3_000), iat: 5 })).toString('base64url');
       const tokens = [`${long}.a.b.c.d`, 'rubbish', token('a', 1.5)];
-      await writeFile(join(dir, segmentName(0)), line(0, NOW_MS, ...tokens));
+      await writeFile(join(dir, segmentFile(0, 'jsonl')), line(0, NOW_MS, ...tokens));
       expect((await read(dir)).map(({ iat }) => iat)).to.deep.equal([undefined, undefined, undefined]);
     }));
 
@@ -98,17 +98,17 @@ describe('readRecentTokens', () => {
   it('reads over as many segments as it takes, and not one more', () =>
     inFolder(async (dir) => {
       const old = SINCE_MS - 60_001;
-      await writeFile(join(dir, segmentName(0)), 'not a log at all\n');
+      await writeFile(join(dir, segmentFile(0, 'jsonl')), 'not a log at all\n');
       await writeSegment(dir, 5, [old, old, SINCE_MS + 1]);
       await writeSegment(dir, 8, [SINCE_MS + 2]);
-      await writeFile(join(dir, segmentName(9)), '');
+      await writeFile(join(dir, segmentFile(9, 'jsonl')), '');
       await writeFile(join(dir, 'checkpoint'), 'something else');
       expect(await readDigests(dir)).to.deep.equal(expected(8, 7));
     }));
 
   it('looks at no line before the first one that is old', () =>
     inFolder(async (dir) => {
-      const path = join(dir, segmentName(0));
+      const path = join(dir, segmentFile(0, 'jsonl'));
       await writeFile(path, `damaged\n${line(1, SINCE_MS - 60_001)}${line(2, NOW_MS, token('t2'))}`);
       expect(await readDigests(dir)).to.deep.equal(expected(2));
     }));
@@ -134,7 +134,7 @@ describe('readRecentTokens', () => {
     inFolder(async (dir) => {
       const sizes = [1, 262_143, 262_144, 262_145, 10, 1_000_000, 70_000, 0, 3];
       const tokens = sizes.map((size, at) => `${at}.${'x'.repeat(size)}`);
-      const path = join(dir, segmentName(0));
+      const path = join(dir, segmentFile(0, 'jsonl'));
       await writeFile(path, tokens.map((text, seq) => line(seq, NOW_MS, text)).join(''));
       expect(await readDigests(dir)).to.deep.equal(tokens.map(digestOf).reverse());
       // With each beginning of a line at each end of a block once.
@@ -148,7 +148,7 @@ describe('readRecentTokens', () => {
 
   it('stops reading when nobody wants more', () =>
     inFolder(async (dir) => {
-      await writeFile(join(dir, segmentName(0)), `damaged\n${line(1, NOW_MS, token('t1'))}`);
+      await writeFile(join(dir, segmentFile(0, 'jsonl')), `damaged\n${line(1, NOW_MS, token('t1'))}`);
       for await (const { digest } of readRecentTokens(dir, SINCE_MS)) {
         expect(digest).to.equal(expected(1)[0]);
         break;
@@ -176,7 +176,7 @@ describe('readRecentTokens', () => {
     it(`refuses a recent line with ${what}, and quotes nothing`, () =>
       inFolder(async (dir) => {
         const first = line(0, NOW_MS, token('secret'));
-        await writeFile(join(dir, segmentName(0)), `${first}${text}\n${line(2, NOW_MS)}`);
+        await writeFile(join(dir, segmentFile(0, 'jsonl')), `${first}${text}\n${line(2, NOW_MS)}`);
         const error = await expectCode(read(dir), 'AUDIT_FILE_INVALID');
         expect(error.message).to.match(new RegExp(`jsonl: the line at byte ${first.length} is not a record$`));
         expect(error.cause).to.equal(undefined);
@@ -194,7 +194,7 @@ describe('readRecentTokens', () => {
   it('does not follow a link', () =>
     inFolder(async (dir) => {
       const path = await writeSegment(dir, 0, [NOW_MS]);
-      await symlink(path, join(dir, segmentName(1)));
+      await symlink(path, join(dir, segmentFile(1, 'jsonl')));
       const error = await expectCode(read(dir), 'AUDIT_FILE_INVALID');
       expect(error.message).to.contain('ELOOP');
     }));
@@ -204,7 +204,7 @@ describe('readRecentTokens', () => {
       await withLog(dir, { now: () => NOW_MS }, async (log) => {
         await log.commit(open(token('a')));
         const [name] = await segments(dir);
-        expect(name).to.equal(segmentName(0));
+        expect(name).to.equal(segmentFile(0, 'jsonl'));
         for await (const { digest } of readRecentTokens(dir, SINCE_MS)) {
           expect(digest).to.equal(digestOf(token('a')));
           await log.commit(open(token('b')));

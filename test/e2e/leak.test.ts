@@ -94,6 +94,7 @@ describe('leaks', () => {
         const audit = await AuditLog.open({
           dir,
           origin: 'leak-test',
+          keyFile: join(dir, 'log.key'),
           transports: [new transports.Stream({ stream: sink() })],
         });
         const logger = createApplicationLogger('debug', sink());

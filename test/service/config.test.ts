@@ -35,9 +35,9 @@ describe('loadConfig', () => {
       listen: '127.0.0.1:50051',
       dir: './var',
       policy: 'strict',
-      audit: { mode: 'sync', deadlineMs: 5_000 },
       rate: { perSecond: 50, burst: 100 },
     });
+    expect(loadConfig({}, undefined, {}).audit).to.include({ mode: 'sync', deadlineMs: 5_000, checkpointMs: 10_000 });
   });
 
   it('takes the file before defaults, the environment before the file, flags before the environment', async () => {

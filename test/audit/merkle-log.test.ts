@@ -3,8 +3,8 @@ import { once } from 'node:events';
 import { chmod, readdir, readFile, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { expect } from 'chai';
-import { openSegment, segmentName } from '../../src/audit/segment-file.js';
-import { expectCode, inFolder, input, readLines, readText, segments, withLog } from './helpers.js';
+import { segmentFile } from '../../src/audit/log-files.js';
+import { expectCode, inFolder, input, openStore, readLines, readText, segments, withLog } from './helpers.js';
 
 const FIRST = '00000000000000000000.jsonl';
 
@@ -25,7 +25,6 @@ describe('the audit folder', () => {
         process.umask(umask);
       }
       expect(await segments(dir)).to.deep.equal([FIRST]);
-      expect(segmentName(42)).to.equal('00000000000000000042.jsonl');
     }));
 
   it('continues the numbering after a restart', () =>
@@ -39,20 +38,22 @@ describe('the audit folder', () => {
   it('continues in the last segment, and in an empty one with the number of its name', () =>
     inFolder(async (dir) => {
       await withLog(dir, {}, (log) => log.commit(input()));
-      await writeFile(join(dir, segmentName(2)), '', { mode: 0o600 });
+      await writeFile(join(dir, segmentFile(2, 'jsonl')), '', { mode: 0o600 });
       await withLog(dir, {}, (log) => log.commit(input()));
-      expect((await readLines(dir)).map(({ seq }) => seq)).to.deep.equal([0, 1, 2, 3]);
+      const lines = await readLines(dir);
+      expect(lines.map(({ seq }) => seq)).to.deep.equal([0, 1, 2, 3, 4]);
+      expect(lines[2]).to.include({ event: 'recover', detail: `made ${segmentFile(2, 'frontier')} anew` });
     }));
 
   it('reads the last number behind a line longer than its reading block', () =>
     inFolder(async (dir) => {
-      const { file, nextSeq } = await openSegment(dir);
-      expect(nextSeq).to.equal(0);
-      await file.append(Buffer.from(`{"seq":0}\n{"seq":1,"detail":"${'x'.repeat(200_000)}"}\n`));
-      await file.close();
-      const again = await openSegment(dir);
+      const log = await openStore(dir);
+      expect(log.nextSeq).to.equal(0);
+      await log.append(['{"seq":0}', `{"seq":1,"detail":"${'x'.repeat(200_000)}"}`]);
+      await log.close();
+      const again = await openStore(dir);
       expect(again.nextSeq).to.equal(2);
-      await again.file.close();
+      await again.close();
     }));
 
   for (const line of ['not JSON', '{}', '{"seq":"1"}', '{"seq":-1}', '{"seq":1.5}', 'null', '']) {
@@ -60,11 +61,11 @@ describe('the audit folder', () => {
       inFolder(async (dir) => {
         const text = `{"seq":0}\n${line}\n`;
         await writeFile(join(dir, FIRST), text);
-        await expectCode(openSegment(dir), 'AUDIT_FILE_INVALID');
+        await expectCode(openStore(dir), 'AUDIT_FILE_INVALID');
         // Nothing was changed, and the folder is free again.
         expect(await readText(dir)).to.equal(text);
         await writeFile(join(dir, FIRST), '');
-        await (await openSegment(dir)).file.close();
+        await (await openStore(dir)).close();
       }));
   }
 });
@@ -72,10 +73,10 @@ describe('the audit folder', () => {
 describe('the writer lock', () => {
   it('lets one writer in at a time, and the next one after it closed', () =>
     inFolder(async (dir) => {
-      const first = await openSegment(dir);
-      await expectCode(openSegment(dir), 'AUDIT_FILE_INVALID');
-      await first.file.close();
-      await (await openSegment(dir)).file.close();
+      const first = await openStore(dir);
+      await expectCode(openStore(dir), 'AUDIT_FILE_INVALID');
+      await first.close();
+      await (await openStore(dir)).close();
     }));
 
   it('is respected while the process it names runs, and taken over once that is gone', () =>
@@ -83,7 +84,7 @@ describe('the writer lock', () => {
       const child = spawn(process.execPath, ['-e', 'process.stdin.resume()'], { stdio: ['pipe', 'ignore', 'ignore'] });
       try {
         await writeFile(join(dir, 'lock'), `${child.pid}\n`, { mode: 0o600 });
-        const error = await expectCode(openSegment(dir), 'AUDIT_FILE_INVALID');
+        const error = await expectCode(openStore(dir), 'AUDIT_FILE_INVALID');
         expect(error.message).to.contain(String(child.pid));
         expect(await readFile(join(dir, 'lock'), 'utf8')).to.equal(`${child.pid}\n`);
       } finally {
@@ -91,22 +92,22 @@ describe('the writer lock', () => {
         child.stdin?.end();
         await ended;
       }
-      await (await openSegment(dir)).file.close();
+      await (await openStore(dir)).close();
     }));
 
   for (const text of ['', 'rubbish', '-1\n', '0\n']) {
     it(`takes over a lock file that names no process: ${JSON.stringify(text)}`, () =>
       inFolder(async (dir) => {
         await writeFile(join(dir, 'lock'), text);
-        await (await openSegment(dir)).file.close();
-        expect(await readdir(dir)).to.deep.equal([FIRST]);
+        await (await openStore(dir)).close();
+        expect(await readdir(dir)).not.to.contain('lock');
       }));
   }
 
   it('leaves a folder that it cannot use as it is', () =>
     inFolder(async (dir) => {
       await writeFile(join(dir, 'file'), 'x');
-      await openSegment(join(dir, 'file')).then(
+      await openStore(join(dir, 'file')).then(
         () => expect.fail('opened a file as a folder'),
         () => {},
       );

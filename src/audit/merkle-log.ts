@@ -1,0 +1,344 @@
+/** The log on disk: lines and leaves of the current segment, the tree over all of them, and its checkpoints. */
+import { rmSync } from 'node:fs';
+import { join } from 'node:path';
+import { type AppendFile, isDiskFull, openAppendFile, syncFolder } from './append-file.js';
+import { CheckpointStore, isLogSigned, readLatest } from './checkpoint-store.js';
+import { encodeBatch } from './line-batch.js';
+import { type SegmentFileKind, segmentFile } from './log-files.js';
+import { explain, type LogFolder, openFolder } from './log-folder.js';
+import { openLogKey } from './log-key.js';
+import { HASH_BYTES, type MerkleFrontier } from './merkle-tree.js';
+import { checkOption } from './options.js';
+import { recoverLog, writeFrontier } from './recovery.js';
+
+/** Options of {@link MerkleLog.open}. */
+export interface MerkleLogOptions {
+  /** Folder of the log; created if missing. One process writes to it at a time. */
+  readonly dir: string;
+  /** The service's name: the origin of the log, and the name of its key. It cannot change. */
+  readonly origin: string;
+  /** File of the key that signs checkpoints, mode 0600; made on first run. Default: `DIR.key`, beside the folder. */
+  readonly keyFile?: string;
+  /** Size at which a segment ends, in bytes of lines. Default 67,108,864 (64 MiB); 4,096 to 2^30. It may be exceeded by one batch. */
+  readonly segmentBytes?: number;
+  /** Age at which a segment ends, in ms. Default 86,400,000 (a day); 1,000 to 2^31 - 1. */
+  readonly segmentAgeMs?: number;
+  /** Records after which a checkpoint is made. Default 10,000; 1 to 1,000,000. */
+  readonly checkpointRecords?: number;
+  /** Time after which the first record behind a checkpoint gets the next one, in ms. Default 10,000; 10 to 86,400,000. */
+  readonly checkpointMs?: number;
+  /** Clock in ms since 1970. Default `Date.now`. */
+  readonly now?: () => number;
+  /** Stands between the log and a file of its; for tests that need one that fails. Default: nothing. */
+  readonly wrapFile?: (file: AppendFile, kind: WrittenFile) => AppendFile;
+}
+
+/** Which file an {@link AppendFile} is. */
+export type WrittenFile = Exclude<SegmentFileKind, 'frontier'> | 'checkpoint';
+
+/** The current segment. */
+interface Segment {
+  readonly firstSeq: number;
+  readonly lines: AppendFile;
+  readonly leaves: AppendFile;
+  lineBytes: number;
+  /** Time of its first record. */
+  startedAtMs: number | undefined;
+}
+
+/** How long a full disk is left alone before a checkpoint or a new segment is tried again. */
+const FULL_RETRY_MS = 1_000;
+
+/** Appends batches of lines; everything else happens between batches. One caller, one call at a time. */
+export class MerkleLog {
+  readonly #folder: LogFolder;
+  readonly #frontier: MerkleFrontier;
+  readonly #checkpoints: CheckpointStore;
+  readonly #limits: ReturnType<typeof checkLimits>;
+  readonly #now: () => number;
+  readonly #wrap: (file: AppendFile, kind: WrittenFile) => AppendFile;
+  #segment: Segment;
+  /** Whether lines were written since the last sync. */
+  #isUnsynced = false;
+  /** The checkpoint that is being written, beside the calls. */
+  #checkpointing: Promise<void> | undefined;
+  /** Set by the first failure that may have lost something, and never cleared. */
+  #failure: unknown;
+  #isTimeUp = false;
+  #timer: NodeJS.Timeout | undefined;
+  #isRetryAllowed = true;
+  #wake: () => void = () => {};
+  #rotated: () => void = () => {};
+
+  private constructor(
+    options: MerkleLogOptions,
+    folder: LogFolder,
+    checkpoints: CheckpointStore,
+    frontier: MerkleFrontier,
+    segment: Segment,
+  ) {
+    this.#limits = checkLimits(options);
+    this.#now = options.now ?? Date.now;
+    this.#wrap = options.wrapFile ?? ((file) => file);
+    this.#folder = folder;
+    this.#checkpoints = checkpoints;
+    this.#frontier = frontier;
+    this.#segment = segment;
+  }
+
+  /**
+   * Opens a log and repairs what a crash left.
+   *
+   * @returns the log, and what was repaired, in sentences
+   * @throws SealwireError `AUDIT_FILE_INVALID`, `OPTIONS_INVALID`
+   */
+  static async open(
+    options: MerkleLogOptions,
+  ): Promise<{ readonly log: MerkleLog; readonly repairs: readonly string[] }> {
+    checkLimits(options);
+    const folder = await openFolder(options.dir);
+    try {
+      return await explain(folder.path, () =>
+        openIn(folder, options, (...parts) => new MerkleLog(options, folder, ...parts)),
+      );
+    } catch (error) {
+      await folder.lock.release();
+      throw error;
+    }
+  }
+
+  /** Sequence number of the next record. */
+  get nextSeq(): number {
+    return this.#frontier.size;
+  }
+
+  /** Path of the folder. */
+  get path(): string {
+    return this.#folder.path;
+  }
+
+  /** Called when {@link isDue} turns true while nothing is appended. */
+  onDue(wake: () => void): void {
+    this.#wake = wake;
+  }
+
+  /** Called when a segment was begun. */
+  onRotated(rotated: () => void): void {
+    this.#rotated = rotated;
+  }
+
+  /**
+   * Appends lines, with their leaves.
+   *
+   * @param lines without newlines
+   * @returns false when there was no room: nothing of them is in the log, and it can be tried again
+   * @throws what went wrong; from then on the log takes nothing
+   */
+  async append(lines: readonly string[]): Promise<boolean> {
+    this.#throwFailure();
+    const segment = this.#segment;
+    const { bytes, leaves } = encodeBatch(lines);
+    const leafBytes = (this.#frontier.size - segment.firstSeq) * HASH_BYTES;
+    const results = await Promise.allSettled([
+      segment.lines.append(bytes),
+      segment.leaves.append(Buffer.concat(leaves)),
+    ]);
+    const errors = results.filter((result) => result.status === 'rejected').map(({ reason }) => reason as unknown);
+    if (errors.length > 0) {
+      const other = errors.find((error) => !isDiskFull(error));
+      if (other !== undefined) return this.#fail(other);
+      // What was written of them must be gone before the next ones come.
+      await Promise.all([segment.lines.cut(segment.lineBytes), segment.leaves.cut(leafBytes)]).catch((error) =>
+        this.#fail(error),
+      );
+      return false;
+    }
+    this.#isUnsynced = true;
+    segment.lineBytes += bytes.length;
+    segment.startedAtMs ??= this.#now();
+    for (const leaf of leaves) this.#frontier.append(leaf);
+    this.#scheduleCheckpoint();
+    return true;
+  }
+
+  /** Makes what was appended durable. Never tried again once it failed. */
+  async sync(): Promise<void> {
+    this.#throwFailure();
+    if (!this.#isUnsynced) return;
+    await this.#segment.lines.sync().catch((error) => this.#fail(error));
+    this.#isUnsynced = false;
+    // A checkpoint may have failed meanwhile: nothing is acknowledged after that.
+    this.#throwFailure();
+  }
+
+  /** Whether {@link upkeep} has something to do. */
+  isDue(): boolean {
+    if (this.#failure !== undefined || !this.#isRetryAllowed) return false;
+    return this.#isRotationDue() || (this.#isCheckpointDue() && this.#checkpointing === undefined);
+  }
+
+  /** Begins a new segment or a checkpoint when it is time. Call it when everything is synced. */
+  async upkeep(): Promise<void> {
+    if (this.#isRotationDue()) await this.#tryWithRoom(() => this.#rotate());
+    else if (this.#isCheckpointDue()) void this.#checkpoint().catch(() => {});
+  }
+
+  /** Makes the last checkpoint. Call it when everything is synced. */
+  async finish(): Promise<void> {
+    clearTimeout(this.#timer);
+    if (this.#failure === undefined) await this.#checkpointAll().catch(() => {});
+  }
+
+  async close(): Promise<void> {
+    clearTimeout(this.#timer);
+    this.#failure ??= new Error('the log is closed');
+    await Promise.allSettled([this.#segment.lines.close(), this.#segment.leaves.close(), this.#checkpoints.close()]);
+    await this.#folder.lock.release();
+  }
+
+  #isRotationDue(): boolean {
+    const { lineBytes, startedAtMs, firstSeq } = this.#segment;
+    if (firstSeq === this.#frontier.size) return false;
+    const age = startedAtMs === undefined ? 0 : this.#now() - startedAtMs;
+    return lineBytes >= this.#limits.segmentBytes || age >= this.#limits.segmentAgeMs;
+  }
+
+  #isCheckpointDue(): boolean {
+    const behind = this.#frontier.size - this.#checkpoints.size;
+    return behind >= this.#limits.checkpointRecords || (behind > 0 && this.#isTimeUp);
+  }
+
+  #scheduleCheckpoint(): void {
+    if (this.#timer !== undefined || this.#isTimeUp) return;
+    this.#timer = setTimeout(() => {
+      this.#timer = undefined;
+      this.#isTimeUp = true;
+      this.#wake();
+    }, this.#limits.checkpointMs);
+    this.#timer.unref();
+  }
+
+  /** Signs the tree as it is now, beside the calls that go on. */
+  #checkpoint(): Promise<void> {
+    clearTimeout(this.#timer);
+    this.#timer = undefined;
+    this.#isTimeUp = false;
+    const head = { size: this.#frontier.size, root: this.#frontier.root() };
+    const { leaves } = this.#segment;
+    this.#checkpointing = this.#tryWithRoom(async () => {
+      await leaves.sync();
+      await this.#checkpoints.write(head);
+    }).finally(() => {
+      this.#checkpointing = undefined;
+      if (this.#frontier.size > this.#checkpoints.size) this.#scheduleCheckpoint();
+      if (this.isDue()) this.#wake();
+    });
+    return this.#checkpointing;
+  }
+
+  /** Waits until a checkpoint covers everything. */
+  async #checkpointAll(): Promise<void> {
+    await this.#checkpointing;
+    if (this.#checkpoints.size < this.#frontier.size) await this.#checkpoint();
+  }
+
+  async #rotate(): Promise<void> {
+    await this.#checkpointAll();
+    // No room for it: the segment goes on, or else the next start could not tell where it should.
+    if (this.#checkpoints.size < this.#frontier.size) return;
+    const old = this.#segment;
+    await writeFrontier(this.#folder.path, this.#frontier);
+    this.#segment = openSegmentFiles(this.#folder.path, this.#frontier.size, this.#wrap);
+    await syncFolder(this.#folder.path);
+    await Promise.all([old.lines.close(), old.leaves.close()]);
+    this.#rotated();
+  }
+
+  /** Runs work that a full disk only puts off. */
+  async #tryWithRoom(work: () => Promise<void>): Promise<void> {
+    try {
+      await work();
+    } catch (error) {
+      if (!isDiskFull(error)) return this.#fail(error);
+      this.#isRetryAllowed = false;
+      setTimeout(() => {
+        this.#isRetryAllowed = true;
+        if (this.isDue()) this.#wake();
+      }, FULL_RETRY_MS).unref();
+    }
+  }
+
+  #fail(error: unknown): never {
+    this.#failure ??= error;
+    throw error;
+  }
+
+  #throwFailure(): void {
+    if (this.#failure !== undefined) throw this.#failure;
+  }
+}
+
+type Build = (checkpoints: CheckpointStore, frontier: MerkleFrontier, segment: Segment) => MerkleLog;
+
+async function openIn(folder: LogFolder, options: MerkleLogOptions, build: Build) {
+  const dir = folder.path;
+  const wrap = options.wrapFile ?? ((file: AppendFile) => file);
+  const wrapCheckpoint = (file: AppendFile) => wrap(file, 'checkpoint');
+  const key = await openLogKey(options.keyFile ?? `${dir}.key`, options.origin, await isLogSigned(dir));
+  const { signer } = key;
+  const latest = key.isNew ? undefined : await readLatest(dir, signer.verifier);
+  const { frontier, segment, repairs } = await recoverLog(dir, latest?.checkpoint);
+  const files = openSegmentFiles(dir, segment.firstSeq, wrap);
+  const told = [...repairs];
+  let checkpoints: CheckpointStore | undefined;
+  try {
+    await syncFolder(dir);
+    if (latest === undefined) {
+      checkpoints = await CheckpointStore.create(dir, signer, wrapCheckpoint);
+      await checkpoints.write({ size: frontier.size, root: frontier.root() });
+      await key.keep();
+    } else {
+      checkpoints = await CheckpointStore.open(dir, signer, latest, wrapCheckpoint);
+      if (latest.tornBytes > 0) told.push(`cut ${latest.tornBytes} bytes of a checkpoint that was not finished`);
+    }
+    const { lineBytes, startedAtMs } = segment;
+    return { log: build(checkpoints, frontier, { ...files, lineBytes, startedAtMs }), repairs: told };
+  } catch (error) {
+    await Promise.allSettled([files.lines.close(), files.leaves.close(), checkpoints?.close()]);
+    throw error;
+  }
+}
+
+function openSegmentFiles(
+  dir: string,
+  firstSeq: number,
+  wrap: (file: AppendFile, kind: WrittenFile) => AppendFile,
+): Segment {
+  // Lines last: a segment is there once they are.
+  const path = join(dir, segmentFile(firstSeq, 'leaves'));
+  const leaves = openAppendFile(path);
+  try {
+    const lines = openAppendFile(join(dir, segmentFile(firstSeq, 'jsonl'))).file;
+    return {
+      firstSeq,
+      lines: wrap(lines, 'jsonl'),
+      leaves: wrap(leaves.file, 'leaves'),
+      lineBytes: 0,
+      startedAtMs: undefined,
+    };
+  } catch (error) {
+    void leaves.file.close();
+    // The next segment may start elsewhere, and an empty leaf file would be in its way.
+    if (leaves.size === 0) rmSync(path, { force: true });
+    throw error;
+  }
+}
+
+function checkLimits({ segmentBytes, segmentAgeMs, checkpointRecords, checkpointMs }: MerkleLogOptions) {
+  return {
+    segmentBytes: checkOption('segmentBytes', segmentBytes ?? 67_108_864, 4_096, 1_073_741_824),
+    segmentAgeMs: checkOption('segmentAgeMs', segmentAgeMs ?? 86_400_000, 1_000, 2_147_483_647),
+    checkpointRecords: checkOption('checkpointRecords', checkpointRecords ?? 10_000, 1, 1_000_000),
+    checkpointMs: checkOption('checkpointMs', checkpointMs ?? 10_000, 10, 86_400_000),
+  };
+}

@@ -1,0 +1,46 @@
+/** The options of the audit log, as they stand in the configuration file. */
+import { z } from 'zod';
+
+/** `audit` of the service's configuration. */
+export const auditSchema = z
+  .strictObject({
+    mode: z
+      .enum(['sync', 'async'])
+      .default('sync')
+      .describe('sync: a record is on disk before the handler runs; async: it is queued.'),
+    deadlineMs: z
+      .int()
+      .min(100)
+      .max(60_000)
+      .default(5_000)
+      .describe('How long a call waits for its record, ms; 100 to 60,000.'),
+    segmentBytes: z
+      .int()
+      .min(4_096)
+      .max(1_073_741_824)
+      .default(67_108_864)
+      .describe('Size at which a segment of the log ends and the next one begins, bytes; 4,096 to 1,073,741,824.'),
+    segmentAgeMs: z
+      .int()
+      .min(1_000)
+      .max(2_147_483_647)
+      .default(86_400_000)
+      .describe('Age at which a segment ends, ms; 1,000 to 2,147,483,647.'),
+    checkpointRecords: z
+      .int()
+      .min(1)
+      .max(1_000_000)
+      .default(10_000)
+      .describe('Records after which a checkpoint is signed; 1 to 1,000,000.'),
+    checkpointMs: z
+      .int()
+      .min(10)
+      .max(86_400_000)
+      .default(10_000)
+      .describe('How long a record waits for a checkpoint, ms; 10 to 86,400,000.'),
+  })
+  .prefault({})
+  .describe('The audit log.');
+
+/** Checked, with defaults in place. */
+export type AuditConfig = z.output<typeof auditSchema>;

@@ -1,0 +1,13 @@
+/** The service's audit log, by its configuration. */
+import { join } from 'node:path';
+import { AuditLog } from '../audit/audit-log.js';
+import type { ServiceConfig } from './config.js';
+import { keyPaths } from './key-files.js';
+
+/**
+ * @param dir the service's folder
+ * @throws SealwireError `AUDIT_FILE_INVALID`, `AUDIT_FAILED`
+ */
+export function openAuditLog({ origin, audit }: ServiceConfig, dir: string): Promise<AuditLog> {
+  return AuditLog.open({ ...audit, origin, dir: join(dir, 'audit'), keyFile: keyPaths(dir).log });
+}
