@@ -75,6 +75,46 @@ type StepTable = Omit<typeof STEPS, '__proto__'>;
 /** Which check refused a token; never shown to a remote caller. */
 export type StepCode = keyof StepTable;
 
+/**
+ * Why a signed key set is not used, or none is at hand; told to local callers only.
+ * docs/key-sets.md has a line for each.
+ */
+export const KEY_SET_CODES = [
+  // The form of a JWS, before any key is touched.
+  'KEY_SET_TOO_LARGE',
+  'KEY_SET_FORM',
+  'KEY_SET_JSON',
+  'KEY_SET_DUPLICATE_NAME',
+  'KEY_SET_ALGORITHM',
+  'KEY_SET_TYPE',
+  'KEY_SET_HEADER',
+  'KEY_SET_UNSIGNED',
+  // Who signed it.
+  'KEY_SET_DELEGATION',
+  'KEY_SET_ROOT_UNKNOWN',
+  'KEY_SET_DELEGATION_SIGNATURE',
+  'KEY_SET_DELEGATION_EXPIRED',
+  'KEY_SET_SIGNER',
+  'KEY_SET_SIGNATURE',
+  // What it says.
+  'KEY_SET_CONTENT',
+  'KEY_SET_ISSUER',
+  'KEY_SET_TIME',
+  'KEY_SET_EXPIRED',
+  'KEY_SET_ROLLED_BACK',
+  'KEY_SET_PRIVATE_MEMBER',
+  'KEY_SET_DUPLICATE_KID',
+  'KEY_SET_KID',
+  'KEY_SET_KEY',
+  'KEY_SET_MIXED_CURVES',
+  'KEY_SET_NO_ACTIVE_KEY',
+  // Nobody serves one.
+  'KEY_SET_UNAVAILABLE',
+] as const;
+
+/** Why a signed key set is not used. */
+export type KeySetCode = (typeof KEY_SET_CODES)[number];
+
 /** Misuse and local failures: wrong options, unreadable files, a wrong key format. */
 export type LocalCode =
   | 'OPTIONS_INVALID'
@@ -93,7 +133,8 @@ export type LocalCode =
   | 'SEAL_INPUT'
   | 'CLOSED'
   | 'AUDIT_FILE_INVALID'
-  | 'AUDIT_NOTE_INVALID';
+  | 'AUDIT_NOTE_INVALID'
+  | KeySetCode;
 
 /** Every code a {@link SealwireError} can carry. */
 export type ErrorCode = StepCode | LocalCode;

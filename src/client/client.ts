@@ -11,6 +11,7 @@ import {
   type ServiceDefinition,
   type ServiceError,
 } from '@grpc/grpc-js';
+import type { MeterProvider } from '@opentelemetry/api';
 import { SealwireError } from '../errors.js';
 import type { SealingSessions } from '../jwe/sender.js';
 import type { KeySource } from '../keys/key-source.js';
@@ -32,6 +33,8 @@ export interface SealedClientOptions {
   readonly wireInterceptors?: readonly Interceptor[];
   /** grpc-js channel options, e.g. keep-alive. */
   readonly channelOptions?: Omit<ClientOptions, 'interceptors' | 'interceptor_providers'>;
+  /** Where metrics go. Default: OpenTelemetry's global meter provider. */
+  readonly meterProvider?: MeterProvider;
   /** Clock in ms since 1970. Default `Date.now`. */
   readonly now?: () => number;
 }
@@ -69,12 +72,13 @@ export class SealedClient {
     service: SealedServiceDefinition<ServiceDefinition>,
     options: SealedClientOptions,
   ) {
-    const { keys, sessions, credential, now } = options;
+    const { keys, sessions, credential, meterProvider, now } = options;
     const seal = createSealInterceptor({
       services: [service],
       keys,
       ...(sessions && { sessions }),
       ...(credential && { credential }),
+      ...(meterProvider && { meterProvider }),
       ...(now && { now }),
     });
     this.#definition = service.definition;

@@ -2,33 +2,16 @@
  * The client interceptor that seals requests and opens responses: interceptors before it (nearer to the
  * application) see opened messages, interceptors after it (nearer to the wire) see tokens.
  */
-import {
-  type Deadline,
-  InterceptingCall,
-  type InterceptingListener,
-  type Interceptor,
-  type InterceptorOptions,
-  Metadata,
-  type NextCall,
-  type StatusObject,
-  status,
-} from '@grpc/grpc-js';
-import { SealwireError } from '../errors.js';
-import type { RecipientKey } from '../jwe/recipient.js';
-import { REPLY_METADATA } from '../jwe/reply.js';
+import { InterceptingCall, type Interceptor, type InterceptorOptions, type NextCall } from '@grpc/grpc-js';
+import type { MeterProvider } from '@opentelemetry/api';
 import { SealingSessions } from '../jwe/sender.js';
 import type { KeySource } from '../keys/key-source.js';
 import type { MethodPlan, ServicePlan } from '../schema/plan.js';
-import { errorStatus, STATUS_DETAILS_KEY } from '../schema/status.js';
-import { recipientsOf } from '../schema/walk.js';
-import { type CallReplies, keepTokens } from './open-reply.js';
-import { MessageSealer, type RecipientKeys } from './seal-message.js';
+import { ClientMetrics } from './metrics.js';
+import { MessageSealer } from './seal-message.js';
+import { type CredentialFunction, SealingCall } from './sealing-call.js';
 
-type InterceptingCallInterface = ReturnType<NextCall>;
-type MessageContext = Parameters<InterceptingCallInterface['sendMessageWithContext']>[0];
-
-/** @param method path, e.g. `/payments.v1.PaymentService/GetPayment`. @returns at most a few hundred bytes */
-export type CredentialFunction = (method: string) => Uint8Array | Promise<Uint8Array>;
+export type { CredentialFunction } from './sealing-call.js';
 
 /** Options of {@link createSealInterceptor}. */
 export interface SealInterceptorOptions {
@@ -40,6 +23,8 @@ export interface SealInterceptorOptions {
   readonly sessions?: SealingSessions;
   /** The caller's credential, sealed into reply tokens for the service's `authenticateCaller`. Default: none. */
   readonly credential?: CredentialFunction;
+  /** Where metrics go. Default: OpenTelemetry's global meter provider, as it is when the interceptor is created. */
+  readonly meterProvider?: MeterProvider;
   /** Clock in ms since 1970. Default `Date.now`. */
   readonly now?: () => number;
 }
@@ -54,6 +39,7 @@ export function createSealInterceptor(options: SealInterceptorOptions): Intercep
   const sessions = options.sessions ?? new SealingSessions();
   const sealer = new MessageSealer({ sessions, ...(options.now && { now: options.now }) });
   const { keys, credential = noCredential } = options;
+  const shared = { sealer, keys, credential, metrics: new ClientMetrics(options.meterProvider) };
   const methods = new Map<string, MethodPlan>();
   for (const { plan } of options.services) {
     for (const method of Object.values(plan.methods)) methods.set(method.path, method);
@@ -63,249 +49,9 @@ export function createSealInterceptor(options: SealInterceptorOptions): Intercep
     if (method === undefined || (method.request === undefined && method.response === undefined)) {
       return new InterceptingCall(nextCall(callOptions));
     }
-    return new SealingCall(nextCall(callOptions), method, { sealer, keys, credential }, callOptions.deadline);
+    return new SealingCall(nextCall(callOptions), method, shared, callOptions.deadline);
   };
-}
-
-/** What the calls of a method need before they start. */
-interface CallNeeds {
-  readonly recipients: readonly string[];
-  readonly hasReplies: boolean;
-}
-const needs = new WeakMap<MethodPlan, CallNeeds>();
-
-function needsOf(method: MethodPlan): CallNeeds {
-  const known = needs.get(method);
-  if (known !== undefined) return known;
-  const { request, response } = method;
-  const recipients = new Set(request === undefined ? [] : recipientsOf(request));
-  const hasReplies = response !== undefined && recipientsOf(response).includes('');
-  if (hasReplies) recipients.add('');
-  const found = { recipients: [...recipients], hasReplies };
-  needs.set(method, found);
-  return found;
 }
 
 const NO_CREDENTIAL = new Uint8Array();
 const noCredential = () => NO_CREDENTIAL;
-
-/** What all calls share. */
-interface SharedParts {
-  readonly sealer: MessageSealer;
-  readonly keys: KeySource;
-  readonly credential: CredentialFunction;
-}
-
-/**
- * One call with sealed fields. Operations run strictly in the order they came: while one waits (for a
- * key or an agreement) the following are queued, so that grpc-js never sees a message before `start`,
- * a half-close before its message, or an unsealed message at all.
- */
-class SealingCall extends InterceptingCall {
-  readonly #next: InterceptingCallInterface;
-  readonly #method: MethodPlan;
-  readonly #shared: SharedParts;
-  readonly #queue: (() => void | Promise<void>)[] = [];
-  #busy = false;
-  /** No further operation is carried out. */
-  #ended = false;
-  /** The listener has its status. */
-  #finished = false;
-  #started = false;
-  #listener: Partial<InterceptingListener> | undefined;
-  #keys: RecipientKeys = new Map();
-  #replies: CallReplies | undefined;
-  /** Ms since 1970. grpc-js tells of a deadline only once a call has started. */
-  readonly #deadline: number;
-  #deadlineTimer: NodeJS.Timeout | undefined;
-
-  constructor(next: InterceptingCallInterface, method: MethodPlan, shared: SharedParts, deadline?: Deadline) {
-    super(next);
-    this.#deadline = deadline === undefined ? Number.POSITIVE_INFINITY : Number(deadline);
-    this.#next = next;
-    this.#method = method;
-    this.#shared = shared;
-  }
-
-  override start(metadata: Metadata, listener?: Partial<InterceptingListener>): void {
-    this.#listener = listener;
-    this.#run(() => {
-      const { recipients, hasReplies } = needsOf(this.#method);
-      const keys = this.#findKeys(recipients);
-      const replies = hasReplies ? this.#beginReplies(keys) : undefined;
-      if (!(keys instanceof Promise) && !(replies instanceof Promise)) return this.#startNext(metadata, keys, replies);
-      this.#watchDeadline();
-      return Promise.all([keys, replies]).then(([ready, begun]) => this.#startNext(metadata, ready, begun));
-    });
-  }
-
-  override sendMessageWithContext(context: MessageContext, message: unknown): void {
-    this.#run(() => {
-      const plan = this.#method.request;
-      const sealed =
-        plan === undefined ? (message as object) : this.#shared.sealer.seal(plan, message as object, this.#keys);
-      if (!(sealed instanceof Promise)) return this.#next.sendMessageWithContext(context, sealed);
-      return sealed.then((ready) => {
-        if (!this.#ended) this.#next.sendMessageWithContext(context, ready);
-      });
-    });
-  }
-
-  override sendMessage(message: unknown): void {
-    this.sendMessageWithContext({}, message);
-  }
-
-  override startRead(): void {
-    this.#run(() => this.#next.startRead());
-  }
-
-  override halfClose(): void {
-    this.#run(() => this.#next.halfClose());
-  }
-
-  /** Never queued: a cancelled call must not wait for a key. */
-  override cancelWithStatus(code: status, details: string): void {
-    this.#ended = true;
-    if (this.#started) this.#next.cancelWithStatus(code, details);
-    else process.nextTick(() => this.#finish({ code, details, metadata: new Metadata() }));
-  }
-
-  #run(operation: () => void | Promise<void>): void {
-    if (this.#ended) return;
-    this.#queue.push(operation);
-    if (!this.#busy) this.#drain();
-  }
-
-  #drain(): void {
-    this.#busy = true;
-    try {
-      while (!this.#ended) {
-        const operation = this.#queue.shift();
-        if (operation === undefined) break;
-        const pending = operation();
-        if (pending === undefined) continue;
-        pending.then(
-          () => this.#drain(),
-          (error: unknown) => this.#fail(error),
-        );
-        return;
-      }
-    } catch (error) {
-      this.#fail(error);
-    }
-    this.#busy = false;
-  }
-
-  #startNext(metadata: Metadata, keys: RecipientKeys, replies: CallReplies | undefined): void {
-    clearTimeout(this.#deadlineTimer);
-    if (this.#ended) return;
-    // A timer of ours may be a little late, and a call that is started late is never told.
-    if (this.#deadlineTimer !== undefined && Date.now() >= this.#deadline) {
-      this.#exceedDeadline();
-      return;
-    }
-    this.#keys = keys;
-    this.#replies = replies;
-    this.#started = true;
-    let own = metadata;
-    if (replies !== undefined) {
-      // The caller may use its metadata for other calls too.
-      own = metadata.clone();
-      own.set(REPLY_METADATA, replies.token);
-    }
-    this.#next.start(own, {
-      onReceiveMetadata: (received) => this.#listener?.onReceiveMetadata?.(received),
-      onReceiveMessage: (message: unknown) => this.#receive(message),
-      onReceiveStatus: (received) => this.#finish(received),
-    });
-  }
-
-  /** The service checks the reply token before its handler runs, so it goes with the call's metadata. */
-  #beginReplies(keys: RecipientKeys | Promise<RecipientKeys>): CallReplies | Promise<CallReplies> {
-    const { sealer } = this.#shared;
-    const credential = this.#shared.credential(this.#method.path);
-    if (!(keys instanceof Promise) && !(credential instanceof Promise)) {
-      return sealer.beginReplies(keys.get('') as RecipientKey, credential);
-    }
-    return Promise.all([keys, credential]).then(([ready, bytes]) =>
-      sealer.beginReplies(ready.get('') as RecipientKey, bytes),
-    );
-  }
-
-  /** For the time before grpc-js's own call is started. */
-  #watchDeadline(): void {
-    const left = Math.min(this.#deadline - Date.now(), 2 ** 31 - 1);
-    this.#deadlineTimer = setTimeout(() => this.#exceedDeadline(), Math.max(left, 0));
-  }
-
-  #exceedDeadline(): void {
-    this.#finish({
-      code: status.DEADLINE_EXCEEDED,
-      details: 'Deadline exceeded while the call was waiting for a key',
-      metadata: new Metadata(),
-    });
-    this.#next.cancelWithStatus(status.CANCELLED, 'deadline exceeded');
-  }
-
-  #receive(message: unknown): void {
-    if (this.#finished) return;
-    const { response } = this.#method;
-    let opened = message;
-    if (response !== undefined && message) {
-      try {
-        opened = this.#replies?.open(response, message as object) ?? keepTokens(response, message as object);
-      } catch (error) {
-        this.#refuseReply(error);
-        return;
-      }
-    }
-    this.#listener?.onReceiveMessage?.(opened);
-  }
-
-  /** Not the service's word but the caller's own finding: what came back is not what the service sealed. */
-  #refuseReply(error: unknown): void {
-    const { code, path } = error instanceof SealwireError ? error : { code: 'INTERNAL', path: undefined };
-    const details = `the sealed reply was refused: ${code}${path === undefined ? '' : ` at ${path}`}`;
-    this.#finish({ code: status.DATA_LOSS, details, metadata: new Metadata() });
-    this.#next.cancelWithStatus(status.CANCELLED, 'the sealed reply was refused');
-  }
-
-  #findKeys(recipients: readonly string[]): RecipientKeys | Promise<RecipientKeys> {
-    const [first] = recipients;
-    if (first !== undefined && recipients.length === 1) {
-      const key = this.#shared.keys.current(first);
-      return key instanceof Promise ? key.then((ready) => new Map([[first, ready]])) : new Map([[first, key]]);
-    }
-    const found = recipients.map((recipient) => this.#shared.keys.current(recipient));
-    const combine = (keys: readonly RecipientKey[]) =>
-      new Map(recipients.map((recipient, index) => [recipient, keys[index] as RecipientKey]));
-    if (!found.some((key) => key instanceof Promise)) return combine(found as RecipientKey[]);
-    return Promise.all(found).then(combine);
-  }
-
-  /** Ends the call once, locally, with the status the service would give for the same error. */
-  #fail(error: unknown): void {
-    if (this.#ended) return;
-    const { code, details, statusDetails } = errorStatus(error);
-    const metadata = new Metadata();
-    if (statusDetails !== undefined) metadata.set(STATUS_DETAILS_KEY, Buffer.from(statusDetails));
-    // Local errors (a missing key, a wrong input) have no reason; their text names no value.
-    const local = error instanceof SealwireError && error.reason === undefined;
-    const said = local ? `sealing failed: ${error.code}: ${error.message}` : details;
-    this.#ended = true;
-    // Not before the caller of this method has returned: grpc-js expects statuses to come later.
-    process.nextTick(() => {
-      this.#finish({ code: local ? status.FAILED_PRECONDITION : code, details: said, metadata });
-      if (this.#started) this.#next.cancelWithStatus(status.CANCELLED, 'sealing failed');
-    });
-  }
-
-  #finish(received: StatusObject): void {
-    if (this.#finished) return;
-    this.#finished = true;
-    this.#ended = true;
-    clearTimeout(this.#deadlineTimer);
-    this.#queue.length = 0;
-    this.#listener?.onReceiveStatus?.(received);
-  }
-}

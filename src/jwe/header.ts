@@ -97,14 +97,19 @@ export function parseMembers(part: string, headerBytes: number): Members {
   if (part.length > Math.ceil((headerBytes * 4) / 3)) throw refuse('HEADER_TOO_LARGE', 'the header is too large');
   const bytes = decodeCanonical(part);
   if (bytes === undefined) throw refuse('TOKEN_ENCODING', 'the header is not canonical base64url');
-  const members = parseObject(bytes);
+  const members = parseJsonObject(bytes);
   for (const name of FORBIDDEN) {
     if (Object.hasOwn(members, name)) throw refuse('HEADER_FORBIDDEN_NAME', `the header has '${name}'`);
   }
   return members;
 }
 
-function parseObject(bytes: Buffer): Members {
+/**
+ * JSON text of one object, as strictly as a header is read.
+ *
+ * @throws SealwireError `HEADER_UTF8`, `HEADER_JSON`, `HEADER_DUPLICATE_NAME`
+ */
+export function parseJsonObject(bytes: Buffer): Members {
   let text: string;
   try {
     text = utf8.decode(bytes);

@@ -54,7 +54,7 @@ export async function writeKeyFile(path: string, text: string, mode: number): Pr
     const folder = await open(dirname(path), 'r');
     await folder.sync().finally(() => folder.close());
   } catch (cause) {
-    await rm(temporary, { force: true });
+    await rm(temporary, { force: true }).catch(() => {});
     throw new SealwireError(
       'KEY_FILE_WRITE',
       `${path}: ${(cause as NodeJS.ErrnoException).code ?? 'cannot be written'}`,

@@ -87,7 +87,8 @@ function checkJwk(members: Members): ImportedKey {
   return { jwk, publicKey, privateKey: toPrivateKey({ kty, crv, x, y, d: checkCoordinate(d, crv) }) };
 }
 
-function checkCoordinate(value: unknown, crv: Curve): string {
+/** @returns the value. @throws SealwireError `KEY_INVALID` unless it is base64url of the curve's length */
+export function checkCoordinate(value: unknown, crv: Curve): string {
   const fits =
     typeof value === 'string' &&
     value.length === curves[crv].coordinateChars &&
@@ -96,7 +97,8 @@ function checkCoordinate(value: unknown, crv: Curve): string {
   return value as string;
 }
 
-function toPublicKey(key: { kty: 'EC'; crv: Curve; x: string; y: string }): KeyObject {
+/** @throws SealwireError `KEY_INVALID` for a point that is not on the curve */
+export function toPublicKey(key: { kty: 'EC'; crv: Curve; x: string; y: string }): KeyObject {
   try {
     return createPublicKey({ key, format: 'jwk' });
   } catch {
@@ -104,8 +106,8 @@ function toPublicKey(key: { kty: 'EC'; crv: Curve; x: string; y: string }): KeyO
   }
 }
 
-/** OpenSSL takes `d` on trust: a public half that is not its own would make every agreement fail. */
-function toPrivateKey(key: { kty: 'EC'; crv: Curve; x: string; y: string; d: string }): KeyObject {
+/** OpenSSL takes `d` on trust: a public half that is not its own would make every agreement fail. @throws SealwireError `KEY_INVALID` */
+export function toPrivateKey(key: { kty: 'EC'; crv: Curve; x: string; y: string; d: string }): KeyObject {
   try {
     const ecdh = createECDH(curves[key.crv].openssl);
     ecdh.setPrivateKey(Buffer.from(key.d, 'base64url'));

@@ -3,6 +3,7 @@
  * tokens, handlers and interceptors after it see opened messages.
  */
 import { ServerInterceptingCall, type ServerInterceptor } from '@grpc/grpc-js';
+import type { MeterProvider } from '@opentelemetry/api';
 import { checkRange, type OpenLimits } from '../jwe/limits.js';
 import { type AgreementCacheOptions, type CallerRateOptions, TokenOpener } from '../jwe/opener.js';
 import type { PolicyName } from '../jwe/policy.js';
@@ -13,6 +14,7 @@ import type { MethodPlan, ServicePlan } from '../schema/plan.js';
 import type { Validators } from '../schema/validation.js';
 import type { AuditSink } from './audit-sink.js';
 import { type CallerFunction, createCaller } from './caller.js';
+import { ServerMetrics } from './metrics.js';
 import { MessageOpener, type TokenGuard } from './open-message.js';
 import { createStoredOpener, type OpenStored } from './open-stored.js';
 import { type AuthenticateCaller, ReplyTokenReader } from './reply-token.js';
@@ -50,6 +52,8 @@ export interface OpenInterceptorOptions {
   readonly limits?: Partial<OpenLimits>;
   readonly cache?: AgreementCacheOptions;
   readonly rate?: CallerRateOptions;
+  /** Where metrics go. Default: OpenTelemetry's global meter provider, as it is when the interceptor is created. */
+  readonly meterProvider?: MeterProvider;
   /** Clock in ms since 1970. Default `Date.now`. */
   readonly now?: () => number;
 }
@@ -82,7 +86,9 @@ export function createOpenInterceptor(options: OpenInterceptorOptions): OpenInte
     ...(cache && { cache }),
     ...(rate && { rate }),
   });
-  const { audit, guard, validators, authenticateCaller, services } = options;
+  const { guard, validators, authenticateCaller, services } = options;
+  const metrics = new ServerMetrics(options.meterProvider);
+  const audit = metrics.meterAudit(options.audit);
   const readAhead = {
     messages: options.readAheadMessages ?? 64,
     bytes: options.readAheadBytes ?? 1_048_576,
@@ -103,6 +109,7 @@ export function createOpenInterceptor(options: OpenInterceptorOptions): OpenInte
       now,
     }),
     audit,
+    metrics,
     caller: options.caller ?? createCaller(),
     readAhead,
     writeAhead: { messages: readAhead.messages },

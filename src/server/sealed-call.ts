@@ -2,13 +2,19 @@
  * One call with sealed fields on the server. grpc-js ignores what a listener returns, so everything
  * asynchronous is caught here and ends in exactly one delivery or one status.
  */
-import { type Metadata, ServerInterceptingCall, type ServerInterceptingCallInterface } from '@grpc/grpc-js';
+import {
+  type Metadata,
+  ServerInterceptingCall,
+  type ServerInterceptingCallInterface,
+  status as statusCodes,
+} from '@grpc/grpc-js';
 import { SealwireError } from '../errors.js';
 import type { MethodPlan } from '../schema/plan.js';
 import { recipientsOf } from '../schema/walk.js';
 import type { AuditSink } from './audit-sink.js';
 import { type CallerFunction, tlsIdentity } from './caller.js';
 import { IncomingMessages, type ReadAhead } from './incoming.js';
+import { type CallEnd, endOf, type ServerMetrics } from './metrics.js';
 import type { MessageOpener } from './open-message.js';
 import { OutgoingMessages, type WriteAhead } from './outgoing.js';
 import type { CallFacts } from './records.js';
@@ -22,6 +28,7 @@ export interface SharedParts {
   readonly replyTokens: ReplyTokenReader;
   readonly replier: MessageReplier;
   readonly audit: AuditSink;
+  readonly metrics: ServerMetrics;
   readonly caller: CallerFunction;
   readonly readAhead: ReadAhead;
   readonly writeAhead: WriteAhead;
@@ -50,6 +57,7 @@ export class SealedServerCall extends ServerInterceptingCall {
   #reply: ReplyAgreement | undefined;
   #ended = false;
   #cancelled = false;
+  #counted = false;
 
   constructor(next: ServerInterceptingCallInterface, method: MethodPlan, shared: SharedParts) {
     super(next);
@@ -90,8 +98,12 @@ export class SealedServerCall extends ServerInterceptingCall {
 
   override sendStatus(status: Status): void {
     if (this.#ended) return;
-    if (this.#outgoing === undefined) super.sendStatus(status);
-    else this.#outgoing.afterAll(() => super.sendStatus(status));
+    const send = () => {
+      this.#count(status.code === statusCodes.OK ? 'OK' : 'HANDLER');
+      super.sendStatus(status);
+    };
+    if (this.#outgoing === undefined) send();
+    else this.#outgoing.afterAll(send);
   }
 
   /** A call whose replies are sealed for its caller begins with the caller's reply token. */
@@ -148,14 +160,23 @@ export class SealedServerCall extends ServerInterceptingCall {
   #fail(error: unknown): void {
     if (this.#ended) return;
     this.#ended = true;
+    this.#count(endOf(error));
     const { currentKid, now } = this.#shared;
     this.#next.sendStatus(toStatusObject(error, { currentKid: currentKid(), nowMs: now() }));
     // A streaming handler may be waiting: tell it that nothing more will come.
     this.#cancel();
   }
 
+  /** A call ends once, but a caller may go away after it. */
+  #count(end: CallEnd): void {
+    if (this.#counted) return;
+    this.#counted = true;
+    this.#shared.metrics.countCall(this.#method.path, end);
+  }
+
   #cancel(): void {
     this.#ended = true;
+    this.#count('CANCELLED');
     this.#incoming?.stop();
     this.#outgoing?.stop();
     if (this.#cancelled) return;

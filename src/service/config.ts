@@ -24,7 +24,7 @@ export const configSchema = z.strictObject({
     .max(128)
     .regex(/^[^\s+]+$/, 'must not contain white space or +')
     .default('sealwire-payments')
-    .describe("The service's name in audit records and checkpoints; a log keeps the one it began with."),
+    .describe("The service's name in audit records, checkpoints and its key set; a log keeps the one it began with."),
   tls: z
     .strictObject({
       cert: z.string().describe('PEM file of the certificate chain.'),
@@ -63,6 +63,23 @@ export const configSchema = z.strictObject({
     })
     .prefault({})
     .describe('Limits per caller.'),
+  keySet: z
+    .strictObject({
+      lifeSeconds: z
+        .int()
+        .min(300)
+        .max(86_400)
+        .default(86_400)
+        .describe('Life of a signed key set, s: how long clients survive without the service; 300 to 86,400.'),
+      maxAgeSeconds: z
+        .int()
+        .min(1)
+        .max(86_400)
+        .default(900)
+        .describe('How long clients use a key set before they ask again, s; 1 to 86,400.'),
+    })
+    .prefault({})
+    .describe('The signed key set.'),
   drainMs: z
     .int()
     .min(0)

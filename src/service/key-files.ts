@@ -3,7 +3,6 @@ import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { SealwireError } from '../errors.js';
 import { KeyRing } from '../keys/ring.js';
-import { ensureSigningRoot } from '../keys/signing-root.js';
 
 /** Where things are. */
 export interface KeyPaths {
@@ -52,6 +51,5 @@ export async function loadKeys(dir: string): Promise<LoadedKeys> {
     return fresh;
   });
   await ring.savePublic(paths.publicKeys);
-  await ensureSigningRoot(paths.root, paths.rootPublic);
   return { ring, created };
 }

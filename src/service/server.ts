@@ -8,14 +8,17 @@ import type { AuditLog } from '../audit/audit-log.js';
 import { readRecentTokens } from '../audit/recent-tokens.js';
 import { SealwireError } from '../errors.js';
 import { addSealedPaymentService, SealedPaymentService } from '../gen/payments/v1/payments_sealed.js';
+import type { KeySetPublisher } from '../keys/key-set-publisher.js';
 import type { KeyRing } from '../keys/ring.js';
 import { createCaller } from '../server/caller.js';
+import { addKeyService, KEY_SERVICE_NAME } from '../server/key-service.js';
 import { createOpenInterceptor } from '../server/open-interceptor.js';
 import { REPLAY_WINDOW_MS, ReplayGuard } from '../server/replay-guard.js';
 import { openAuditLog } from './audit-log.js';
 import type { ServiceConfig } from './config.js';
 import { ServiceHealth } from './health.js';
 import { keyPaths, loadKeys } from './key-files.js';
+import { startKeySet } from './key-set.js';
 import { createApplicationLogger } from './logger.js';
 import { paymentValidators } from './payment-rules.js';
 import { PaymentStore } from './payment-store.js';
@@ -29,6 +32,10 @@ export interface RunningService {
   readonly address: string;
   readonly kid: string;
   readonly keyRing: KeyRing;
+  /** The signed key set that the key service serves. */
+  readonly keySet: KeySetPublisher;
+  /** Thumbprint of the signing root, for clients to pin. */
+  readonly root: string;
   readonly store: PaymentStore;
   /** Lets calls finish for the configured time, then ends them; closes the audit log. */
   stop(): Promise<void>;
@@ -48,25 +55,37 @@ export async function startService(
   const dir = resolve(config.dir);
   const credentials = readCredentials(config);
   const { ring, created } = await loadKeys(dir);
+  const { publisher: keySet, root } = await startKeySet({
+    dir,
+    origin: config.origin,
+    keys: ring,
+    logger,
+    ...config.keySet,
+  });
   const audit = await openAuditLog(config, dir);
   try {
     const store = new PaymentStore();
     const guard = new ReplayGuard();
     await guard.restore(readRecentTokens(join(dir, 'audit'), Date.now() - REPLAY_WINDOW_MS));
-    const { server, health } = createServer({ config, ring, audit, guard, store, logger });
+    const { server, health } = createServer({ config, ring, keySet, audit, guard, store, logger });
     const address = await bind(server, config.listen, credentials);
     logStart(logger, config, dir, address, ring.currentKid, created);
+    logger.info(`key set of '${config.origin}', signing root ${root}`);
     return {
       address,
       kid: ring.currentKid,
       keyRing: ring,
+      keySet,
+      root,
       store,
       stop: () => {
         store.close();
+        keySet.close();
         return stop(server, health, audit, config.drainMs);
       },
     };
   } catch (error) {
+    keySet.close();
     await audit.close();
     throw error;
   }
@@ -75,13 +94,14 @@ export async function startService(
 interface ServiceParts {
   readonly config: ServiceConfig;
   readonly ring: KeyRing;
+  readonly keySet: KeySetPublisher;
   readonly audit: AuditLog;
   readonly guard: ReplayGuard;
   readonly store: PaymentStore;
   readonly logger: Logger;
 }
 
-function createServer({ config, ring, audit, guard, store, logger }: ServiceParts) {
+function createServer({ config, ring, keySet, audit, guard, store, logger }: ServiceParts) {
   const { interceptor, openStored } = createOpenInterceptor({
     services: [SealedPaymentService],
     keys: ring,
@@ -113,7 +133,8 @@ function createServer({ config, ring, audit, guard, store, logger }: ServicePart
     // Its message may quote an opened field: the class name has to do.
     logger.error('a handler failed', { path, error: error instanceof Error ? error.name : typeof error });
   });
-  const health = new ServiceHealth(['', SealedPaymentService.plan.typeName]);
+  addKeyService(server, [keySet]);
+  const health = new ServiceHealth(['', SealedPaymentService.plan.typeName, KEY_SERVICE_NAME]);
   health.addTo(server);
   return { server, health };
 }

@@ -6,7 +6,7 @@ import { promisify } from 'node:util';
 import { status } from '@grpc/grpc-js';
 import { expect } from 'chai';
 import { z } from 'zod';
-import { reasonByStep } from '../../src/errors.js';
+import { KEY_SET_CODES, reasonByStep } from '../../src/errors.js';
 import { statusByReason } from '../../src/schema/status.js';
 import { configSchema, ENVIRONMENT } from '../../src/service/config.js';
 
@@ -49,6 +49,11 @@ describe('the documents', () => {
 
   it('list every step with its reason, and no other', async () => {
     expect(await readTable('docs/errors.md', 'step')).to.deep.equal(Object.entries(reasonByStep));
+  });
+
+  it('list every refusal of a key set, and no other', async () => {
+    const rows = await readTable('docs/key-sets.md', 'code');
+    expect(rows.map(([code]) => code)).to.deep.equal([...KEY_SET_CODES]);
   });
 
   it('list every option with default, meaning and variable, and no other', async () => {

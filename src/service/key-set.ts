@@ -1,0 +1,129 @@
+/** The service's own signed key set: from its files to the key service, and what the log says of it. */
+import { stat } from 'node:fs/promises';
+import { join } from 'node:path';
+import type { Logger } from 'winston';
+import { SealwireError } from '../errors.js';
+import { KeySetPublisher, type PublishedKeys, type SetSigner } from '../keys/key-set-publisher.js';
+import { ensureRoot, type LoadedSetSigner, loadSetSigner, setSignerPaths } from '../keys/set-signer.js';
+
+const DAY_SECONDS = 86_400;
+const DAY_MS = DAY_SECONDS * 1000;
+/** The log warns from then on, once a day. */
+const WARN_BELOW_DAYS = 14;
+
+/** What {@link startKeySet} needs. */
+export interface KeySetOptions {
+  /** The service's folder. */
+  readonly dir: string;
+  /** The service's name: `iss` of the set. */
+  readonly origin: string;
+  readonly keys: PublishedKeys;
+  readonly logger: Logger;
+  /** Life of a set and of its use by clients, in s. */
+  readonly lifeSeconds: number;
+  readonly maxAgeSeconds: number;
+  /** Clock in ms since 1970. Default `Date.now`. */
+  readonly now?: () => number;
+}
+
+/** A publisher with the root that clients pin. */
+export interface StartedKeySet {
+  readonly publisher: KeySetPublisher;
+  /** Thumbprint of the signing root. */
+  readonly root: string;
+}
+
+/**
+ * Makes what is missing, signs the first set and keeps it fresh. Without a valid delegation and without the root the
+ * service runs all the same: its key service is unavailable until a delegation is put in place, and the log says so.
+ *
+ * @throws SealwireError `KEY_FILE_MODE`, `KEY_FILE_INVALID`, `KEY_FILE_WRITE` for the key files
+ */
+export async function startKeySet(options: KeySetOptions): Promise<StartedKeySet> {
+  const { dir, origin, keys, logger, lifeSeconds, maxAgeSeconds, now = Date.now } = options;
+  const paths = setSignerPaths(join(dir, 'keys'));
+  const { kid: root } = await ensureRoot(paths);
+  const complain = createComplaints(logger, now);
+  const publisher = new KeySetPublisher({
+    issuer: origin,
+    keys,
+    lifeSeconds,
+    maxAgeSeconds,
+    now,
+    file: join(dir, 'keys', 'key-set.jws'),
+    signer: createSignerSource(paths, origin, complain, now),
+    onError: (error) => complain.failed(error, paths.delegation),
+    onLeftOut: (kids) =>
+      logger.warn('keys on another curve than the active one are published when they become active', { kids }),
+  });
+  await publisher.update();
+  return { publisher, root };
+}
+
+/** Loads the signer again when one of its files has changed, or its delegation nears its end. */
+function createSignerSource(
+  paths: ReturnType<typeof setSignerPaths>,
+  recipient: string,
+  complain: Complaints,
+  now: () => number,
+): () => Promise<SetSigner> {
+  let loaded: LoadedSetSigner | undefined;
+  let loadedFrom = '';
+  let checkedAtMs = 0;
+  return async () => {
+    const files = await fingerprint(Object.values(paths));
+    // Renewal and expiry depend on the day, not on the moment.
+    const isRecent = Math.abs(now() - checkedAtMs) < DAY_MS / 24;
+    if (loaded === undefined || files !== loadedFrom || !isRecent || now() / 1000 >= loaded.delegationExpiresAt) {
+      loaded = undefined;
+      loaded = await loadSetSigner(paths, { recipient, nowMs: now() });
+      loadedFrom = await fingerprint(Object.values(paths));
+      checkedAtMs = now();
+    }
+    complain.ifShort(loaded);
+    return loaded;
+  };
+}
+
+async function fingerprint(files: readonly string[]): Promise<string> {
+  const facts = await Promise.all(
+    files.map((file) =>
+      stat(file).then(
+        ({ ino, size, mtimeMs }) => `${ino} ${size} ${mtimeMs}`,
+        () => '-',
+      ),
+    ),
+  );
+  return facts.join();
+}
+
+interface Complaints {
+  ifShort(signer: LoadedSetSigner): void;
+  failed(error: unknown, delegationFile: string): void;
+}
+
+/** The same line once a day, not at every look. */
+function createComplaints(logger: Logger, now: () => number): Complaints {
+  const saidAtMs = new Map<string, number>();
+  const say = (level: 'warn' | 'error', text: string) => {
+    const last = saidAtMs.get(text);
+    if (last !== undefined && Math.abs(now() - last) < DAY_MS) return;
+    saidAtMs.clear();
+    saidAtMs.set(text, now());
+    logger[level](text);
+  };
+  return {
+    ifShort({ delegationExpiresAt, rootAtHand }) {
+      const days = Math.floor((delegationExpiresAt - now() / 1000) / DAY_SECONDS);
+      if (rootAtHand || days >= WARN_BELOW_DAYS) return;
+      say(
+        'warn',
+        `the delegation of the set-signing key ends in ${days} days: renew it with sealwire keys root delegate`,
+      );
+    },
+    failed(error, delegationFile) {
+      const why = error instanceof SealwireError ? `${error.code}: ${error.message}` : 'unexpected';
+      say('error', `no key set can be signed: ${why}; see ${delegationFile} and sealwire keys verify`);
+    },
+  };
+}

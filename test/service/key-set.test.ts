@@ -1,0 +1,189 @@
+/** The files of set signing, and the service with the root at hand and without. */
+import { chmod, mkdtemp, readFile, rm, stat, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { Writable } from 'node:stream';
+import { expect } from 'chai';
+import { signDelegation } from '../../src/keys/delegation.js';
+import { verifyKeySet } from '../../src/keys/key-set.js';
+import { KeyRing } from '../../src/keys/ring.js';
+import { setSignerPaths } from '../../src/keys/set-signer.js';
+import { SigningKey } from '../../src/keys/signing-key.js';
+import { loadKeys } from '../../src/service/key-files.js';
+import { startKeySet } from '../../src/service/key-set.js';
+import { createApplicationLogger } from '../../src/service/logger.js';
+import { refusal } from '../keys/helpers.js';
+
+const DAY_MS = 86_400_000;
+
+describe('the key set of a service', () => {
+  let dir: string;
+  let nowMs: number;
+  let log: string[];
+  let ring: KeyRing;
+  let started: Awaited<ReturnType<typeof startKeySet>> | undefined;
+
+  beforeEach(async () => {
+    dir = await mkdtemp(join(tmpdir(), 'sealwire-set-'));
+    await loadKeys(dir);
+    nowMs = Date.now();
+    log = [];
+    ring = await KeyRing.create('P-256', { now: () => nowMs });
+  });
+  afterEach(async () => {
+    started?.publisher.close();
+    await rm(dir, { recursive: true });
+  });
+
+  async function start(origin = 'payments') {
+    started?.publisher.close();
+    const stream = new Writable({
+      write(chunk, _encoding, done) {
+        log.push(String(chunk));
+        done();
+      },
+    });
+    const logger = createApplicationLogger('info', stream);
+    started = await startKeySet({
+      dir,
+      origin,
+      keys: ring,
+      logger,
+      lifeSeconds: 86_400,
+      maxAgeSeconds: 60,
+      now: () => nowMs,
+    });
+    return started;
+  }
+
+  const paths = () => setSignerPaths(join(dir, 'keys'));
+  const verify = (root: string, issuer = 'payments') =>
+    verifyKeySet(started?.publisher.current()?.jws ?? '', { roots: [root], issuer, nowMs });
+
+  /** Takes the root away, as an operator does who keeps it elsewhere. */
+  async function takeRoot(): Promise<SigningKey> {
+    const root = await SigningKey.load(paths().root);
+    await rm(paths().root);
+    return root;
+  }
+
+  it('is made with everything that it needs on first run, and good for whoever pins the root', async () => {
+    const { root } = await start();
+    const set = await verify(root);
+    expect(set.keys.map(({ kid }) => kid)).to.deep.equal([ring.currentKid]);
+    expect(set.delegation.expiresAt - set.delegation.issuedAt).to.equal(90 * 86_400);
+    for (const [path, mode] of [
+      [paths().root, 0o600],
+      [paths().signer, 0o600],
+      [paths().rootPublic, 0o644],
+      [paths().signerPublic, 0o644],
+      [paths().delegation, 0o644],
+      [join(dir, 'keys/key-set.jws'), 0o644],
+    ] as const) {
+      expect((await stat(path)).mode & 0o777, path).to.equal(mode);
+    }
+    for (const path of [paths().rootPublic, paths().signerPublic]) {
+      expect(await readFile(path, 'utf8')).not.to.include('"d"');
+    }
+    expect(log).to.deep.equal([]);
+  });
+
+  it('goes on with the same root and delegation after a restart', async () => {
+    const first = await start();
+    const delegation = await readFile(paths().delegation, 'utf8');
+    const second = await start();
+    expect(second.root).to.equal(first.root);
+    expect(await readFile(paths().delegation, 'utf8')).to.equal(delegation);
+    await verify(first.root);
+  });
+
+  it('renews its delegation by itself 30 days before its end when the root is at hand', async () => {
+    const { publisher, root } = await start();
+    const { expiresAt } = (await verify(root)).delegation;
+    nowMs += 59 * DAY_MS;
+    await publisher.update();
+    expect((await verify(root)).delegation.expiresAt).to.equal(expiresAt);
+    nowMs += 2 * DAY_MS;
+    await publisher.update();
+    expect((await verify(root)).delegation.expiresAt).to.equal(expiresAt + 61 * 86_400);
+    expect(log).to.deep.equal([]);
+  });
+
+  it('delegates anew when the name or the root is another', async () => {
+    const { root } = await start();
+    await start('invoices');
+    await verify(root, 'invoices');
+    const other = await SigningKey.generate();
+    await other.save(paths().root);
+    await start('invoices');
+    await verify(other.kid, 'invoices');
+  });
+
+  it('works without the root, warns once a day from 14 days on, and takes a new delegation while it runs', async () => {
+    await start();
+    const root = await takeRoot();
+    const { publisher } = await start();
+    await verify(root.kid);
+    nowMs += 76 * DAY_MS - 60_000;
+    await publisher.update();
+    expect(log).to.deep.equal([]);
+    nowMs += 120_000;
+    await publisher.update();
+    await publisher.update();
+    expect(log.join('')).to.match(
+      /^\S+ warn the delegation of the set-signing key ends in 13 days[^\n]+root delegate\n$/,
+    );
+    const signer = await SigningKey.load(paths().signer);
+    const text = await signDelegation(root, { recipient: 'payments', signer: signer.publicJwk, nowMs });
+    await writeFile(paths().delegation, text);
+    await publisher.update();
+    expect((await verify(root.kid)).delegation.issuedAt).to.equal(Math.floor(nowMs / 1000));
+  });
+
+  it('without the root and past the delegation serves no set and says so, and serves again once there is one', async () => {
+    await start();
+    const root = await takeRoot();
+    nowMs += 91 * DAY_MS;
+    const { publisher } = await start();
+    expect(publisher.current()).to.equal(undefined);
+    expect(log.join('')).to.match(/^\S+ error no key set can be signed: KEY_SET_DELEGATION_EXPIRED: [^\n]+\n$/);
+    const signer = await SigningKey.load(paths().signer);
+    const text = await signDelegation(root, { recipient: 'payments', signer: signer.publicJwk, nowMs });
+    await writeFile(paths().delegation, text);
+    await publisher.update();
+    await verify(root.kid);
+  });
+
+  it('makes no new root where the old one is kept elsewhere', async () => {
+    await start();
+    const root = await takeRoot();
+    await rm(paths().delegation);
+    expect((await start()).root).to.equal(root.kid);
+    expect(started?.publisher.current()).to.equal(undefined);
+    expect(log.join('')).to.include('KEY_FILE_MISSING');
+    await refusal(() => SigningKey.load(paths().root), 'KEY_FILE_MISSING');
+  });
+
+  it('refuses a delegation for another set-signing key', async () => {
+    await start();
+    const root = await takeRoot();
+    const other = await SigningKey.generate();
+    const text = await signDelegation(root, { recipient: 'payments', signer: other.publicJwk, nowMs });
+    await writeFile(paths().delegation, text);
+    await start();
+    expect(started?.publisher.current()).to.equal(undefined);
+    expect(log.join('')).to.include('KEY_SET_SIGNER');
+  });
+
+  it('does not start with a root that others can read, or that is broken, and quotes nothing of it', async () => {
+    await start();
+    await chmod(paths().root, 0o640);
+    await refusal(() => start(), 'KEY_FILE_MODE');
+    await chmod(paths().root, 0o600);
+    const { d } = JSON.parse(await readFile(paths().root, 'utf8')) as { d: string };
+    for (const text of [`{"d":"${d}`, JSON.stringify({ d }), '[]', '{}']) {
+      await writeFile(paths().root, text);
+      expect((await refusal(() => start(), 'KEY_FILE_INVALID')).message).not.to.contain(d);
+    }
+  });
+});
