@@ -80,6 +80,21 @@ export const configSchema = z.strictObject({
     })
     .prefault({})
     .describe('The signed key set.'),
+  metrics: z
+    .strictObject({
+      listen: z
+        .union([z.literal('off'), z.string().regex(HOST_PORT, 'must be HOST:PORT or off')])
+        .default('127.0.0.1:0')
+        .describe('Address of the Prometheus endpoint /metrics; port 0 picks a free one; off for none.'),
+    })
+    .prefault({})
+    .describe('Metrics.'),
+  agreements: z
+    .enum(['cached', 'none'])
+    .default('cached')
+    .describe(
+      'none: every message makes its agreement with the private key anew, however slow; raise the rate with it.',
+    ),
   drainMs: z
     .int()
     .min(0)

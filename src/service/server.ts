@@ -12,14 +12,17 @@ import type { KeySetPublisher } from '../keys/key-set-publisher.js';
 import type { KeyRing } from '../keys/ring.js';
 import { createCaller } from '../server/caller.js';
 import { addKeyService, KEY_SERVICE_NAME } from '../server/key-service.js';
+import { METER_NAME } from '../server/metrics.js';
 import { createOpenInterceptor } from '../server/open-interceptor.js';
 import { REPLAY_WINDOW_MS, ReplayGuard } from '../server/replay-guard.js';
 import { openAuditLog } from './audit-log.js';
 import type { ServiceConfig } from './config.js';
+import { addGauges } from './gauges.js';
 import { ServiceHealth } from './health.js';
 import { keyPaths, loadKeys } from './key-files.js';
 import { startKeySet } from './key-set.js';
 import { createApplicationLogger } from './logger.js';
+import { createMetricsEndpoint, type MetricsEndpoint } from './metrics-endpoint.js';
 import { paymentValidators } from './payment-rules.js';
 import { PaymentStore } from './payment-store.js';
 import { createPaymentHandlers } from './payments.js';
@@ -30,6 +33,8 @@ const RECEIVE_LIMIT_BYTES = 1_048_576;
 export interface RunningService {
   /** `HOST:PORT` as bound. */
   readonly address: string;
+  /** `HOST:PORT` of the metrics endpoint, unless it is off. */
+  readonly metricsAddress: string | undefined;
   readonly kid: string;
   readonly keyRing: KeyRing;
   /** The signed key set that the key service serves. */
@@ -63,29 +68,36 @@ export async function startService(
     ...config.keySet,
   });
   const audit = await openAuditLog(config, dir);
+  const metrics = createMetricsEndpoint();
   try {
     const store = new PaymentStore();
     const guard = new ReplayGuard();
     await guard.restore(readRecentTokens(join(dir, 'audit'), Date.now() - REPLAY_WINDOW_MS));
-    const { server, health } = createServer({ config, ring, keySet, audit, guard, store, logger });
+    const { server, health, opener } = createServer({ config, ring, keySet, audit, guard, store, logger, metrics });
+    addGauges(metrics.provider.getMeter(METER_NAME), { opener, guard, audit, ring, keySet });
+    const metricsAddress = config.metrics.listen === 'off' ? undefined : await metrics.listen(config.metrics.listen);
     const address = await bind(server, config.listen, credentials);
     logStart(logger, config, dir, address, ring.currentKid, created);
     logger.info(`key set of '${config.origin}', signing root ${root}`);
+    if (metricsAddress !== undefined) logger.info(`metrics on http://${metricsAddress}/metrics`);
     return {
       address,
+      metricsAddress,
       kid: ring.currentKid,
       keyRing: ring,
       keySet,
       root,
       store,
-      stop: () => {
+      stop: async () => {
         store.close();
         keySet.close();
-        return stop(server, health, audit, config.drainMs);
+        await stop(server, health, audit, config.drainMs);
+        await metrics.close();
       },
     };
   } catch (error) {
     keySet.close();
+    await metrics.close();
     await audit.close();
     throw error;
   }
@@ -99,10 +111,11 @@ interface ServiceParts {
   readonly guard: ReplayGuard;
   readonly store: PaymentStore;
   readonly logger: Logger;
+  readonly metrics: MetricsEndpoint;
 }
 
-function createServer({ config, ring, keySet, audit, guard, store, logger }: ServiceParts) {
-  const { interceptor, openStored } = createOpenInterceptor({
+function createServer({ config, ring, keySet, audit, guard, store, logger, metrics }: ServiceParts) {
+  const { interceptor, opener, openStored } = createOpenInterceptor({
     services: [SealedPaymentService],
     keys: ring,
     audit,
@@ -110,6 +123,8 @@ function createServer({ config, ring, keySet, audit, guard, store, logger }: Ser
     validators: paymentValidators,
     policy: config.policy,
     rate: config.rate,
+    ...(config.agreements === 'none' && { cache: { maxEntries: 0 } }),
+    meterProvider: metrics.provider,
     caller: createCaller({ trustedProxies: config.trustedProxies, callerHeader: config.callerHeader }),
   });
   const options: ServerOptions = {
@@ -136,7 +151,7 @@ function createServer({ config, ring, keySet, audit, guard, store, logger }: Ser
   addKeyService(server, [keySet]);
   const health = new ServiceHealth(['', SealedPaymentService.plan.typeName, KEY_SERVICE_NAME]);
   health.addTo(server);
-  return { server, health };
+  return { server, health, opener };
 }
 
 function readCredentials({ tls }: ServiceConfig): ServerCredentials {

@@ -1,0 +1,52 @@
+/** The service's Prometheus endpoint: `/metrics` on a port of its own, so that no proxy of calls reaches it by accident. */
+import { createServer, type Server } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import type { MeterProvider } from '@opentelemetry/api';
+import { PrometheusExporter } from '@opentelemetry/exporter-prometheus';
+import { MeterProvider as SdkMeterProvider } from '@opentelemetry/sdk-metrics';
+
+const PATH = '/metrics';
+
+/** A running endpoint. */
+export interface MetricsEndpoint {
+  /** Where metrics go. */
+  readonly provider: MeterProvider;
+  /** Starts to listen. @returns `HOST:PORT` as bound @throws Error with code `EADDRINUSE` and the like */
+  listen(address: string): Promise<string>;
+  close(): Promise<void>;
+}
+
+/** Makes the endpoint; it answers once it listens. */
+export function createMetricsEndpoint(): MetricsEndpoint {
+  // A server of our own: the exporter's takes no port 0 and logs its errors.
+  const exporter = new PrometheusExporter({ preventServerStart: true, withoutTargetInfo: true });
+  const provider = new SdkMeterProvider({ readers: [exporter] });
+  const server = createServer({ requestTimeout: 10_000 }, (request, response) => {
+    const { pathname } = new URL(request.url ?? '/', 'http://localhost');
+    const isRead = request.method === 'GET' || request.method === 'HEAD';
+    if (pathname === PATH && isRead) exporter.getMetricsRequestHandler(request, response);
+    else response.writeHead(isRead ? 404 : 405, { 'content-type': 'text/plain' }).end(`see ${PATH}\n`);
+  });
+  return {
+    provider,
+    listen: (address) => listen(server, address),
+    async close() {
+      // Scrapers keep their connections open.
+      server.closeAllConnections();
+      await new Promise<void>((resolve) => server.close(() => resolve()));
+      await provider.shutdown();
+    },
+  };
+}
+
+function listen(server: Server, address: string): Promise<string> {
+  const at = address.lastIndexOf(':');
+  const host = address.slice(0, at).replace(/^\[|\]$/g, '');
+  return new Promise((resolve, reject) => {
+    server.once('error', reject);
+    server.listen({ host, port: Number(address.slice(at + 1)) }, () => {
+      server.off('error', reject);
+      resolve(`${address.slice(0, at)}:${(server.address() as AddressInfo).port}`);
+    });
+  });
+}

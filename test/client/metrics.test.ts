@@ -1,0 +1,60 @@
+import { credentials } from '@grpc/grpc-js';
+import { PrometheusSerializer } from '@opentelemetry/exporter-prometheus';
+import { MeterProvider, MetricReader } from '@opentelemetry/sdk-metrics';
+import { expect } from 'chai';
+import { SealedPaymentServiceClient } from '../../src/gen/payments/v1/payments_sealed.js';
+import { staticKeySource } from '../../src/keys/key-source.js';
+import { recipientKey } from '../../src/keys/public-keys.js';
+import { KeyRing } from '../../src/keys/ring.js';
+import { failureOf, type Harness, startHarness, validRequest } from '../support/harness.js';
+
+/** Collects when it is asked. */
+class TestReader extends MetricReader {
+  protected override async onForceFlush(): Promise<void> {}
+  protected override async onShutdown(): Promise<void> {}
+
+  async text(): Promise<string> {
+    const { resourceMetrics } = await this.collect();
+    return new PrometheusSerializer().serialize(resourceMetrics);
+  }
+}
+
+describe("a client's metrics", () => {
+  let harness: Harness;
+  before(async () => {
+    harness = await startHarness();
+  });
+  after(() => harness.stop());
+
+  it('count calls by method and reason, and time sealing and opening, without a word of the calls', async () => {
+    const reader = new TestReader();
+    const meterProvider = new MeterProvider({ readers: [reader] });
+    const [jwk] = harness.service.keyRing.publicJwks().keys;
+    const keys = staticKeySource(await recipientKey(jwk as object));
+    const options = { keys, meterProvider };
+    const client = new SealedPaymentServiceClient(harness.service.address, credentials.createInsecure(), options);
+    const wrong = new SealedPaymentServiceClient(harness.service.address, credentials.createInsecure(), {
+      keys: staticKeySource((await KeyRing.create()).current()),
+      meterProvider,
+    });
+    const { paymentId } = await client.authorize({ ...validRequest, orderId: 'canary-order' });
+    await client.getPayment({ paymentId });
+    await failureOf(client.getPayment({ paymentId: 'canary-payment' }));
+    await failureOf(wrong.authorize({ ...validRequest, orderId: 'canary-order' }));
+    client.close();
+    wrong.close();
+
+    const text = await reader.text();
+    const calls = text.split('\n').filter((line) => line.startsWith('sealwire_client_calls_total'));
+    const counted = calls.map((line) => /PaymentService\/(\w+)",reason="(\w+)".* (\d+)/.exec(line)?.slice(1).join(' '));
+    expect(counted).to.have.members([
+      'Authorize OK 1',
+      'GetPayment OK 1',
+      'GetPayment NOT_FOUND 1',
+      'Authorize SEALED_FIELD_UNKNOWN_KEY 1',
+    ]);
+    expect(text).to.match(/sealwire_client_seal_duration_count\{[^}]*Authorize"[^}]*\} 2/);
+    expect(text).to.match(/sealwire_client_open_duration_count\{[^}]*GetPayment"[^}]*\} 1/);
+    expect(text).not.to.match(/canary|4111111111111111/);
+  });
+});
