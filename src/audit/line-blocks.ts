@@ -73,6 +73,21 @@ export class LineBlock {
     return this.#offset + (this.#starts[index] as number);
   }
 
+  /** @returns the first line from `index` on that holds `needle`; {@link length} when none does */
+  indexWith(needle: Buffer, index: number): number {
+    const from = this.#starts[index];
+    if (from === undefined) return this.length;
+    const found = this.#bytes.indexOf(needle, from);
+    if (found < 0 || found >= this.#end) return this.length;
+    let [low, high] = [index, this.length - 1];
+    while (low < high) {
+      const middle = (low + high + 1) >> 1;
+      if ((this.#starts[middle] as number) <= found) low = middle;
+      else high = middle - 1;
+    }
+    return low;
+  }
+
   /** RFC 6962 §2.1: SHA-256 of 0x00 and the line. */
   leafHash(index: number): Buffer {
     const start = (this.#starts[index] as number) - 1;

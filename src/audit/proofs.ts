@@ -67,13 +67,13 @@ export function consistencyRanges(oldSize: number, newSize: number): LeafRange[]
  * @returns the root of each range's leaves, in the order of the ranges
  * @throws SealwireError `OPTIONS_INVALID` when there are fewer leaves
  */
-export async function hashRanges(ranges: readonly LeafRange[], leaves: AsyncIterable<Buffer>): Promise<Buffer[]> {
+export function hashRanges(ranges: readonly LeafRange[], leaves: Iterable<Buffer>): Buffer[] {
   const order = ranges.map((range, index) => ({ ...range, index })).sort((a, b) => a.from - b.from);
   const roots = new Array<Buffer>(ranges.length);
   let tree = MerkleFrontier.empty();
   let next = 0;
   let at = 0;
-  for await (const block of leaves) {
+  for (const block of leaves) {
     for (let offset = 0; offset < block.length && next < order.length; offset += HASH_BYTES, at++) {
       const { from, to, index } = order[next] as LeafRange & { index: number };
       if (at < from) continue;

@@ -81,7 +81,12 @@ export function encodeRecord(input: AuditInput, frame: RecordFrame): string {
     durationUs,
     detail: cut(detail),
   });
-  return line.replace(UNSAFE, (character) => `\\u${character.charCodeAt(0).toString(16).padStart(4, '0')}`);
+  return escapeUnsafe(line);
+}
+
+/** @param json JSON text @returns the same value in characters that steer no terminal */
+export function escapeUnsafe(json: string): string {
+  return json.replace(UNSAFE, (character) => `\\u${character.charCodeAt(0).toString(16).padStart(4, '0')}`);
 }
 
 function encodeField(input: AuditFieldInput, event: AuditEvent): object {

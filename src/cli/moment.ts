@@ -1,0 +1,23 @@
+/** Moments as people write them; all in UTC, as records have them. */
+
+const UNITS_MS = { s: 1_000, m: 60_000, h: 3_600_000, d: 86_400_000 } as const;
+const AGO = /^(\d{1,6})([smhd])$/;
+/** A date, or a date and time with its zone: without one nobody knows which moment is meant. */
+const ISO = /^\d{4}-\d{2}-\d{2}(?:T\d{2}:\d{2}(?::\d{2}(?:\.\d{1,3})?)?(?:Z|[+-]\d{2}:\d{2}))?$/;
+
+/**
+ * @param text an ISO date or time, `today`, `yesterday`, or how long ago: `30m`
+ * @param nowMs the time, ms since 1970
+ * @returns ms since 1970; undefined when it is none of these
+ */
+export function parseMoment(text: string, nowMs: number): number | undefined {
+  const today = nowMs - (nowMs % UNITS_MS.d);
+  if (text === 'today') return today;
+  if (text === 'yesterday') return today - UNITS_MS.d;
+  const [, count, unit] = AGO.exec(text) ?? [];
+  if (unit !== undefined) return nowMs - Number(count) * UNITS_MS[unit as keyof typeof UNITS_MS];
+  const ms = ISO.test(text) ? Date.parse(text) : Number.NaN;
+  // JavaScript takes 31 February for 3 March.
+  const isReal = !Number.isNaN(ms) && (text.length > 10 || new Date(ms).toISOString().startsWith(text));
+  return isReal ? ms : undefined;
+}
