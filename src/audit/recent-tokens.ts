@@ -1,10 +1,10 @@
 /** Which tokens were used lately, read from the end of an audit log: what a replay guard starts with. */
 import { createHash } from 'node:crypto';
-import { constants } from 'node:fs';
-import { type FileHandle, open, readdir } from 'node:fs/promises';
+import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { SealwireError } from '../errors.js';
 import { peekHeader } from '../jwe/header.js';
+import { damagedLine, readLinesBackwards } from './lines-backwards.js';
 import { listSegments, segmentFile } from './log-files.js';
 
 /** One opened token. */
@@ -19,10 +19,6 @@ export interface RecentToken {
   readonly method: string;
 }
 
-const NEWLINE = 0x0a;
-const BLOCK_BYTES = 262_144;
-/** Longest line, in bytes: ten times a message of 64 tokens of 96 KiB. */
-const MAX_LINE_BYTES = 67_108_864;
 /** Records stand in the order of their times unless the clock was set; small corrections are normal. */
 const CLOCK_SLACK_MS = 60_000;
 
@@ -69,66 +65,6 @@ async function readNames(dir: string): Promise<string[]> {
   }
 }
 
-/** A line without its newline, and the byte it starts at. */
-interface Line {
-  readonly bytes: Buffer;
-  readonly at: number;
-}
-
-/** @param skipTorn whether bytes behind the last newline are skipped, not taken for a line */
-async function* readLinesBackwards(path: string, skipTorn: boolean): AsyncGenerator<Line, void, undefined> {
-  const file = await open(path, constants.O_RDONLY | constants.O_NOFOLLOW);
-  try {
-    let stop = (await file.stat()).size;
-    /** The parts of a line whose beginning has not been read, last first. */
-    let tail: Buffer[] = [];
-    let tailBytes = 0;
-    let isTorn = skipTorn;
-    let isEnd = true;
-    while (stop > 0) {
-      const start = Math.max(0, stop - BLOCK_BYTES);
-      const block = await readBlock(file, start, stop - start);
-      let end = block.length;
-      for (let newline = lastNewline(block, end); newline >= 0; newline = lastNewline(block, end)) {
-        const bytes = Buffer.concat([block.subarray(newline + 1, end), ...tail.reverse()]);
-        // The newline at the very end of the file ends a line, and none begins there.
-        if (!isTorn && !(isEnd && bytes.length === 0)) yield { bytes, at: start + newline + 1 };
-        tail = [];
-        tailBytes = 0;
-        isTorn = false;
-        isEnd = false;
-        end = newline;
-      }
-      tail.push(block.subarray(0, end));
-      tailBytes += end;
-      // What is torn is not kept, however long.
-      if (isTorn) tail = [];
-      else if (tailBytes > MAX_LINE_BYTES) throw damaged(path, start);
-      stop = start;
-    }
-    const bytes = Buffer.concat(tail.reverse());
-    if (!isTorn && !(isEnd && bytes.length === 0)) yield { bytes, at: 0 };
-  } finally {
-    await file.close();
-  }
-}
-
-/** `lastIndexOf` takes a negative offset as counted from the end. */
-function lastNewline(block: Buffer, end: number): number {
-  return end === 0 ? -1 : block.lastIndexOf(NEWLINE, end - 1);
-}
-
-async function readBlock(file: FileHandle, position: number, length: number): Promise<Buffer> {
-  const block = Buffer.allocUnsafe(length);
-  let done = 0;
-  while (done < length) {
-    const { bytesRead } = await file.read(block, done, length - done, position + done);
-    if (bytesRead === 0) throw new Error('the file became shorter');
-    done += bytesRead;
-  }
-  return block;
-}
-
 /** What of a record counts here. */
 interface UsedTokens {
   readonly timeMs: number;
@@ -147,7 +83,7 @@ function parseRecord(bytes: Buffer, path: string, at: number): UsedTokens {
     return { timeMs, tokens: opened.map(({ token }) => ({ ...describe(token), timeMs, method: asText(method) })) };
   } catch {
     // The cause would quote the line.
-    throw damaged(path, at);
+    throw damagedLine(path, at);
   }
 }
 
@@ -174,8 +110,4 @@ function readIat(header: string): { readonly iat?: number } {
 function asText(value: unknown): string {
   if (typeof value !== 'string') throw new Error('not a text');
   return value;
-}
-
-function damaged(path: string, at: number): SealwireError {
-  return new SealwireError('AUDIT_FILE_INVALID', `${path}: the line at byte ${at} is not a record`);
 }

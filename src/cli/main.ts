@@ -2,6 +2,7 @@
 /** The `sealwire` command. Commands load what they need when they run, so that `--help` is quick. */
 import { readFileSync } from 'node:fs';
 import { Command, CommanderError } from 'commander';
+import { registerAudit } from './audit-command.js';
 import { ExitCode, exitCodeOf, messageOf } from './exit.js';
 import { registerServe } from './serve-command.js';
 
@@ -10,7 +11,7 @@ const { version } = JSON.parse(readFileSync(new URL('../../../package.json', imp
 };
 
 /** In the order in which `--help` lists them. */
-const commands: readonly ((program: Command) => void)[] = [registerServe];
+const commands: readonly ((program: Command) => void)[] = [registerServe, registerAudit];
 
 const program = new Command('sealwire')
   .description('gRPC messages with sealed fields')
