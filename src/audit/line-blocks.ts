@@ -3,7 +3,7 @@
  * log. Reads are synchronous: whoever verifies or searches a log has nothing else to do meanwhile.
  */
 import { hash } from 'node:crypto';
-import { closeSync, constants, openSync, readdirSync, readSync } from 'node:fs';
+import { closeSync, constants, existsSync, openSync, readdirSync, readSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { SealwireError } from '../errors.js';
 import { listSegments, segmentFile } from './log-files.js';
@@ -35,6 +35,12 @@ export function listLog(dir: string): LogSegment[] {
   const lines = new Set(listSegments(names, 'jsonl'));
   const leaves = new Set(listSegments(names, 'leaves'));
   const firsts = [...new Set([...lines, ...leaves])].sort((a, b) => a - b);
+  const last = firsts.at(-1);
+  if (last !== undefined && !lines.has(last)) {
+    // A segment that was begun while the folder was listed.
+    if (existsSync(join(dir, segmentFile(last, 'jsonl')))) lines.add(last);
+    else if (readOrThrow(dir, () => statSync(join(dir, segmentFile(last, 'leaves'))).size) === 0) firsts.pop();
+  }
   return firsts.map((first, index) => ({
     first,
     end: firsts[index + 1],
