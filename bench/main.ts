@@ -4,6 +4,7 @@ import { cpus, totalmem } from 'node:os';
 import { parseArgs } from 'node:util';
 import { benchCalls } from './calls.js';
 import { benchEventLoop } from './event-loop.js';
+import { benchHsm } from './hsm.js';
 import { formatSummary, formatTable } from './stats.js';
 import { benchTokens, type TokenResults } from './tokens.js';
 
@@ -56,6 +57,24 @@ say(
     `delay p50 ${eventLoop.p50.toFixed(1)} ms, p99 ${eventLoop.p99.toFixed(1)} ms, max ${eventLoop.max.toFixed(1)} ms`,
 );
 
+say(
+  '\nOpening on a key inside a PKCS#11 token (SoftHSM2) and on a local key; µs, median (range) of 9 interleaved rounds',
+);
+const hsm = await benchHsm();
+if (hsm === undefined) say('left out: SoftHSM2 is not installed');
+else {
+  say(
+    formatTable(
+      ['key', 'cached agreement', 'fresh agreement'],
+      [
+        ['local', formatSummary(hsm.warmLocal), formatSummary(hsm.freshLocal, 0)],
+        ['token', formatSummary(hsm.warmHsm), formatSummary(hsm.freshHsm, 0)],
+      ],
+    ),
+  );
+  say(`cached, token × local: ${formatSummary(hsm.warmRatio, 2)}`);
+}
+
 say('\nUnary calls, client and server in separate processes; median (range) of interleaved rounds');
 const calls = await benchCalls();
 say(
@@ -73,6 +92,6 @@ say(
 say(`fdatasync of one 1,000-byte append: ${formatSummary(calls.fdatasyncMs, 2)} ms`);
 
 await mkdir('bench/results', { recursive: true });
-await writeFile(values.out, `${JSON.stringify({ machine, tokens, tokenRatios, eventLoop, calls }, null, 2)}\n`);
+await writeFile(values.out, `${JSON.stringify({ machine, tokens, tokenRatios, eventLoop, hsm, calls }, null, 2)}\n`);
 say(`\nwritten to ${values.out}`);
 process.exit(0);
