@@ -6,12 +6,13 @@ import { pathToFileURL } from 'node:url';
 /** What each folder of src/ may import, besides itself and generated code. */
 const allowed = {
   errors: [],
+  'file-lock': [],
   jwe: ['errors'],
-  keys: ['errors', 'jwe'],
+  keys: ['errors', 'file-lock', 'jwe'],
   schema: ['errors', 'jwe', 'keys'],
   client: ['errors', 'jwe', 'keys', 'schema'],
   server: ['errors', 'jwe', 'keys', 'schema'],
-  audit: ['errors', 'jwe/header'],
+  audit: ['errors', 'file-lock', 'jwe/header'],
   codegen: ['schema', 'errors'],
   service: ['errors', 'jwe', 'keys', 'schema', 'client', 'server', 'audit', 'index'],
   cli: ['errors', 'jwe', 'keys', 'schema', 'client', 'server', 'audit', 'service', 'index'],

@@ -2,8 +2,8 @@
 import { mkdir, realpath, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { SealwireError } from '../errors.js';
+import { type FileLock, FileLockBusy, takeFileLock } from '../file-lock.js';
 import { refuseWritable } from './append-file.js';
-import { takeLock, type WriterLock } from './writer-lock.js';
 
 const LOCK_FILE = 'lock';
 
@@ -11,7 +11,7 @@ const LOCK_FILE = 'lock';
 export interface LogFolder {
   /** Without symbolic links. */
   readonly path: string;
-  readonly lock: WriterLock;
+  readonly lock: FileLock;
 }
 
 /**
@@ -26,7 +26,7 @@ export function openFolder(dir: string): Promise<LogFolder> {
     await mkdir(dir, { recursive: true, mode: 0o700 });
     const path = await realpath(dir);
     refuseWritable(path, (await stat(path)).mode);
-    return { path, lock: await takeLock(join(path, LOCK_FILE)) };
+    return { path, lock: await takeFileLock(join(path, LOCK_FILE)) };
   });
 }
 
@@ -36,6 +36,9 @@ export async function explain<T>(path: string, work: () => Promise<T>): Promise<
     return await work();
   } catch (error) {
     if (error instanceof SealwireError) throw error;
+    if (error instanceof FileLockBusy) {
+      throw new SealwireError('AUDIT_FILE_INVALID', `${path}: ${error.holder} writes this log`);
+    }
     const { code, cause } = error as NodeJS.ErrnoException;
     const why = code ?? (cause as NodeJS.ErrnoException | undefined)?.code ?? 'cannot be used';
     throw new SealwireError('AUDIT_FILE_INVALID', `${path}: ${why}`);

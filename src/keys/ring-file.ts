@@ -1,11 +1,13 @@
 /**
  * The ring file: a JWK Set of private keys, each with its dates in the member `sealwire`, where a key that is in a
- * PKCS#11 token also has its URI as `custody` in place of `d`. Members that are not ours are kept when the file is written again (RFC 7517 §4 lets anybody add some); unknown ones inside `sealwire` are refused,
- * since a date that is not understood must not be ignored.
+ * PKCS#11 token also has its URI as `custody` in place of `d`. Members that are not ours are kept when the file is
+ * written again (RFC 7517 §4 lets anybody add some); unknown ones inside `sealwire` are refused, since a date that is
+ * not understood must not be ignored.
  */
 import type { KeyObject } from 'node:crypto';
 import { SealwireError } from '../errors.js';
 import type { Curve } from '../jwe/algorithms.js';
+import { parseKeySet } from './files.js';
 import { type ImportedKey, importKey, type PublicJwk } from './import.js';
 import { DATE_NAMES, findDateFault, type KeyDates } from './lifecycle.js';
 import { parsePkcs11Uri } from './pkcs11-uri.js';
@@ -23,6 +25,13 @@ export interface RingKey {
   readonly dates: KeyDates;
 }
 
+/** A ring file's content. */
+export interface RingFile {
+  readonly keys: readonly RingKey[];
+  /** Members of the set that are not ours. */
+  readonly others: Members;
+}
+
 /** Our member of a private JWK. */
 export const DATES_MEMBER = 'sealwire';
 
@@ -31,6 +40,32 @@ type Members = Readonly<Record<string, unknown>>;
 const OWN_MEMBERS: readonly string[] = ['kty', 'crv', 'x', 'y', 'd', 'kid', 'use', 'alg', DATES_MEMBER];
 /** Members of the file that are not ours, by key: apart from what is handed out and might be printed. */
 const foreign = new WeakMap<RingKey, Members>();
+
+/**
+ * @param path named in errors
+ * @param text a JWK Set of private keys
+ * @throws SealwireError `KEY_FILE_INVALID`; dates that do not fit together are for the ring to judge
+ */
+export async function parseRingFile(path: string, text: string): Promise<RingFile> {
+  const members = parseKeySet(path, text);
+  try {
+    const { keys: _, ...others } = JSON.parse(text) as Members;
+    return { keys: await Promise.all(members.map(importRingKey)), others };
+  } catch (error) {
+    throw inFile(path, error);
+  }
+}
+
+/** @returns the same error as one of the file, with its path */
+export function inFile(path: string, error: unknown): SealwireError {
+  const why = error instanceof SealwireError ? error.message : 'unreadable';
+  return new SealwireError('KEY_FILE_INVALID', `${path}: ${why}`);
+}
+
+/** @returns the file's text */
+export function formatRingFile({ keys, others }: RingFile): string {
+  return `${JSON.stringify({ ...others, keys: keys.map(exportRingKey) }, null, 2)}\n`;
+}
 
 /**
  * @param input PEM text, JWK text, or a JWK that may carry dates
@@ -70,7 +105,7 @@ export function withDates(key: RingKey, dates: KeyDates): RingKey {
 }
 
 /** @returns the JWK as it stands in the file */
-export function exportRingKey(key: RingKey): object {
+function exportRingKey(key: RingKey): object {
   const { jwk, privateKey, custody } = key;
   const own = { ...(custody !== undefined && { custody }), ...orderDates(key.dates) };
   const secret = privateKey === undefined ? {} : { d: privateKey.export({ format: 'jwk' }).d };

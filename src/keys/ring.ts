@@ -4,16 +4,19 @@ import { SealwireError } from '../errors.js';
 import { type Curve, curves } from '../jwe/algorithms.js';
 import type { Custody, OpeningKey, OpeningKeys, RecipientKey } from '../jwe/recipient.js';
 import { type CustodyOptions, createCustody } from './custody.js';
-import { parseKeySet, readKeyFile, writeKeyFile } from './files.js';
+import { writeKeyFile } from './files.js';
 import type { PublicJwk } from './import.js';
 import { type KeyDates, type KeyState, keyState, nextChange, opensOnWire, opensStored } from './lifecycle.js';
-import { exportRingKey, importRingKey, type RingKey } from './ring-file.js';
+import { type PassphraseSource, readProtectedFile, writeProtectedFile } from './protected-file.js';
+import { formatRingFile, importRingKey, inFile, parseRingFile, type RingKey } from './ring-file.js';
 import { checkRingDates, currentKey, sealingSpan } from './rotation.js';
 
 /** Options of {@link KeyRing}'s factories. */
 export interface KeyRingOptions extends CustodyOptions {
   /** Clock in ms since 1970. Default `Date.now`. */
   readonly now?: () => number;
+  /** Passphrase of an encrypted ring file. Default: none, and an encrypted file is refused. */
+  readonly passphrase?: PassphraseSource;
 }
 
 /** A key as it is shown to people and programs: nothing of it is secret. */
@@ -103,24 +106,24 @@ export class KeyRing implements OpeningKeys {
   }
 
   /**
-   * Reads a ring file: a JWK Set of private keys, readable by its owner only.
+   * Reads a ring file: a JWK Set of private keys, readable by its owner only, plain or encrypted.
    *
-   * @throws SealwireError `KEY_FILE_MISSING`, `KEY_FILE_MODE`, `KEY_FILE_INVALID`
+   * @throws SealwireError `KEY_FILE_MISSING`, `KEY_FILE_MODE`, `KEY_FILE_INVALID`, `KEY_FILE_INCOMPLETE`,
+   *   `KEY_FILE_ENCRYPTED`, `KEY_PASSPHRASE_WRONG`
    */
   static async load(path: string, options: KeyRingOptions = {}): Promise<KeyRing> {
-    const keys = parseKeySet(path, await readKeyFile(path, { secret: true }));
+    const { text } = await readProtectedFile(path, 'jwk-set+json', options.passphrase);
+    const { keys } = await parseRingFile(path, text);
     try {
-      return await KeyRing.fromKeys(keys, options);
+      return KeyRing.fromRingKeys(keys, options);
     } catch (error) {
-      const why = error instanceof SealwireError ? error.message : 'unreadable';
-      throw new SealwireError('KEY_FILE_INVALID', `${path}: ${why}`);
+      throw inFile(path, error);
     }
   }
 
-  /** Writes the ring file atomically with mode 0600. @throws SealwireError `KEY_FILE_WRITE` */
+  /** Writes the ring file atomically with mode 0600, plain. @throws SealwireError `KEY_FILE_WRITE` */
   async save(path: string): Promise<void> {
-    const keys = this.keys().map(exportRingKey);
-    await writeKeyFile(path, `${JSON.stringify({ keys }, null, 2)}\n`, 0o600);
+    await writeProtectedFile(path, formatRingFile({ keys: this.keys(), others: {} }), 'jwk-set+json');
   }
 
   find(kid: string): OpeningKey | undefined {
@@ -182,10 +185,15 @@ export class KeyRing implements OpeningKeys {
     await writeKeyFile(path, `${JSON.stringify(this.publicJwks(), null, 2)}\n`, 0o644);
   }
 
-  /** Takes the keys of another ring in place of its own, at once for whoever asks next, and tells its listeners. */
+  /**
+   * Takes the keys of another ring in place of its own, at once for whoever asks next, and tells its listeners.
+   *
+   * @throws SealwireError `KEY_INVALID`, `OPTIONS_INVALID` for keys in hardware that cannot be asked
+   */
   replace(other: KeyRing): void {
+    // First, since it may refuse: keys and custody change together or not at all.
+    this.#custody = createCustody(other.keys(), this.#options);
     this.#keys = other.#keys;
-    this.#custody = createCustody(this.keys(), this.#options);
     this.#tell(true);
   }
 

@@ -7,7 +7,7 @@ import type { MeterProvider } from '@opentelemetry/api';
 import { checkRange, type OpenLimits } from '../jwe/limits.js';
 import { type AgreementCacheOptions, type CallerRateOptions, TokenOpener } from '../jwe/opener.js';
 import type { PolicyName } from '../jwe/policy.js';
-import type { OpeningKeys } from '../jwe/recipient.js';
+import type { OpeningKeys, RecipientKey } from '../jwe/recipient.js';
 import { SealingSessions, type SealingSessionsOptions } from '../jwe/sender.js';
 import { type KeySource, staticKeySource } from '../keys/key-source.js';
 import type { MethodPlan, ServicePlan } from '../schema/plan.js';
@@ -16,8 +16,9 @@ import type { AuditSink } from './audit-sink.js';
 import { type CallerFunction, createCaller } from './caller.js';
 import { ServerMetrics } from './metrics.js';
 import { MessageOpener, type TokenGuard } from './open-message.js';
-import { createStoredOpener, type OpenStored } from './open-stored.js';
+import { createStoredOpener, createStoredReader, type OpenStored } from './open-stored.js';
 import { type AuthenticateCaller, ReplyTokenReader } from './reply-token.js';
+import { createStoredResealer, type ResealStored } from './reseal-stored.js';
 import { MessageReplier } from './seal-reply.js';
 import { SealedServerCall, type SharedParts } from './sealed-call.js';
 
@@ -26,7 +27,7 @@ export interface OpenInterceptorOptions {
   /** Services whose sealed fields are opened; calls of others pass untouched. */
   readonly services: readonly { readonly plan: ServicePlan }[];
   /** The service's private keys. */
-  readonly keys: OpeningKeys & { readonly currentKid?: string };
+  readonly keys: OpeningKeys & { readonly currentKid?: string; current?(): RecipientKey };
   /** Takes a record before each handler runs. */
   readonly audit: AuditSink;
   /** Default `strict`. */
@@ -65,6 +66,8 @@ export interface OpenInterceptor {
   readonly opener: TokenOpener;
   /** Opens stored tokens, for handlers. */
   readonly openStored: OpenStored;
+  /** Seals stored tokens anew, to the key that senders use now. */
+  readonly resealStored: ResealStored;
 }
 
 /**
@@ -96,16 +99,17 @@ export function createOpenInterceptor(options: OpenInterceptorOptions): OpenInte
   checkRange('readAheadMessages', readAhead.messages, [1, 4_096]);
   checkRange('readAheadBytes', readAhead.bytes, [1, 67_108_864]);
   let sessions: SealingSessions | undefined;
+  // Made at first use: most services name no recipients in their responses, and keys rotate rarely.
+  const sealing = () => {
+    sessions ??= new SealingSessions(options.sessions);
+    return sessions;
+  };
   const shared: SharedParts = {
     opener: new MessageOpener({ opener, audit, recipients: options.recipients ?? [], guard, validators }),
     replyTokens: new ReplyTokenReader({ opener, audit, guard, authenticateCaller }),
     replier: new MessageReplier({
       keys: options.recipientKeys ?? staticKeySource({}),
-      // Made at first use: most services name no recipients in their responses.
-      sessions: () => {
-        sessions ??= new SealingSessions(options.sessions);
-        return sessions;
-      },
+      sessions: sealing,
       now,
     }),
     audit,
@@ -127,6 +131,8 @@ export function createOpenInterceptor(options: OpenInterceptorOptions): OpenInte
     }
     return new SealedServerCall(call, method, shared);
   };
-  const openStored = createStoredOpener({ services, opener, audit });
-  return { interceptor, opener, openStored };
+  const withStored = createStoredReader({ services, opener, audit });
+  const openStored = createStoredOpener(withStored, audit);
+  const resealStored = createStoredResealer({ withStored, audit, keys, sessions: sealing, now });
+  return { interceptor, opener, openStored, resealStored };
 }

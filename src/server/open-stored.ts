@@ -6,7 +6,7 @@ import { decodeInner, expectationOf } from '../schema/open-sites.js';
 import type { SealedToken } from '../schema/opened.js';
 import type { MessagePlan, SealedFieldPlan, ServicePlan } from '../schema/plan.js';
 import type { SealedSite } from '../schema/walk.js';
-import type { AuditSink } from './audit-sink.js';
+import type { AuditInput, AuditSink } from './audit-sink.js';
 import { createRecord, createRejectRecord, describeField, NO_CALL } from './records.js';
 
 /** Where a stored token came from. */
@@ -32,13 +32,28 @@ export interface StoredOpenerOptions {
   readonly audit: AuditSink;
 }
 
+/** A stored token that was opened, and nobody has been told of yet. */
+export interface OpenedStored {
+  readonly site: SealedSite;
+  readonly parsed: ParsedToken;
+  readonly plaintext: Buffer;
+  readonly startedAt: number;
+}
+
+/** Opens a stored token and hands it on; what fails on the way is noted in the audit log and thrown. */
+export type WithStored = <T>(
+  token: string,
+  place: StoredTokenPlace,
+  use: (opened: OpenedStored) => Promise<T>,
+) => Promise<T>;
+
 /** Agreements made for stored tokens count against this caller's rate. */
 const CALLER = 'openStored';
 
-/** @returns the function for handlers */
-export function createStoredOpener({ services, opener, audit }: StoredOpenerOptions): OpenStored {
+/** @returns what opening and re-sealing share */
+export function createStoredReader({ services, opener, audit }: StoredOpenerOptions): WithStored {
   const fields = collectFields(services);
-  return async <T extends object>(token: string, { field: fullName, bound = {} }: StoredTokenPlace): Promise<T> => {
+  return async (token, { field: fullName, bound = {} }, use) => {
     const field = fields.get(fullName);
     if (field === undefined) throw new SealwireError('PLAN_INVALID', `no sealed field ${fullName}`);
     const startedAt = performance.now();
@@ -47,10 +62,7 @@ export function createStoredOpener({ services, opener, audit }: StoredOpenerOpti
     try {
       parsed = opener.check(token, expectationOf(site), 'stored');
       const plaintext = await opener.open(parsed, CALLER, 'stored');
-      const inner = decodeInner(site, plaintext, parsed.header.cty);
-      const fieldRecord = describeField(site, token, parsed, 'opened', '', !field.transient);
-      await audit.commit(createRecord('openStored', NO_CALL, [fieldRecord], '', startedAt));
-      return inner as T;
+      return await use({ site, parsed, plaintext, startedAt });
     } catch (error) {
       audit.note(
         createRejectRecord(error, NO_CALL, startedAt, (_path, code) => [
@@ -60,6 +72,22 @@ export function createStoredOpener({ services, opener, audit }: StoredOpenerOpti
       throw error;
     }
   };
+}
+
+/** @returns the function for handlers */
+export function createStoredOpener(withStored: WithStored, audit: AuditSink): OpenStored {
+  return <T extends object>(token: string, place: StoredTokenPlace): Promise<T> =>
+    withStored(token, place, async (opened) => {
+      const inner = decodeInner(opened.site, opened.plaintext, opened.parsed.header.cty);
+      await audit.commit(createOpenStoredRecord(opened, ''));
+      return inner as T;
+    });
+}
+
+/** The record that a stored token was opened. */
+export function createOpenStoredRecord({ site, parsed, startedAt }: OpenedStored, detail: string): AuditInput {
+  const field = describeField(site, parsed.token, parsed, 'opened', '', !site.field.transient);
+  return createRecord('openStored', NO_CALL, [field], detail, startedAt);
 }
 
 /** All sealed fields that requests and responses can hold, by full name. */

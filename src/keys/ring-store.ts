@@ -1,0 +1,144 @@
+/** The ring file for those who change it: one writer at a time, and the old file or the new one after any crash. */
+import { readdir, realpath, rm } from 'node:fs/promises';
+import { basename, dirname, join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { SealwireError } from '../errors.js';
+import { type FileLock, FileLockBusy, takeFileLock } from '../file-lock.js';
+import { type PassphraseSource, readProtectedFile, writeProtectedFile } from './protected-file.js';
+import { KeyRing, type KeyRingOptions } from './ring.js';
+import { formatRingFile, parseRingFile, type RingFile, type RingKey } from './ring-file.js';
+
+/** Options of {@link RingStore}. */
+export interface RingStoreOptions {
+  /** The ring file. */
+  readonly path: string;
+  /** Public key set that is written with each change, beside the ring. Default: none. */
+  readonly publicPath?: string;
+  /** Passphrase of an encrypted file; also of one that {@link RingStore.create} makes. Default: plain. */
+  readonly passphrase?: PassphraseSource;
+  /** How long to wait for another writer, in ms. Default 10,000; 0 and more. */
+  readonly waitMs?: number;
+  /** Options of the rings that come out. */
+  readonly ring?: Omit<KeyRingOptions, 'passphrase'>;
+}
+
+/** Makes the next keys of the present ones; a key may be the very same object. */
+export type ChangeKeys = (keys: readonly RingKey[]) => readonly RingKey[] | Promise<readonly RingKey[]>;
+
+const TYPE = 'jwk-set+json';
+const RETRY_MS = 20;
+
+/** Changes a ring file. All writers of one file take turns by a lock file beside it, `<ring>.lock`. */
+export class RingStore {
+  readonly #options: RingStoreOptions;
+
+  constructor(options: RingStoreOptions) {
+    this.#options = options;
+  }
+
+  /** The ring as it is in the file. @throws SealwireError as {@link KeyRing.load} */
+  load(): Promise<KeyRing> {
+    const { path, passphrase, ring } = this.#options;
+    return KeyRing.load(path, { ...ring, ...(passphrase && { passphrase }) });
+  }
+
+  /**
+   * Writes a new ring file, encrypted when there is a passphrase.
+   *
+   * @throws SealwireError `KEY_FILE_WRITE` when there is one already, `KEY_FILE_BUSY`, `KEY_DATES_INVALID`
+   */
+  create(keys: readonly RingKey[]): Promise<KeyRing> {
+    return this.#locked(async (lock) => {
+      const { path, passphrase } = this.#options;
+      const isThere = await readProtectedFile(path, TYPE, passphrase).then(() => true, isNotMissing);
+      if (isThere) throw new SealwireError('KEY_FILE_WRITE', `${path}: there is a file already`);
+      return this.#write({ keys, others: {} }, passphrase, lock);
+    });
+  }
+
+  /**
+   * Reads the file, changes its keys and writes it, while no other writer does. A file that cannot be read is not
+   * touched, and neither is one whose new keys have dates with which calls would fail. It stays plain or encrypted as it is.
+   *
+   * @returns the new ring
+   * @throws SealwireError as {@link KeyRing.load}; `KEY_FILE_BUSY`, `KEY_FILE_WRITE`, `KEY_DATES_INVALID`, and what `change` throws
+   */
+  update(change: ChangeKeys): Promise<KeyRing> {
+    return this.#locked(async (lock) => {
+      const { file, encrypted } = await this.#read();
+      const keys = await change(file.keys);
+      return this.#write({ ...file, keys }, encrypted ? this.#options.passphrase : undefined, lock);
+    });
+  }
+
+  /**
+   * Writes the file again under another passphrase, or without one.
+   *
+   * @throws SealwireError as {@link update}
+   */
+  protect(passphrase: PassphraseSource | undefined): Promise<KeyRing> {
+    return this.#locked(async (lock) => this.#write((await this.#read()).file, passphrase, lock));
+  }
+
+  async #read(): Promise<{ readonly file: RingFile; readonly encrypted: boolean }> {
+    const { path, passphrase } = this.#options;
+    const { text, encrypted } = await readProtectedFile(path, TYPE, passphrase);
+    return { file: await parseRingFile(path, text), encrypted };
+  }
+
+  async #write(file: RingFile, passphrase: PassphraseSource | undefined, lock: FileLock): Promise<KeyRing> {
+    const { path, publicPath, ring: options } = this.#options;
+    const ring = KeyRing.fromRingKeys(file.keys, options);
+    if (!(await lock.isHeld())) throw busy(path, 'another process');
+    await writeProtectedFile(path, formatRingFile(file), TYPE, passphrase);
+    if (publicPath !== undefined) await ring.savePublic(publicPath);
+    return ring;
+  }
+
+  async #locked<T>(work: (lock: FileLock) => Promise<T>): Promise<T> {
+    const { path } = this.#options;
+    const lock = await this.#takeLock();
+    try {
+      await removeLeftovers(path);
+      return await work(lock);
+    } finally {
+      await lock.release();
+    }
+  }
+
+  async #takeLock(): Promise<FileLock> {
+    const { path, waitMs = 10_000 } = this.#options;
+    const folder = await realpath(dirname(path)).catch((error: NodeJS.ErrnoException) => {
+      throw new SealwireError('KEY_FILE_WRITE', `${dirname(path)}: ${error.code ?? 'cannot be used'}`);
+    });
+    const giveUpAt = performance.now() + waitMs;
+    for (;;) {
+      try {
+        return await takeFileLock(join(folder, `${basename(path)}.lock`));
+      } catch (error) {
+        if (!(error instanceof FileLockBusy)) {
+          throw new SealwireError('KEY_FILE_WRITE', `${path}: ${(error as NodeJS.ErrnoException).code ?? 'no lock'}`);
+        }
+        if (performance.now() >= giveUpAt) throw busy(path, error.holder);
+        await sleep(RETRY_MS * (0.5 + Math.random()));
+      }
+    }
+  }
+}
+
+function isNotMissing(error: unknown): boolean {
+  return !(error instanceof SealwireError) || error.code !== 'KEY_FILE_MISSING';
+}
+
+function busy(path: string, holder: string): SealwireError {
+  return new SealwireError('KEY_FILE_BUSY', `${path}: ${holder} is changing it; try again`);
+}
+
+/** A writer that was killed leaves its unfinished file, with private keys in it. */
+async function removeLeftovers(path: string): Promise<void> {
+  const name = basename(path);
+  const isLeftover = (file: string) =>
+    file.startsWith(`${name}.`) && /^[0-9a-f]{12}\.tmp$/.test(file.slice(name.length + 1));
+  const names = await readdir(dirname(path)).catch(() => []);
+  await Promise.all(names.filter(isLeftover).map((file) => rm(join(dirname(path), file), { force: true })));
+}
