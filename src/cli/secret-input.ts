@@ -2,7 +2,7 @@
 import { createInterface } from 'node:readline/promises';
 import { Writable } from 'node:stream';
 import { SealwireError } from '../errors.js';
-import { readKeyFile } from '../keys/files.js';
+import { readSecretFile } from '../keys/passphrase.js';
 
 /** Where a secret may come from. */
 export interface SecretSources {
@@ -22,7 +22,7 @@ export interface SecretSources {
  */
 export async function readSecret(sources: SecretSources): Promise<string> {
   const { name, file, variable, confirm = false } = sources;
-  if (file !== undefined) return firstLine(name, await readKeyFile(file, { secret: true }), file);
+  if (file !== undefined) return readSecretFile(file, name);
   const value = process.env[variable];
   if (value !== undefined && value !== '') return value;
   if (!process.stdin.isTTY) {
@@ -34,12 +34,6 @@ export async function readSecret(sources: SecretSources): Promise<string> {
   }
   if (secret === '') throw new SealwireError('OPTIONS_INVALID', `an empty ${name} protects nothing`);
   return secret;
-}
-
-function firstLine(name: string, text: string, file: string): string {
-  const [line = ''] = text.split(/\r?\n/, 1);
-  if (line === '') throw new SealwireError('OPTIONS_INVALID', `${file}: no ${name} in it`);
-  return line;
 }
 
 /** Reads a line without showing it. */

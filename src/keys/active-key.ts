@@ -18,7 +18,8 @@ const GRACE_SECONDS = 60;
 /**
  * @param keys in any order
  * @param nowMs ms since 1970
- * @returns of those in their time the one that began last, the first of equals; else the one whose time ended last, at most 60 s ago
+ * @returns of those in their time the one that began last, the first of equals; else the one whose time ended last, at
+ *   most 60 s ago; else the one whose time begins first, at most 60 s from now, for a published key opens already
  */
 export function selectActive<T extends SendingTime>(keys: readonly T[], nowMs: number): T | undefined {
   const now = nowMs / 1000;
@@ -26,7 +27,9 @@ export function selectActive<T extends SendingTime>(keys: readonly T[], nowMs: n
   const active = begun.filter(({ expires = Number.POSITIVE_INFINITY }) => now < expires);
   if (active.length > 0) return pickLatest(active, ({ notBefore = 0 }) => notBefore);
   const justEnded = begun.filter(({ expires = 0 }) => now < expires + GRACE_SECONDS);
-  return pickLatest(justEnded, ({ expires = 0 }) => expires);
+  if (justEnded.length > 0) return pickLatest(justEnded, ({ expires = 0 }) => expires);
+  const aboutToBegin = keys.filter(({ notBefore = 0 }) => now < notBefore && notBefore <= now + GRACE_SECONDS);
+  return pickLatest(aboutToBegin, ({ notBefore = 0 }) => -notBefore);
 }
 
 function pickLatest<T>(keys: readonly T[], time: (key: T) => number): T | undefined {

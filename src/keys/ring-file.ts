@@ -105,7 +105,7 @@ export function withDates(key: RingKey, dates: KeyDates): RingKey {
 }
 
 /** @returns the JWK as it stands in the file */
-function exportRingKey(key: RingKey): object {
+export function exportRingKey(key: RingKey): object {
   const { jwk, privateKey, custody } = key;
   const own = { ...(custody !== undefined && { custody }), ...orderDates(key.dates) };
   const secret = privateKey === undefined ? {} : { d: privateKey.export({ format: 'jwk' }).d };

@@ -57,6 +57,35 @@ export class RingStore {
   }
 
   /**
+   * The ring of the file, or of a new one if there is none.
+   *
+   * @param make makes the keys of a new file
+   * @throws SealwireError as {@link load} and {@link create}
+   */
+  async ensure(
+    make: () => Promise<readonly RingKey[]>,
+  ): Promise<{ readonly ring: KeyRing; readonly created: boolean }> {
+    const found = await this.#loadIfThere();
+    if (found !== undefined) return { ring: found, created: false };
+    return this.#locked(async (lock) => {
+      // Somebody else may have made one meanwhile.
+      const ring = await this.#loadIfThere();
+      if (ring !== undefined) return { ring, created: false };
+      const file = { keys: await make(), others: {} };
+      return { ring: await this.#write(file, this.#options.passphrase, lock), created: true };
+    });
+  }
+
+  async #loadIfThere(): Promise<KeyRing | undefined> {
+    try {
+      return await this.load();
+    } catch (error) {
+      if (error instanceof SealwireError && error.code === 'KEY_FILE_MISSING') return undefined;
+      throw error;
+    }
+  }
+
+  /**
    * Reads the file, changes its keys and writes it, while no other writer does. A file that cannot be read is not
    * touched, and neither is one whose new keys have dates with which calls would fail. It stays plain or encrypted as it is.
    *

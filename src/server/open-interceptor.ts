@@ -131,8 +131,9 @@ export function createOpenInterceptor(options: OpenInterceptorOptions): OpenInte
     }
     return new SealedServerCall(call, method, shared);
   };
-  const withStored = createStoredReader({ services, opener, audit });
-  const openStored = createStoredOpener(withStored, audit);
+  const createReader = (caller: string) => createStoredReader({ services, opener, audit, caller });
+  const openStored = createStoredOpener(createReader('openStored'), audit);
+  const withStored = createReader('resealStored');
   const resealStored = createStoredResealer({ withStored, audit, keys, sessions: sealing, now });
   return { interceptor, opener, openStored, resealStored };
 }

@@ -25,11 +25,13 @@ export interface StoredTokenPlace {
  */
 export type OpenStored = <T extends object>(token: SealedToken | string, place: StoredTokenPlace) => Promise<T>;
 
-/** What {@link createStoredOpener} needs. */
+/** What {@link createStoredReader} needs. */
 export interface StoredOpenerOptions {
   readonly services: readonly { readonly plan: ServicePlan }[];
   readonly opener: TokenOpener;
   readonly audit: AuditSink;
+  /** Agreements count against this caller's rate: whoever opens tokens has one of its own. */
+  readonly caller: string;
 }
 
 /** A stored token that was opened, and nobody has been told of yet. */
@@ -47,11 +49,8 @@ export type WithStored = <T>(
   use: (opened: OpenedStored) => Promise<T>,
 ) => Promise<T>;
 
-/** Agreements made for stored tokens count against this caller's rate. */
-const CALLER = 'openStored';
-
 /** @returns what opening and re-sealing share */
-export function createStoredReader({ services, opener, audit }: StoredOpenerOptions): WithStored {
+export function createStoredReader({ services, opener, audit, caller }: StoredOpenerOptions): WithStored {
   const fields = collectFields(services);
   return async (token, { field: fullName, bound = {} }, use) => {
     const field = fields.get(fullName);
@@ -61,7 +60,7 @@ export function createStoredReader({ services, opener, audit }: StoredOpenerOpti
     let parsed: ParsedToken | undefined;
     try {
       parsed = opener.check(token, expectationOf(site), 'stored');
-      const plaintext = await opener.open(parsed, CALLER, 'stored');
+      const plaintext = await opener.open(parsed, caller, 'stored');
       return await use({ site, parsed, plaintext, startedAt });
     } catch (error) {
       audit.note(

@@ -2,6 +2,7 @@
 import { readFileSync } from 'node:fs';
 import { z } from 'zod';
 import { SealwireError } from '../errors.js';
+import { PASSPHRASE_VARIABLE } from '../keys/passphrase.js';
 import { auditSchema } from './audit-config.js';
 
 const HOST_PORT = /^(?:\[[0-9a-fA-F:]+\]|[^:\s]+):\d{1,5}$/;
@@ -25,6 +26,16 @@ export const configSchema = z.strictObject({
     .regex(/^[^\s+]+$/, 'must not contain white space or +')
     .default('sealwire-payments')
     .describe("The service's name in audit records, checkpoints and its key set; a log keeps the one it began with."),
+  keys: z
+    .strictObject({
+      passphraseFile: z
+        .string()
+        .min(1)
+        .optional()
+        .describe('File with the passphrase of an encrypted key ring; its first line counts. A new ring is encrypted.'),
+    })
+    .prefault({})
+    .describe('The key ring.'),
   tls: z
     .strictObject({
       cert: z.string().describe('PEM file of the certificate chain.'),
@@ -168,6 +179,8 @@ function readEnvironment(environment: NodeJS.ProcessEnv): Partial<ServiceConfigI
   const values: Record<string, unknown> = {};
   for (const [name, value] of Object.entries(environment)) {
     if (!name.startsWith('SEALWIRE_') || value === undefined) continue;
+    // A secret, and so no option: whoever reads the ring takes it from the environment.
+    if (name === PASSPHRASE_VARIABLE) continue;
     const option = known[name];
     if (option === undefined) throw new SealwireError('OPTIONS_INVALID', `configuration: unknown variable ${name}`);
     values[option] = value;

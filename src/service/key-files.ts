@@ -2,7 +2,10 @@
 import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { SealwireError } from '../errors.js';
-import { KeyRing } from '../keys/ring.js';
+import type { Curve } from '../jwe/algorithms.js';
+import { generatePem, type KeyRing, type KeyRingOptions } from '../keys/ring.js';
+import { importRingKey, type RingKey, withDates } from '../keys/ring-file.js';
+import { RingStore } from '../keys/ring-store.js';
 
 /** Where things are. */
 export interface KeyPaths {
@@ -35,21 +38,28 @@ export interface LoadedKeys {
 /**
  * Loads the key ring, or makes one on first run; writes the public key set either way.
  *
- * @throws SealwireError `KEY_FILE_MODE`, `KEY_FILE_INVALID`, `KEY_FILE_WRITE`
+ * @param options how the ring is read; a new one is encrypted when there is a passphrase
+ * @throws SealwireError `KEY_FILE_MODE`, `KEY_FILE_INVALID`, `KEY_FILE_INCOMPLETE`, `KEY_FILE_WRITE`, `KEY_FILE_BUSY`,
+ *   `KEY_FILE_ENCRYPTED`, `KEY_PASSPHRASE_WRONG`
  */
-export async function loadKeys(dir: string): Promise<LoadedKeys> {
+export async function loadKeys(dir: string, { passphrase, ...ring }: KeyRingOptions = {}): Promise<LoadedKeys> {
   const paths = keyPaths(dir);
-  await mkdir(join(dir, 'keys'), { recursive: true, mode: 0o700 }).catch((error: NodeJS.ErrnoException) => {
-    throw new SealwireError('KEY_FILE_WRITE', `${join(dir, 'keys')}: ${error.code ?? 'cannot be created'}`);
+  await makeKeyFolder(dir);
+  const store = new RingStore({ path: paths.ring, ring, ...(passphrase && { passphrase }) });
+  const { ring: loaded, created } = await store.ensure(async () => [await createFirstKey('P-521')]);
+  await loaded.savePublic(paths.publicKeys);
+  return { ring: loaded, created };
+}
+
+/** Makes the folder of the keys, for its owner only. @throws SealwireError `KEY_FILE_WRITE` */
+export async function makeKeyFolder(dir: string): Promise<void> {
+  const folder = join(dir, 'keys');
+  await mkdir(folder, { recursive: true, mode: 0o700 }).catch((error: NodeJS.ErrnoException) => {
+    throw new SealwireError('KEY_FILE_WRITE', `${folder}: ${error.code ?? 'cannot be created'}`);
   });
-  let created = false;
-  const ring = await KeyRing.load(paths.ring).catch(async (error: unknown) => {
-    if (!(error instanceof SealwireError) || error.code !== 'KEY_FILE_MISSING') throw error;
-    const fresh = await KeyRing.create('P-521');
-    await fresh.save(paths.ring);
-    created = true;
-    return fresh;
-  });
-  await ring.savePublic(paths.publicKeys);
-  return { ring, created };
+}
+
+/** A key that senders use from now on, without end. */
+export async function createFirstKey(curve: Curve, nowMs = Date.now()): Promise<RingKey> {
+  return withDates(await importRingKey(generatePem(curve)), { active: Math.floor(nowMs / 1_000) });
 }

@@ -1,5 +1,6 @@
 /** Payments as they are kept, and those who wait for them. */
 import type { SealedToken } from '../schema/opened.js';
+import type { StoredTokenPlace } from '../server/open-stored.js';
 
 /** A payment as it is kept: the card as the token it came in, the security code nowhere (PCI DSS 3.3.1). */
 export interface StoredPayment {
@@ -10,6 +11,11 @@ export interface StoredPayment {
   readonly status: 'authorized' | 'declined';
   readonly cardLast4: string;
   readonly card: SealedToken | undefined;
+}
+
+/** Where the card of a payment came from. */
+export function cardPlace({ orderId, amountMinor, currencyCode }: StoredPayment): StoredTokenPlace {
+  return { field: 'payments.v1.AuthorizeRequest.card', bound: { orderId, amountMinor, currencyCode } };
 }
 
 /** Told of each payment that is added. */
@@ -33,6 +39,15 @@ export class PaymentStore {
     this.#byOrder.set(payment.orderId, payment);
     this.#byId.set(payment.paymentId, payment);
     for (const listener of this.#listeners.keys()) listener(payment);
+  }
+
+  /** Keeps the card of a payment as another token; nobody is told, for the payment is the same. */
+  replaceCard(paymentId: string, card: SealedToken): void {
+    const known = this.#byId.get(paymentId);
+    if (known === undefined) return;
+    const payment = { ...known, card };
+    this.#byOrder.set(payment.orderId, payment);
+    this.#byId.set(paymentId, payment);
   }
 
   /** All payments, in the order they were added. */

@@ -12,7 +12,7 @@ import type {
 import { tokenOf } from '../schema/opened.js';
 import type { OpenStored } from '../server/open-stored.js';
 import { isLuhn, isUnexpired } from './payment-rules.js';
-import type { PaymentStore, StoredPayment } from './payment-store.js';
+import { cardPlace, type PaymentStore, type StoredPayment } from './payment-store.js';
 
 /** What the handlers need. */
 export interface PaymentsOptions {
@@ -27,7 +27,6 @@ export interface PaymentsOptions {
   readonly now?: () => number;
 }
 
-const CARD_FIELD = 'payments.v1.AuthorizeRequest.card';
 const OTHER_ORDER = { code: status.ALREADY_EXISTS, details: 'this order was paid with another amount or currency' };
 
 /** @returns the handlers of `payments.v1.PaymentService` */
@@ -49,8 +48,7 @@ export function createPaymentHandlers(options: PaymentsOptions): SealedPaymentSe
   /** With the card opened again, which the interceptor seals for whoever asked. */
   async function toOpenedPayment(payment: StoredPayment): Promise<OpenedPayment> {
     const { paymentId, orderId, amountMinor, currencyCode, status: result, card } = payment;
-    const bound = { orderId, amountMinor, currencyCode };
-    const opened = card && (await openStored<CardDetails>(card, { field: CARD_FIELD, bound }));
+    const opened = card && (await openStored<CardDetails>(card, cardPlace(payment)));
     return { paymentId, orderId, amountMinor, currencyCode, status: result, card: opened };
   }
 
@@ -140,7 +138,8 @@ async function* paymentsOf(
   try {
     while (!over || waiting.length > 0) {
       const next = waiting.shift();
-      if (next !== undefined) yield next;
+      // Its card may have been sealed anew since.
+      if (next !== undefined) yield store.findById(next.paymentId) ?? next;
       else {
         await new Promise<void>((resolve) => {
           wake = resolve;

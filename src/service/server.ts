@@ -9,7 +9,8 @@ import { readRecentTokens } from '../audit/recent-tokens.js';
 import { SealwireError } from '../errors.js';
 import { addSealedPaymentService, SealedPaymentService } from '../gen/payments/v1/payments_sealed.js';
 import type { KeySetPublisher } from '../keys/key-set-publisher.js';
-import type { KeyRing } from '../keys/ring.js';
+import { findPassphrase } from '../keys/passphrase.js';
+import type { KeyRing, KeyRingOptions } from '../keys/ring.js';
 import { createCaller } from '../server/caller.js';
 import { addKeyService, KEY_SERVICE_NAME } from '../server/key-service.js';
 import { METER_NAME } from '../server/metrics.js';
@@ -21,11 +22,13 @@ import { addGauges } from './gauges.js';
 import { ServiceHealth } from './health.js';
 import { keyPaths, loadKeys } from './key-files.js';
 import { startKeySet } from './key-set.js';
+import { LiveKeys } from './live-keys.js';
 import { createApplicationLogger } from './logger.js';
 import { createMetricsEndpoint, type MetricsEndpoint } from './metrics-endpoint.js';
 import { paymentValidators } from './payment-rules.js';
 import { PaymentStore } from './payment-store.js';
 import { createPaymentHandlers } from './payments.js';
+import { StoredCards, type StoredCardsOptions } from './stored-cards.js';
 
 const RECEIVE_LIMIT_BYTES = 1_048_576;
 
@@ -35,6 +38,7 @@ export interface RunningService {
   readonly address: string;
   /** `HOST:PORT` of the metrics endpoint, unless it is off. */
   readonly metricsAddress: string | undefined;
+  /** The key that senders use now. */
   readonly kid: string;
   readonly keyRing: KeyRing;
   /** The signed key set that the key service serves. */
@@ -59,7 +63,9 @@ export async function startService(
 ): Promise<RunningService> {
   const dir = resolve(config.dir);
   const credentials = readCredentials(config);
-  const { ring, created } = await loadKeys(dir);
+  const passphrase = findPassphrase(config.keys.passphraseFile);
+  const load: KeyRingOptions = passphrase === undefined ? {} : { passphrase };
+  const { ring, created } = await loadKeys(dir, load);
   const { publisher: keySet, root } = await startKeySet({
     dir,
     origin: config.origin,
@@ -73,17 +79,23 @@ export async function startService(
     const store = new PaymentStore();
     const guard = new ReplayGuard();
     await guard.restore(readRecentTokens(join(dir, 'audit'), Date.now() - REPLAY_WINDOW_MS));
-    const { server, health, opener } = createServer({ config, ring, keySet, audit, guard, store, logger, metrics });
+    const parts = createServer({ config, ring, keySet, audit, guard, store, logger, metrics });
+    const { server, health, opener, resealStored } = parts;
     addGauges(metrics.provider.getMeter(METER_NAME), { opener, guard, audit, ring, keySet });
     const metricsAddress = config.metrics.listen === 'off' ? undefined : await metrics.listen(config.metrics.listen);
     const address = await bind(server, config.listen, credentials);
+    const cards = createStoredCards({ store, ring, resealStored }, logger);
+    const { ring: ringPath, publicKeys: publicPath } = keyPaths(dir);
+    const liveKeys = new LiveKeys({ ring, ringPath, publicPath, load, opener, audit, cards, logger });
     logStart(logger, config, dir, address, ring.currentKid, created);
     logger.info(`key set of '${config.origin}', signing root ${root}`);
     if (metricsAddress !== undefined) logger.info(`metrics on http://${metricsAddress}/metrics`);
     return {
       address,
       metricsAddress,
-      kid: ring.currentKid,
+      get kid() {
+        return ring.currentKid;
+      },
       keyRing: ring,
       keySet,
       root,
@@ -91,7 +103,10 @@ export async function startService(
       stop: async () => {
         store.close();
         keySet.close();
-        await stop(server, health, audit, config.drainMs);
+        await drain(server, health, config.drainMs);
+        await liveKeys.stop();
+        await cards.stop();
+        await audit.close();
         await metrics.close();
       },
     };
@@ -115,7 +130,7 @@ interface ServiceParts {
 }
 
 function createServer({ config, ring, keySet, audit, guard, store, logger, metrics }: ServiceParts) {
-  const { interceptor, opener, openStored } = createOpenInterceptor({
+  const { interceptor, opener, openStored, resealStored } = createOpenInterceptor({
     services: [SealedPaymentService],
     keys: ring,
     audit,
@@ -151,7 +166,7 @@ function createServer({ config, ring, keySet, audit, guard, store, logger, metri
   addKeyService(server, [keySet]);
   const health = new ServiceHealth(['', SealedPaymentService.plan.typeName, KEY_SERVICE_NAME]);
   health.addTo(server);
-  return { server, health, opener };
+  return { server, health, opener, resealStored };
 }
 
 function readCredentials({ tls }: ServiceConfig): ServerCredentials {
@@ -173,7 +188,12 @@ async function bind(server: Server, listen: string, credentials: ServerCredentia
   return `${listen.slice(0, listen.lastIndexOf(':'))}:${port}`;
 }
 
-async function stop(server: Server, health: ServiceHealth, audit: AuditLog, drainMs: number): Promise<void> {
+function createStoredCards(parts: Omit<StoredCardsOptions, 'onSwept'>, logger: Logger): StoredCards {
+  const onSwept = (resealed: number, failed: number) => logger.info('stored cards sealed anew', { resealed, failed });
+  return new StoredCards({ ...parts, onSwept });
+}
+
+async function drain(server: Server, health: ServiceHealth, drainMs: number): Promise<void> {
   health.stop();
   await new Promise<void>((done) => {
     const deadline = setTimeout(() => server.forceShutdown(), drainMs);
@@ -182,7 +202,6 @@ async function stop(server: Server, health: ServiceHealth, audit: AuditLog, drai
       done();
     });
   });
-  await audit.close();
 }
 
 function logStart(

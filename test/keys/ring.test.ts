@@ -166,7 +166,6 @@ describe('the key ring file', () => {
       const { jwk } = makePair('P-256');
       const { d } = jwk;
       const texts = [
-        `{"keys":[{"d":"${d}"`,
         JSON.stringify({ d }),
         JSON.stringify([jwk]),
         JSON.stringify({ keys: [] }),

@@ -7,6 +7,7 @@ import { credentials, type Interceptor, Metadata, type ServiceError } from '@grp
 import { PaymentServiceClient } from '../../src/gen/payments/v1/payments.js';
 import { type OpenedAuthorizeRequest, SealedPaymentServiceClient } from '../../src/gen/payments/v1/payments_sealed.js';
 import type { PolicyName } from '../../src/jwe/policy.js';
+import type { SealingSessions } from '../../src/jwe/sender.js';
 import { fileKeySource } from '../../src/keys/key-source.js';
 import { configSchema } from '../../src/service/config.js';
 import { createApplicationLogger } from '../../src/service/logger.js';
@@ -29,9 +30,13 @@ export interface Harness {
   readonly raw: PaymentServiceClient;
   /** What the application log printed. */
   logged(): string;
+  /** @returns when the application log has printed this. */
+  loggedText(text: string): Promise<void>;
   /** Bytes and parsed lines of the audit log. */
   auditText(): Promise<string>;
   auditRecords(): Promise<AuditLine[]>;
+  /** Stops the service alone: the audit log is complete then. */
+  stopService(): Promise<void>;
   stop(): Promise<void>;
 }
 
@@ -58,25 +63,30 @@ export interface HarnessOptions {
   readonly policy?: PolicyName;
   readonly interceptors?: readonly Interceptor[];
   readonly wireInterceptors?: readonly Interceptor[];
+  /** The client's agreements. Default: its own. */
+  readonly sessions?: SealingSessions;
 }
 
 /** Starts a service in a temporary folder. */
 export async function startHarness(options: HarnessOptions = {}): Promise<Harness> {
   const dir = await mkdtemp(join(tmpdir(), 'sealwire-test-'));
   const log: string[] = [];
+  const waiting = new Set<() => void>();
   const stream = new Writable({
     write(chunk, _encoding, done) {
       log.push(String(chunk));
+      for (const check of waiting) check();
       done();
     },
   });
   const config = configSchema.parse({ listen: '127.0.0.1:0', dir, policy: options.policy ?? 'strict', drainMs: 500 });
   const service = await startService(config, createApplicationLogger('debug', stream));
-  const { interceptors = [], wireInterceptors = [] } = options;
+  const { interceptors = [], wireInterceptors = [], sessions } = options;
   const client = new SealedPaymentServiceClient(service.address, credentials.createInsecure(), {
     keys: fileKeySource(join(dir, 'keys/public.jwks.json')),
     interceptors,
     wireInterceptors,
+    ...(sessions && { sessions }),
   });
   const raw = new PaymentServiceClient(service.address, credentials.createInsecure());
   const auditText = async () => {
@@ -84,12 +94,27 @@ export async function startHarness(options: HarnessOptions = {}): Promise<Harnes
     const names = (await readdir(folder)).filter((name) => name.endsWith('.jsonl')).sort();
     return (await Promise.all(names.map((name) => readFile(join(folder, name), 'utf8')))).join('');
   };
+  let stopping: Promise<void> | undefined;
+  const stopService = () => {
+    stopping ??= service.stop();
+    return stopping;
+  };
   return {
     service,
     dir,
     client,
     raw,
     logged: () => log.join(''),
+    loggedText: (text) =>
+      new Promise((resolve) => {
+        const check = () => {
+          if (!log.join('').includes(text)) return;
+          waiting.delete(check);
+          resolve();
+        };
+        waiting.add(check);
+        check();
+      }),
     auditText,
     async auditRecords() {
       return (await auditText())
@@ -97,10 +122,11 @@ export async function startHarness(options: HarnessOptions = {}): Promise<Harnes
         .split('\n')
         .map((line) => JSON.parse(line) as AuditLine);
     },
+    stopService,
     async stop() {
       client.close();
       raw.close();
-      await service.stop();
+      await stopService();
       await rm(dir, { recursive: true, force: true });
     },
   };

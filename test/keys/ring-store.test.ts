@@ -1,0 +1,146 @@
+import { readdir, readFile, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { expect } from 'chai';
+import { isEncrypted } from '../../src/keys/encryption.js';
+import { KeyRing } from '../../src/keys/ring.js';
+import { importRingKey, type RingKey, withDates } from '../../src/keys/ring-file.js';
+import { RingStore } from '../../src/keys/ring-store.js';
+import { finish, run } from '../support/command.js';
+import { inFolder, makePair, refusal } from './helpers.js';
+
+function newKey(): Promise<RingKey> {
+  return importRingKey(makePair('P-256').jwk);
+}
+
+describe('RingStore', () => {
+  it('creates a file once, with its public keys', () =>
+    inFolder(async (dir) => {
+      const path = join(dir, 'ring.json');
+      const store = new RingStore({ path, publicPath: join(dir, 'public.jwks.json') });
+      const ring = await store.create([await newKey()]);
+      expect(JSON.parse(await readFile(join(dir, 'public.jwks.json'), 'utf8'))).to.deep.equal(ring.publicJwks());
+      expect((await store.load()).currentKid).to.equal(ring.currentKid);
+      await refusal(async () => store.create([await newKey()]), 'KEY_FILE_WRITE');
+      const { ring: same, created } = await store.ensure(() => expect.fail('asked for keys'));
+      expect([same.currentKid, created]).to.deep.equal([ring.currentKid, false]);
+      expect((await readdir(dir)).sort()).to.deep.equal(['public.jwks.json', 'ring.json']);
+    }));
+
+  it('keeps members of the set that are not its own, and the file plain or encrypted as it is', () =>
+    inFolder(async (dir) => {
+      const path = join(dir, 'ring.json');
+      const { jwk } = makePair('P-256');
+      await writeFile(path, JSON.stringify({ comment: 'of the operator', keys: [{ ...jwk, owner: 'us' }] }), {
+        mode: 0o600,
+      });
+      const store = new RingStore({ path, passphrase: () => 'secret' });
+      const touch = () => store.update((keys) => keys.map((key) => withDates(key, { active: 5 })));
+      await touch();
+      const text = await readFile(path, 'utf8');
+      expect(JSON.parse(text)).to.deep.include({ comment: 'of the operator' });
+      expect((JSON.parse(text) as { keys: object[] }).keys[0]).to.deep.include({
+        owner: 'us',
+        sealwire: { active: 5 },
+      });
+      await store.protect(() => 'secret');
+      expect(isEncrypted(await readFile(path, 'utf8'))).to.equal(true);
+      await touch();
+      expect(isEncrypted(await readFile(path, 'utf8'))).to.equal(true);
+      await store.protect(undefined);
+      expect(await readFile(path, 'utf8')).to.equal(text);
+    }));
+
+  it('does not write keys with which calls would fail, nor after the change threw', () =>
+    inFolder(async (dir) => {
+      const path = join(dir, 'ring.json');
+      const store = new RingStore({ path });
+      await store.create([await newKey()]);
+      const before = await readFile(path, 'utf8');
+      await refusal(
+        () => store.update((keys) => keys.map((key) => withDates(key, { withdrawn: 5 }))),
+        'KEY_DATES_INVALID',
+      );
+      await refusal(() => store.update(() => []), 'KEY_FILE_INVALID');
+      await store
+        .update(() => Promise.reject(new Error('no')))
+        .then(
+          () => expect.fail('it was written'),
+          () => {},
+        );
+      expect(await readFile(path, 'utf8')).to.equal(before);
+      expect(await readdir(dir)).to.deep.equal(['ring.json']);
+    }));
+
+  it('repairs a ring that cannot be loaded for its dates', () =>
+    inFolder(async (dir) => {
+      const path = join(dir, 'ring.json');
+      await writeFile(path, JSON.stringify({ keys: [{ ...makePair('P-256').jwk, sealwire: { withdrawn: 5 } }] }), {
+        mode: 0o600,
+      });
+      const store = new RingStore({ path });
+      await refusal(() => store.load(), 'KEY_FILE_INVALID');
+      const ring = await store.update(async (keys) => [...keys, await newKey()]);
+      expect(ring.describe().map(({ state }) => state)).to.deep.equal(['retired', 'active']);
+    }));
+
+  it('loses nothing when many write at once, in this process and in others', () =>
+    inFolder(async (dir) => {
+      const path = join(dir, 'ring.json');
+      const store = new RingStore({ path });
+      await store.create([await newKey()]);
+      const add = `
+        import { RingStore } from ${JSON.stringify(new URL('../../src/keys/ring-store.js', import.meta.url).href)};
+        import { generatePem } from ${JSON.stringify(new URL('../../src/keys/ring.js', import.meta.url).href)};
+        import { importRingKey } from ${JSON.stringify(new URL('../../src/keys/ring-file.js', import.meta.url).href)};
+        const store = new RingStore({ path: process.argv[1] });
+        for (let i = 0; i < 5; i++) {
+          const key = await importRingKey(generatePem('P-256'));
+          await store.update((keys) => [...keys, key]);
+          console.log(key.kid);
+        }`;
+      const others = [1, 2, 3].map(() => finish(process.execPath, ['--input-type=module', '-e', add, path]));
+      const mine = await Promise.all(
+        Array.from({ length: 5 }, async () => {
+          const key = await newKey();
+          await store.update((keys) => [...keys, key]);
+          return key.kid;
+        }),
+      );
+      const theirs = (await Promise.all(others)).flatMap(({ stdout, stderr }) => {
+        expect(stderr).to.equal('');
+        return stdout.trim().split('\n');
+      });
+      const kids = new Set((await KeyRing.load(path)).describe().map(({ kid }) => kid));
+      expect(kids.size).to.equal(21);
+      for (const kid of [...mine, ...theirs]) expect(kids.has(kid)).to.equal(true);
+      expect(await readdir(dir)).to.deep.equal(['ring.json']);
+    }));
+
+  it('waits for a writer in another process only so long', () =>
+    inFolder(async (dir) => {
+      const path = join(dir, 'ring.json');
+      await new RingStore({ path }).create([await newKey()]);
+      const other = run(process.execPath, ['-e', 'setInterval(() => {}, 1000)']);
+      try {
+        await writeFile(`${path}.lock`, `${other.child.pid}\n`);
+        const error = await refusal(() => new RingStore({ path, waitMs: 50 }).update((keys) => keys), 'KEY_FILE_BUSY');
+        expect(error.message).to.equal(`${path}: process ${other.child.pid} is changing it; try again`);
+        // Reading waits for nobody.
+        await KeyRing.load(path);
+      } finally {
+        other.child.kill('SIGKILL');
+        await other.ended;
+      }
+      // Its lock is worth nothing any more, and neither is what it left half written.
+      await writeFile(`${path}.0123456789ab.tmp`, 'half');
+      await new RingStore({ path, waitMs: 0 }).update((keys) => keys);
+      expect(await readdir(dir)).to.deep.equal(['ring.json']);
+    }));
+
+  it('says so when there is no folder, or none that can be written', () =>
+    inFolder(async (dir) => {
+      const nowhere = new RingStore({ path: join(dir, 'no', 'ring.json') });
+      await refusal(() => nowhere.update((keys) => keys), 'KEY_FILE_WRITE');
+      await refusal(() => nowhere.load(), 'KEY_FILE_MISSING');
+    }));
+});

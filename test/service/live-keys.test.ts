@@ -1,0 +1,171 @@
+import { readFile, stat, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { expect } from 'chai';
+import { errorDetails } from '../../src/client/client.js';
+import { MessageSealer } from '../../src/client/seal-message.js';
+import type { AuthorizeRequest } from '../../src/gen/payments/v1/payments.js';
+import { SealedPaymentService } from '../../src/gen/payments/v1/payments_sealed.js';
+import type { RecipientKey } from '../../src/jwe/recipient.js';
+import { SealingSessions } from '../../src/jwe/sender.js';
+import { generatePem, type KeyRing, type RingChange } from '../../src/keys/ring.js';
+import { importRingKey, type RingKey, withDates } from '../../src/keys/ring-file.js';
+import { RingStore } from '../../src/keys/ring-store.js';
+import { callRaw, failureOf, type Harness, startHarness, validRequest } from '../support/harness.js';
+import { TokenCatcher } from '../support/token-catcher.js';
+
+const DAY = 86_400;
+
+function nowSeconds(): number {
+  return Math.floor(Date.now() / 1_000);
+}
+
+/** The next change that is of this kind. */
+function told(ring: KeyRing, isMeant: (change: RingChange) => boolean): Promise<RingChange> {
+  return new Promise((resolve) => {
+    const stop = ring.onChange((change) => {
+      if (!isMeant(change)) return;
+      stop();
+      resolve(change);
+    });
+  });
+}
+
+describe('keys of a running service', () => {
+  let harness: Harness;
+  let catcher: TokenCatcher;
+  let sessions: SealingSessions;
+  let store: RingStore;
+
+  beforeEach(async () => {
+    catcher = new TokenCatcher();
+    sessions = new SealingSessions();
+    harness = await startHarness({ wireInterceptors: [catcher.interceptor], sessions });
+    store = new RingStore({ path: join(harness.dir, 'keys/ring.json') });
+  });
+  afterEach(() => harness.stop());
+
+  /** A request sealed to that key, by the very agreement that the client made with it. */
+  async function sealTo(key: RecipientKey, orderId: string): Promise<AuthorizeRequest> {
+    const plan = SealedPaymentService.plan.methods['/payments.v1.PaymentService/Authorize'].request;
+    const sealer = new MessageSealer({ sessions });
+    return (await sealer.seal(plan, { ...validRequest, orderId }, new Map([['', key]]))) as AuthorizeRequest;
+  }
+
+  /** Adds a key that is active at once; the others open from then on. @returns its kid */
+  async function rotate(): Promise<string> {
+    const next = await importRingKey(generatePem('P-256'));
+    const now = nowSeconds();
+    const ends = { opening: now, stored: now + 7 * DAY };
+    const change = told(harness.service.keyRing, ({ currentKid }) => currentKid === next.kid);
+    const previous = (keys: readonly RingKey[]) =>
+      keys.map((key) => (key.dates.opening === undefined ? withDates(key, { ...key.dates, ...ends }) : key));
+    await store.update((keys) => [...previous(keys), withDates(next, { published: now, active: now })]);
+    await change;
+    return next.kid;
+  }
+
+  async function setDates(kid: string, dates: object, to: string | undefined): Promise<void> {
+    const change = told(harness.service.keyRing, ({ changes }) =>
+      changes.some((each) => each.kid === kid && each.to === to),
+    );
+    await store.update((keys) =>
+      keys.map((key) => (key.kid === kid ? withDates(key, { ...key.dates, ...dates }) : key)),
+    );
+    await change;
+  }
+
+  async function auditDetails(event: string): Promise<string[]> {
+    return (await harness.auditRecords()).filter((line) => line.event === event).map(({ detail }) => detail);
+  }
+
+  it('changes the key that senders use, opens with both, and records it', async () => {
+    const first = harness.service.kid;
+    await harness.client.authorize(validRequest);
+    const second = await rotate();
+    expect(harness.service.kid).to.equal(second);
+    // The client still has the old key.
+    await harness.client.authorize({ ...validRequest, orderId: 'order-2' });
+    expect(catcher.kids).to.deep.equal([first, first]);
+    await harness.stopService();
+    expect(await auditDetails('rotate')).to.deep.equal([`from ${first} to ${second}`]);
+    const path = join(harness.dir, 'keys/public.jwks.json');
+    const { keys } = JSON.parse(await readFile(path, 'utf8')) as { keys: { kid: string }[] };
+    expect(keys.map(({ kid }) => kid)).to.deep.equal([second]);
+    expect((await stat(path)).mode & 0o777).to.equal(0o644);
+  });
+
+  it('refuses a retired key, with the agreement that was cached too, and clients go on', async () => {
+    const first = harness.service.kid;
+    const key = harness.service.keyRing.current();
+    await harness.client.authorize(validRequest);
+    const second = await rotate();
+    const fresh = { ...validRequest, orderId: 'order-2' };
+    await harness.client.authorize(fresh);
+    expect(catcher.kids).to.deep.equal([first, first]);
+    await setDates(first, { withdrawn: nowSeconds() }, 'retired');
+    // Sealed by the very agreement session whose key the service had in its cache.
+    const error = await failureOf(callRaw(harness.raw, await sealTo(key, 'order-3')));
+    expect(errorDetails(error)).to.deep.include({ reason: 'SEALED_FIELD_UNKNOWN_KEY' });
+    expect(errorDetails(error)?.metadata).to.include({ currentKid: second });
+    await harness.client.authorize({ ...validRequest, orderId: 'order-4' });
+    expect(catcher.kids.at(-1)).to.equal(second);
+    await harness.stopService();
+    expect(await auditDetails('retire')).to.deep.equal([first]);
+    const rejected = (await harness.auditRecords()).filter(({ event }) => event === 'reject');
+    expect(rejected[0]?.fields[0]?.reason).to.equal('KEY_RETIRED');
+  });
+
+  it('keeps serving with a bad file, and says so in the log', async () => {
+    const path = join(harness.dir, 'keys/ring.json');
+    const good = await readFile(path, 'utf8');
+    await writeFile(path, good.slice(0, 50));
+    await harness.loggedText('the key ring cannot be used');
+    await harness.client.authorize(validRequest);
+    expect(harness.logged()).to.contain('KEY_FILE_INCOMPLETE');
+    const kid = harness.service.kid;
+    await writeFile(path, good);
+    expect(harness.service.kid).to.equal(kid);
+    await rotate();
+    await harness.client.authorize({ ...validRequest, orderId: 'order-2' });
+  });
+
+  it('seals stored cards anew when their key is good for stored tokens only, and they outlive it', async () => {
+    const first = harness.service.kid;
+    const key = harness.service.keyRing.current();
+    const { paymentId } = await harness.client.authorize(validRequest);
+    const second = await rotate();
+    const before = harness.service.store.find(validRequest.orderId)?.card;
+    await setDates(first, { active: nowSeconds() - 99, opening: nowSeconds() - 9, stored: nowSeconds() - 5 }, 'stored');
+    await harness.loggedText('stored cards sealed anew');
+    const after = harness.service.store.find(validRequest.orderId)?.card as string;
+    expect(after).not.to.equal(before);
+    expect(TokenCatcher.kidOf(after)).to.equal(second);
+    // From the wire the old key opens nothing any more.
+    const error = await failureOf(callRaw(harness.raw, await sealTo(key, 'order-3')));
+    expect(errorDetails(error)?.reason).to.equal('SEALED_FIELD_UNKNOWN_KEY');
+    await setDates(first, { withdrawn: nowSeconds() }, 'retired');
+    const { payment } = await harness.client.getPayment({ paymentId });
+    expect(payment?.card?.number).to.equal(validRequest.card.number);
+    await harness.stopService();
+    const records = await harness.auditRecords();
+    const resealed = records.filter(({ detail }) => detail.startsWith('re-sealed'));
+    expect(resealed.map(({ event, detail }) => [event, detail])).to.have.deep.members([
+      ['openStored', `re-sealed to ${second}`],
+      ['seal', `re-sealed from ${first}`],
+    ]);
+    expect(resealed.find(({ event }) => event === 'openStored')?.fields[0]?.token).to.equal(before);
+    expect(resealed.find(({ event }) => event === 'seal')?.fields[0]?.token).to.equal(after);
+  });
+
+  it('opens stored tokens with a stored key until they are sealed anew', async () => {
+    const { paymentId } = await harness.client.authorize(validRequest);
+    const first = harness.service.kid;
+    await rotate();
+    const card = harness.service.store.find(validRequest.orderId)?.card as never;
+    await setDates(first, { active: nowSeconds() - 99, opening: nowSeconds() - 9, stored: nowSeconds() - 5 }, 'stored');
+    await harness.loggedText('stored cards sealed anew');
+    harness.service.store.replaceCard(paymentId, card);
+    const { payment } = await harness.client.getPayment({ paymentId });
+    expect(payment?.card?.number).to.equal(validRequest.card.number);
+  });
+});
