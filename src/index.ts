@@ -6,12 +6,22 @@ export {
   SealedClient,
   type SealedClientOptions,
 } from './client/client.js';
+export { KeyDirectory, type KeyDirectoryOptions, type KeySetProblem } from './client/key-directory.js';
 export {
   type CredentialFunction,
   createSealInterceptor,
   type SealInterceptorOptions,
 } from './client/seal-interceptor.js';
-export { type ErrorCode, type LocalCode, type Reason, reasonByStep, SealwireError, type StepCode } from './errors.js';
+export {
+  type ErrorCode,
+  KEY_SET_CODES,
+  type KeySetCode,
+  type LocalCode,
+  type Reason,
+  reasonByStep,
+  SealwireError,
+  type StepCode,
+} from './errors.js';
 export type { ContentEncryption, Curve, KeyAlgorithm } from './jwe/algorithms.js';
 export type { OpenLimits } from './jwe/limits.js';
 export { type AgreementCacheOptions, type CallerRateOptions, TokenOpener } from './jwe/opener.js';
@@ -20,10 +30,19 @@ export { AgreementPool, type AgreementPoolOptions } from './jwe/pool.js';
 export type { Custody, OpeningKey, OpeningKeys, RecipientKey } from './jwe/recipient.js';
 export { type AgreementSession, SealingSessions, type SealingSessionsOptions } from './jwe/sender.js';
 export { LocalCustody } from './keys/custody.js';
+export { type DelegationOptions, signDelegation } from './keys/delegation.js';
 export { importKey, type PublicJwk } from './keys/import.js';
-export { fileKeySource, type KeySource, staticKeySource } from './keys/key-source.js';
+export {
+  KeySetPublisher,
+  type KeySetPublisherOptions,
+  type PublishedKeys,
+  type ServedKeySet,
+  type SetSigner,
+} from './keys/key-set-publisher.js';
+export { type FileKeySourceOptions, fileKeySource, type KeySource, staticKeySource } from './keys/key-source.js';
 export { loadPublicKeys, recipientKey } from './keys/public-keys.js';
 export { KeyRing, type KeyRingOptions } from './keys/ring.js';
+export { SigningKey } from './keys/signing-key.js';
 export { createInnerCodec, embeddedDescriptors } from './schema/codec.js';
 export type { LoadedService } from './schema/definition-check.js';
 export { createPlans, type Plans } from './schema/descriptor-plans.js';
@@ -44,6 +63,7 @@ export { type WellKnown, wellKnownCodecs } from './schema/well-known.js';
 export { addSealedService, type HandlerErrorReport, type SealedHandler } from './server/add-service.js';
 export type { AuditField, AuditInput, AuditSink } from './server/audit-sink.js';
 export { type CallerContext, type CallerFunction, type CallerOptions, createCaller } from './server/caller.js';
+export { addKeyService, type KeySetProvider } from './server/key-service.js';
 export { MemoryReplayStore, type MemoryReplayStoreOptions } from './server/memory-replay-store.js';
 export { createOpenInterceptor, type OpenInterceptor, type OpenInterceptorOptions } from './server/open-interceptor.js';
 export type { OpenStored, StoredTokenPlace } from './server/open-stored.js';

@@ -259,7 +259,7 @@ export class SealingCall extends InterceptingCall {
     this.#ended = true;
     // Not before the caller of this method has returned: grpc-js expects statuses to come later.
     process.nextTick(() => {
-      this.#finish({ code: local ? status.FAILED_PRECONDITION : code, details: said, metadata });
+      this.#finish({ code: local ? localStatus(error) : code, details: said, metadata });
       if (this.#started) this.#next.cancelWithStatus(status.CANCELLED, 'sealing failed');
     });
   }
@@ -284,4 +284,9 @@ function endOf({ code, metadata }: StatusObject): string {
   return reason !== undefined && Object.values<string>(reasonByStep).includes(reason)
     ? reason
     : (status[code] ?? 'UNKNOWN');
+}
+
+/** Without a key set a later attempt may succeed; anything else has to be mended first. */
+function localStatus({ code }: SealwireError): status {
+  return code === 'KEY_SET_UNAVAILABLE' ? status.UNAVAILABLE : status.FAILED_PRECONDITION;
 }

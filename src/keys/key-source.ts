@@ -1,5 +1,7 @@
-/** Where a sender's recipients' keys come from; a directory that fetches signed sets will be another one. */
+/** Where a sender's recipients' keys come from; a directory that fetches signed sets is another one. */
+import { stat } from 'node:fs/promises';
 import { SealwireError } from '../errors.js';
+import { checkRange } from '../jwe/limits.js';
 import type { RecipientKey } from '../jwe/recipient.js';
 import { loadPublicKeys } from './public-keys.js';
 
@@ -27,24 +29,58 @@ export function staticKeySource(keys: RecipientKey | Readonly<Record<string, Rec
   };
 }
 
-/** @param path the service's JWK Set file (`keys/public.jwks.json`): read at first use and at each refresh */
-export function fileKeySource(path: string): KeySource {
-  let loaded: RecipientKey | undefined;
+/** Options of {@link fileKeySource}. */
+export interface FileKeySourceOptions {
+  /** How often a use of the key looks whether the file has changed, in ms. Default 1,000; 0 (at each use) to 3,600,000. */
+  readonly checkMs?: number;
+}
+
+/**
+ * Follows a file: read at first use, at each refresh, and when it has changed. A file that cannot be read leaves the key
+ * at hand in use.
+ *
+ * @param path the service's JWK Set file (`keys/public.jwks.json`); its first key is the one to use
+ * @throws SealwireError `OPTIONS_INVALID`
+ */
+export function fileKeySource(path: string, { checkMs = 1_000 }: FileKeySourceOptions = {}): KeySource {
+  checkRange('checkMs', checkMs, [0, 3_600_000]);
+  let loaded: { readonly key: RecipientKey; readonly version: string } | undefined;
+  let checkAt = 0;
   const load = async (): Promise<RecipientKey> => {
-    const [first] = await loadPublicKeys(path);
-    if (first === undefined) throw new SealwireError('KEY_FILE_INVALID', `${path}: no key in it`);
-    loaded = first;
-    return first;
+    // Before it is read: what is written meanwhile is found at the next look.
+    const version = await fileVersion(path);
+    const [key] = await loadPublicKeys(path);
+    if (key === undefined) throw new SealwireError('KEY_FILE_INVALID', `${path}: no key in it`);
+    loaded = { key, version };
+    return key;
+  };
+  const follow = async (): Promise<void> => {
+    if ((await fileVersion(path)) !== loaded?.version) await load();
   };
   return {
     current(recipient) {
       if (recipient !== '') throw new SealwireError('KEY_NOT_FOUND', `no key for recipient '${recipient}'`);
-      return loaded ?? load();
+      if (loaded === undefined) return load();
+      const now = performance.now();
+      if (now >= checkAt) {
+        checkAt = now + checkMs;
+        // The caller need not wait: the key at hand is still good, and a broken file is no news of a better one.
+        follow().catch(() => {});
+      }
+      return loaded.key;
     },
     async refresh() {
       await load();
     },
   };
+}
+
+/** Changes whenever the file is replaced or written; '' when there is none. */
+async function fileVersion(path: string): Promise<string> {
+  return stat(path).then(
+    ({ ino, size, mtimeMs }) => `${ino} ${size} ${mtimeMs}`,
+    () => '',
+  );
 }
 
 function isRecipientKey(keys: RecipientKey | Readonly<Record<string, RecipientKey>>): keys is RecipientKey {

@@ -37,9 +37,42 @@ describe('fileKeySource', () => {
       expect((await source.current('')).kid).to.equal(first.currentKid);
       const second = await KeyRing.create('P-256');
       await second.savePublic(path);
-      expect(source.current('')).to.include({ kid: first.currentKid });
       await source.refresh?.('');
       expect(source.current('')).to.include({ kid: second.currentKid });
+    }));
+
+  it('follows the file: a use after a change makes it look, and a later one has the new key', () =>
+    inFolder(async (dir) => {
+      const path = join(dir, 'public.jwks.json');
+      const [first, second] = [await KeyRing.create('P-256'), await KeyRing.create('P-256')];
+      await first.savePublic(path);
+      const source = fileKeySource(path, { checkMs: 0 });
+      await source.current('');
+      await second.savePublic(path);
+      while ((await source.current('')).kid !== second.currentKid) await new Promise((done) => setImmediate(done));
+      await writeFile(path, 'broken');
+      for (let use = 0; use < 100; use++) {
+        expect((await source.current('')).kid).to.equal(second.currentKid);
+        await new Promise((done) => setImmediate(done));
+      }
+      await first.savePublic(path);
+      while ((await source.current('')).kid !== first.currentKid) await new Promise((done) => setImmediate(done));
+    }));
+
+  it('looks no more often than it was told', () =>
+    inFolder(async (dir) => {
+      const path = join(dir, 'public.jwks.json');
+      const ring = await KeyRing.create('P-256');
+      await ring.savePublic(path);
+      const source = fileKeySource(path, { checkMs: 3_600_000 });
+      await source.current('');
+      await source.current('');
+      await (await KeyRing.create('P-256')).savePublic(path);
+      for (let use = 0; use < 100; use++) {
+        expect((await source.current('')).kid).to.equal(ring.currentKid);
+        await new Promise((done) => setImmediate(done));
+      }
+      await refusal(() => fileKeySource(path, { checkMs: -1 }), 'OPTIONS_INVALID');
     }));
 
   it('keeps the key it has when a refresh fails', () =>

@@ -1,5 +1,6 @@
 /** An issuer of signed key sets that can be told to do anything wrong; signs with jose, not with the code under test. */
-import { generateKeyPairSync, type KeyObject } from 'node:crypto';
+import { createPrivateKey, generateKeyPairSync, type KeyObject } from 'node:crypto';
+import { readFile } from 'node:fs/promises';
 import { CompactSign } from 'jose';
 import type { Curve } from '../../src/jwe/algorithms.js';
 import { DELEGATION_TYPE } from '../../src/keys/delegation.js';
@@ -21,6 +22,14 @@ export function makeSigningPair(): SigningPair {
   const { privateKey, publicKey } = generateKeyPairSync('ec', { namedCurve: 'secp521r1' });
   const jwk = publicKey.export({ format: 'jwk' }) as unknown as SigningPair['jwk'];
   return { kid: jwkThumbprint(jwk), privateKey, jwk };
+}
+
+/** The pair in a key file of a service. */
+export async function readSigningPair(path: string): Promise<SigningPair> {
+  const { d, ...members } = JSON.parse(await readFile(path, 'utf8')) as SigningPair['jwk'] & { d: string };
+  const { x, y } = members;
+  const jwk = { kty: 'EC', crv: 'P-521', x, y } as const;
+  return { kid: jwkThumbprint(jwk), privateKey: createPrivateKey({ key: { ...jwk, d }, format: 'jwk' }), jwk };
 }
 
 /** A sealing key as it stands in a set, with its private half for who wants to open. */
@@ -64,14 +73,17 @@ export interface DelegationChanges {
 
 /** Root, set-signing key and keys of one recipient. */
 export class TestIssuer {
-  readonly root = makeSigningPair();
-  readonly signer = makeSigningPair();
+  readonly root: SigningPair;
+  readonly signer: SigningPair;
   readonly name: string;
   readonly key = makeSealingKey();
   /** Seconds since 1970. */
   readonly now: number;
 
-  constructor(name = 'payments', nowMs = Date.now()) {
+  /** @param pairs default: new ones */
+  constructor(name = 'payments', nowMs = Date.now(), pairs: { root?: SigningPair; signer?: SigningPair } = {}) {
+    this.root = pairs.root ?? makeSigningPair();
+    this.signer = pairs.signer ?? makeSigningPair();
     this.name = name;
     this.now = Math.floor(nowMs / 1000);
   }

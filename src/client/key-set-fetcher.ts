@@ -1,0 +1,60 @@
+/** Asks a key service for signed sets. What comes back is not trusted; it is only kept small. */
+import { type ChannelCredentials, type ClientOptions, Metadata, type ServiceError, status } from '@grpc/grpc-js';
+import { SealwireError } from '../errors.js';
+import { type GetKeySetResponse, KeyServiceClient } from '../gen/sealwire/v1/keys.js';
+
+/** What a key service answered. */
+export interface FetchedKeySet {
+  /** Claims to be a compact JWS. */
+  readonly text: string;
+  /** Claims to be the time after which to ask again; 0 when there is none. */
+  readonly maxAgeMs: number;
+}
+
+/** Fetches sets by recipient. */
+export interface KeySetFetcher {
+  /** @param recipient '' is the service itself. @throws SealwireError `KEY_SET_UNAVAILABLE` */
+  fetch(recipient: string): Promise<FetchedKeySet>;
+  close(): void;
+}
+
+/** Options of {@link createKeySetFetcher}. */
+export interface KeySetFetcherOptions {
+  /** grpc-js target of a service that serves the sets, e.g. `localhost:50051`. */
+  readonly address: string;
+  /** grpc-js channel credentials. */
+  readonly credentials: ChannelCredentials;
+  /** grpc-js channel options, e.g. keep-alive. */
+  readonly channelOptions?: ClientOptions;
+  /** How long to wait for an answer, in ms. */
+  readonly deadlineMs: number;
+}
+
+/** Enough for the longest set that is accepted. */
+const RECEIVE_LIMIT_BYTES = 131_072;
+
+/** A fetcher with a channel of its own. */
+export function createKeySetFetcher(options: KeySetFetcherOptions): KeySetFetcher {
+  const { address, credentials, channelOptions, deadlineMs } = options;
+  const client = new KeyServiceClient(address, credentials, {
+    'grpc.max_receive_message_length': RECEIVE_LIMIT_BYTES,
+    ...channelOptions,
+  });
+  return {
+    async fetch(recipient) {
+      const { keySetJws, maxAge } = await new Promise<GetKeySetResponse>((resolve, reject) => {
+        const deadline = Date.now() + deadlineMs;
+        client.getKeySet({ recipient }, new Metadata(), { deadline }, (error, value) =>
+          error ? reject(unavailable(error)) : resolve(value),
+        );
+      });
+      return { text: keySetJws, maxAgeMs: Number(maxAge?.seconds ?? 0) * 1000 };
+    },
+    close: () => client.close(),
+  };
+}
+
+/** The code alone: the text is anybody's. */
+function unavailable({ code }: ServiceError): SealwireError {
+  return new SealwireError('KEY_SET_UNAVAILABLE', `the key service answered ${status[code] ?? code}`);
+}
