@@ -146,8 +146,9 @@ class SegmentScan {
     return repairs;
   }
 
+  /** The first thing that is wrong counts: a line that does not fit its leaf comes before all that follows from it. */
   #invalid(why: string): SealwireError {
-    return new SealwireError('AUDIT_FILE_INVALID', `${this.#path}: ${why}`);
+    return new SealwireError('AUDIT_FILE_INVALID', this.#mismatch ?? `${this.#path}: ${why}`);
   }
 }
 

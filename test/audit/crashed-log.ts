@@ -1,0 +1,67 @@
+/** A log as a crash leaves it: a copy of its folder, taken while it is written. */
+import { cp, readFile, rm } from 'node:fs/promises';
+import { join } from 'node:path';
+import { expect } from 'chai';
+import { openCheckpoint } from '../../src/audit/checkpoint.js';
+import { parseVerifierKey } from '../../src/audit/note-keys.js';
+import { type VerifyReport, verifyLog } from '../../src/audit/verify-log.js';
+import { type LogFiles, readLog, writeLog } from '../support/log-builder.js';
+import { inFolder, input, settle, withLog } from './helpers.js';
+
+/** A log of three segments with records in the last one before and behind its latest checkpoint. */
+export interface CrashedLog {
+  readonly dir: string;
+  /** Its files by name, without the lock. */
+  readonly files: LogFiles;
+  /** First sequence number of each segment. */
+  readonly segments: readonly number[];
+  /** Records that the checkpoint covers. */
+  readonly signed: number;
+  readonly records: number;
+}
+
+/** Runs `work` with a log that was not closed; the folder and its key are removed afterwards. */
+export function withCrashedLog(work: (log: CrashedLog) => Promise<void>): Promise<void> {
+  return inFolder(async (dir) => {
+    const crashed = `${dir}-crashed`;
+    await withLog(dir, { segmentBytes: 8_192, checkpointRecords: 4, checkpointMs: 86_400_000 }, async (log) => {
+      for (let record = 1; record < 31; record++) {
+        await log.commit(input({ requestId: `r-${record}` }));
+        await settle();
+      }
+      await cp(dir, crashed, { recursive: true });
+      await cp(`${dir}.key`, `${crashed}.key`);
+    });
+    await rm(join(crashed, 'lock'));
+    const files = readLog(crashed);
+    const verifier = parseVerifierKey((await readFile(join(crashed, 'log.vkey'), 'utf8')).trim());
+    const { size } = openCheckpoint(files.get('checkpoint') as Buffer, verifier);
+    const segments = [...files.keys()]
+      .filter((name) => name.endsWith('.jsonl'))
+      .map((name) => Number(name.slice(0, 20)));
+    const log = { dir: crashed, files, segments: segments.sort((a, b) => a - b), signed: size, records: 31 };
+    // The tests below count on it.
+    expect(log.segments).to.have.length(3);
+    expect(log.signed).to.be.within((log.segments[2] as number) + 2, log.records - 2);
+    await work(log);
+  });
+}
+
+/** Puts a log's files back, changed. */
+export async function restore(
+  { dir, files }: CrashedLog,
+  changes: Readonly<Record<string, Buffer | undefined>>,
+): Promise<void> {
+  const changed: LogFiles = new Map(files);
+  for (const [name, bytes] of Object.entries(changes)) {
+    if (bytes === undefined) changed.delete(name);
+    else changed.set(name, bytes);
+  }
+  await rm(dir, { recursive: true });
+  writeLog(dir, changed);
+}
+
+export function verify(dir: string): VerifyReport {
+  const vkey = readLog(dir).get('log.vkey') as Buffer;
+  return verifyLog({ dir, verifier: parseVerifierKey(vkey.toString().trim()) });
+}
