@@ -7,6 +7,9 @@ import { type Checkpoint, openCheckpoint, signCheckpoint } from './checkpoint.js
 import { CHECKPOINT_FILE, CHECKPOINTS_FILE, VERIFIER_KEY_FILE } from './log-files.js';
 import type { NoteSigner, NoteVerifier } from './note-keys.js';
 
+/** Stands between a store and its two files. */
+type WrapFile = (file: AppendFile, kind: 'checkpoint' | 'checkpoints') => AppendFile;
+
 /** More than one checkpoint is long. */
 const TAIL_BYTES = 65_536;
 
@@ -27,28 +30,24 @@ export async function isLogSigned(dir: string): Promise<boolean> {
 export class CheckpointStore {
   readonly #path: string;
   readonly #signer: NoteSigner;
-  readonly #wrap: (file: AppendFile) => AppendFile;
+  readonly #wrap: WrapFile;
   readonly #list: AppendFile;
   #listBytes: number;
   /** Notes that stand in `checkpoint` and not yet in `checkpoints`, for want of room. */
   #unlisted = '';
   #size = -1;
 
-  private constructor(dir: string, signer: NoteSigner, wrap: (file: AppendFile) => AppendFile) {
+  private constructor(dir: string, signer: NoteSigner, wrap: WrapFile) {
     this.#path = join(dir, CHECKPOINT_FILE);
     this.#signer = signer;
     this.#wrap = wrap;
     const { file, size } = openAppendFile(join(dir, CHECKPOINTS_FILE));
-    this.#list = wrap(file);
+    this.#list = wrap(file, 'checkpoints');
     this.#listBytes = size;
   }
 
   /** Begins the files of a log that has no valid checkpoint yet: what is there was left by a first run that did not end. */
-  static async create(
-    dir: string,
-    signer: NoteSigner,
-    wrap: (file: AppendFile) => AppendFile,
-  ): Promise<CheckpointStore> {
+  static async create(dir: string, signer: NoteSigner, wrap: WrapFile): Promise<CheckpointStore> {
     const store = new CheckpointStore(dir, signer, wrap);
     await store.#cutList(0);
     await replaceFile(join(dir, VERIFIER_KEY_FILE), `${signer.verifier.vkey}\n`);
@@ -64,7 +63,7 @@ export class CheckpointStore {
     dir: string,
     signer: NoteSigner,
     latest: LatestCheckpoint,
-    wrap: (file: AppendFile) => AppendFile,
+    wrap: WrapFile,
   ): Promise<CheckpointStore> {
     const store = new CheckpointStore(dir, signer, wrap);
     store.#size = latest.checkpoint.size;
@@ -89,7 +88,7 @@ export class CheckpointStore {
   async write(head: TreeHead): Promise<void> {
     if (head.size !== this.#size) {
       const note = signCheckpoint(head, this.#signer);
-      await replaceFile(this.#path, note, this.#wrap);
+      await replaceFile(this.#path, note, (file) => this.#wrap(file, 'checkpoint'));
       this.#size = head.size;
       this.#unlisted += `${note}\n`;
     }

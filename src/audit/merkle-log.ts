@@ -34,7 +34,7 @@ export interface MerkleLogOptions {
 }
 
 /** Which file an {@link AppendFile} is. */
-export type WrittenFile = Exclude<SegmentFileKind, 'frontier'> | 'checkpoint';
+export type WrittenFile = Exclude<SegmentFileKind, 'frontier'> | 'checkpoint' | 'checkpoints';
 
 /** The current segment. */
 interface Segment {
@@ -283,7 +283,6 @@ type Build = (checkpoints: CheckpointStore, frontier: MerkleFrontier, segment: S
 async function openIn(folder: LogFolder, options: MerkleLogOptions, build: Build) {
   const dir = folder.path;
   const wrap = options.wrapFile ?? ((file: AppendFile) => file);
-  const wrapCheckpoint = (file: AppendFile) => wrap(file, 'checkpoint');
   const key = await openLogKey(options.keyFile ?? `${dir}.key`, options.origin, await isLogSigned(dir));
   const { signer } = key;
   const latest = key.isNew ? undefined : await readLatest(dir, signer.verifier);
@@ -294,11 +293,11 @@ async function openIn(folder: LogFolder, options: MerkleLogOptions, build: Build
   try {
     await syncFolder(dir);
     if (latest === undefined) {
-      checkpoints = await CheckpointStore.create(dir, signer, wrapCheckpoint);
+      checkpoints = await CheckpointStore.create(dir, signer, wrap);
       await checkpoints.write({ size: frontier.size, root: frontier.root() });
       await key.keep();
     } else {
-      checkpoints = await CheckpointStore.open(dir, signer, latest, wrapCheckpoint);
+      checkpoints = await CheckpointStore.open(dir, signer, latest, wrap);
       if (latest.tornBytes > 0) told.push(`cut ${latest.tornBytes} bytes of a checkpoint that was not finished`);
     }
     const { lineBytes, startedAtMs } = segment;

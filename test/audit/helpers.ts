@@ -144,6 +144,11 @@ export async function settle(): Promise<void> {
   }
 }
 
+/** Waits until something is so; the test's timeout is the limit. */
+export async function until(isSo: () => boolean | Promise<boolean>): Promise<void> {
+  while (!(await isSo())) await new Promise((resolve) => setImmediate(resolve));
+}
+
 /** A real file, in front of which a test can put failures and gates. */
 export class TestFile implements AppendFile {
   readonly calls: string[] = [];
@@ -151,6 +156,8 @@ export class TestFile implements AppendFile {
   failAppend: Error | undefined;
   failCut: Error | undefined;
   failSync: Error | undefined;
+  /** Called before each append and sync. */
+  onUse: () => void = () => {};
   /** Awaited before each sync. */
   gate: Promise<void> | undefined;
   readonly #real: AppendFile;
@@ -161,6 +168,7 @@ export class TestFile implements AppendFile {
 
   async append(bytes: Uint8Array): Promise<void> {
     this.calls.push('append');
+    this.onUse();
     if (this.failAppend) {
       // A full disk takes what there is room for.
       await busy(this.#real.append(bytes.subarray(0, bytes.length / 2)));
@@ -178,6 +186,7 @@ export class TestFile implements AppendFile {
 
   async sync(): Promise<void> {
     this.calls.push('sync');
+    this.onUse();
     if (this.gate) await this.gate;
     if (this.failSync) throw this.failSync;
     await busy(this.#real.sync());
