@@ -11,11 +11,13 @@ try {
   for (const name of ['node_modules', 'dist']) symlinkSync(resolve(name), join(copy, name));
   const run = (command, args, cwd) => spawnSync(command, args, { cwd, stdio: ['ignore', 'inherit', 'inherit'] }).status;
   const buf = resolve('node_modules/@bufbuild/buf/bin/buf');
+  const makeDescriptors = resolve('scripts/make-descriptors.mjs');
   for (const [template, output] of [
     ['buf.gen.yaml', 'src/gen'],
     ['test/protos/buf.gen.yaml', 'test/gen'],
   ]) {
     if (run(process.execPath, [buf, 'generate', '--template', template], copy) !== 0) process.exit(1);
+    if (run(process.execPath, [makeDescriptors], copy) !== 0) process.exit(1);
     if (run('diff', ['-r', '--brief', output, join(copy, output)], '.') !== 0) {
       console.error(`${output} is not up to date: run npm run generate`);
       process.exitCode = 1;

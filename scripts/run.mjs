@@ -66,5 +66,6 @@ async function generate() {
     const code = await run(process.execPath, [buf, 'generate', '--template', template], { stdio: 'inherit' });
     if (code !== 0) return code;
   }
-  return setUp();
+  const code = await run(process.execPath, [join(root, 'scripts/make-descriptors.mjs')], { stdio: 'inherit' });
+  return code === 0 ? setUp() : code;
 }

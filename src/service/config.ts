@@ -106,6 +106,10 @@ export const configSchema = z.strictObject({
     .describe(
       'none: every message makes its agreement with the private key anew, however slow; raise the rate with it.',
     ),
+  reflection: z
+    .enum(['loopback', 'on', 'off'])
+    .default('loopback')
+    .describe('Server reflection, which tells callers the schema; loopback: on where only this machine can call.'),
   drainMs: z
     .int()
     .min(0)

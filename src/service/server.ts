@@ -28,8 +28,16 @@ import { createMetricsEndpoint, type MetricsEndpoint } from './metrics-endpoint.
 import { paymentValidators } from './payment-rules.js';
 import { PaymentStore } from './payment-store.js';
 import { createPaymentHandlers } from './payments.js';
+import { reflectIfConfigured } from './reflection.js';
 import { StoredCards, type StoredCardsOptions } from './stored-cards.js';
 
+/** What server reflection lists. */
+const SERVICES = [
+  SealedPaymentService.plan.typeName,
+  KEY_SERVICE_NAME,
+  'grpc.health.v1.Health',
+  'grpc.reflection.v1.ServerReflection',
+];
 const RECEIVE_LIMIT_BYTES = 1_048_576;
 
 /** A running service. */
@@ -166,6 +174,7 @@ function createServer({ config, ring, keySet, audit, guard, store, logger, metri
   addKeyService(server, [keySet]);
   const health = new ServiceHealth(['', SealedPaymentService.plan.typeName, KEY_SERVICE_NAME]);
   health.addTo(server);
+  reflectIfConfigured(server, config, SERVICES);
   return { server, health, opener, resealStored };
 }
 
