@@ -30,6 +30,8 @@ export interface AuditFieldInput {
   readonly outcome: 'opened' | 'sealed' | 'refused' | 'passed';
   /** Step code of a refusal, else empty. */
   readonly reason: string;
+  /** The token's key, wrapped to a reviewer's. */
+  readonly grant?: string | undefined;
 }
 
 /** What a record is made of; the log adds version, sequence number, time and origin. */
@@ -104,8 +106,8 @@ function encodeField(input: AuditFieldInput, event: AuditEvent): object {
     bound: bound.map(([name, value]) => [name, typeof value === 'string' ? cut(value, MAX_BOUND) : value]),
     outcome,
     reason,
-    // The reviewer grant (the CEK wrapped to a reviewer's key) goes here.
-    grant: null,
+    // Without its token a grant is worth nothing.
+    grant: keep ? (input.grant ?? null) : null,
   };
 }
 

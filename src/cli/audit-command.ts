@@ -1,5 +1,6 @@
 /** Declares `sealwire audit` and its commands. */
 import { type Command, Option } from 'commander';
+import type { OpenFlags } from './audit-open.js';
 import { addFilterOptions, addFormatOption, addLogOption, wholeNumber } from './audit-options.js';
 import type { ProveFlags } from './audit-prove.js';
 import type { ExportFlags, SearchFlags, ShowFlags, StatsFlags } from './audit-search.js';
@@ -20,6 +21,7 @@ export function registerAudit(program: Command): void {
   registerSearch(audit);
   registerRead(audit);
   registerProofs(audit);
+  registerReview(audit);
 }
 
 function registerVerify(audit: Command): void {
@@ -142,6 +144,39 @@ function registerProofs(audit: Command): void {
     .action(async (file: string, flags: { vkey: string }) => {
       const { check } = await import('./audit-prove.js');
       await end(() => check(file, flags));
+    });
+}
+
+function registerReview(audit: Command): void {
+  addLogOption(audit.command('open'))
+    .argument('<seq>', 'number of the record', wholeNumber(0))
+    .description("open one record with a reviewer's key alone, and tell so in the reviewer's own log first")
+    .requiredOption('--reviewer-key <file>', "the reviewer's private key, mode 0600")
+    .requiredOption('--reason <text>', 'why; it is recorded')
+    .requiredOption('--review-log <folder>', "the reviewer's own log; created if missing")
+    .option('--path <path>', 'only this field, e.g. card (default: all that were granted)')
+    .option('--descriptors <file>', 'FileDescriptorSet of the service (default: the payments service)')
+    .option('--who <name>', 'who opens it (default: the user who runs this)')
+    .addHelpText(
+      'after',
+      `
+Exit code 1: the record carries no grant, or none for this key.
+
+Example:
+  sealwire audit open 1204 --reviewer-key alice.json --reason 'dispute 881' --review-log ./reviews`,
+    )
+    .action(async (seq: number, flags: OpenFlags) => {
+      const { open } = await import('./audit-open.js');
+      await end(() => open(seq, flags));
+    });
+  audit
+    .command('reviewer-key')
+    .argument('<file>', 'NAME.json for the private key; the public one becomes NAME.pub.json')
+    .description("make a reviewer's key; the service gets the public half as audit.reviewerKey")
+    .addHelpText('after', '\nExample:\n  sealwire audit reviewer-key alice.json')
+    .action(async (file: string) => {
+      const { makeReviewerKey } = await import('./audit-reviewer-key.js');
+      await end(() => makeReviewerKey(file));
     });
 }
 

@@ -6,6 +6,7 @@ import { AgreementCache, type AgreementCacheOptions, agreementId } from './agree
 import { curves } from './algorithms.js';
 import { CallerRate, type CallerRateOptions } from './caller-rate.js';
 import { decryptContent } from './content.js';
+import type { Grant } from './grant.js';
 import type { TokenHeader } from './header.js';
 import { HeaderCache } from './header-cache.js';
 import { KeyUnwrapper } from './key-wrap.js';
@@ -134,21 +135,22 @@ export class TokenOpener {
    * @param parsed a token that passed {@link check}
    * @param caller whose rate a fresh agreement counts against
    * @param origin as it was given to {@link check}
+   * @param grant given the token's content encryption key, once its tag is verified
    * @returns the plaintext: at once when the agreement is cached, else a promise
    * @throws SealwireError `DECRYPTION_FAILED`, `INNER_TOO_LARGE`, `CALLER_RATE`, `POOL_FULL`, `CUSTODY_FAILED`
    */
-  open(parsed: ParsedToken, caller: string, origin: TokenOrigin = 'wire'): Buffer | Promise<Buffer> {
+  open(parsed: ParsedToken, caller: string, origin: TokenOrigin = 'wire', grant?: Grant): Buffer | Promise<Buffer> {
     const id = parsed.agreementId ?? agreementId(parsed.header);
     const keys = this.#cache.get(id);
     if (keys === undefined) {
-      const opening = this.#openFresh(id, parsed, caller, origin).then(({ plaintext }) => plaintext);
+      const opening = this.#openFresh(id, parsed, caller, origin, grant).then(({ plaintext }) => plaintext);
       // Another token of the message may throw at once: nobody awaits this one then, and an unhandled
       // rejection would let a sender of bad tokens end the process. Who awaits it still gets the error.
       opening.catch(() => {});
       return opening;
     }
     this.#hits++;
-    return this.#decrypt(parsed, keys);
+    return this.#decrypt(parsed, keys, grant);
   }
 
   /**
@@ -211,12 +213,13 @@ export class TokenOpener {
     parsed: ParsedToken,
     caller: string,
     origin: TokenOrigin,
+    grant?: Grant,
   ): Promise<{ readonly plaintext: Buffer; readonly keys: AgreementKeys }> {
     const firstUse = this.#cache.time();
     const keys = await this.#agree(id, parsed.header, caller);
     // The key may have been retired meanwhile.
     this.#checkKey(parsed.header, origin);
-    const plaintext = this.#decrypt(parsed, keys);
+    const plaintext = this.#decrypt(parsed, keys, grant);
     // Only a verified tag proves that somebody holds the other half: rubbish cannot fill the cache.
     this.#cache.add(id, keys, parsed.header.kid, caller, firstUse);
     return { plaintext, keys };
@@ -253,7 +256,7 @@ export class TokenOpener {
     return alg === 'ECDH-ES' ? { direct: key, reply } : { unwrapper: new KeyUnwrapper(key), reply };
   }
 
-  #decrypt(parsed: ParsedToken, keys: AgreementKeys): Buffer {
+  #decrypt(parsed: ParsedToken, keys: AgreementKeys, grant?: Grant): Buffer {
     const { header, headerPart, encryptedKey, iv, ciphertext, tag } = parsed;
     const { enc } = header;
     const cek = keys.direct ?? keys.unwrapper.unwrap(encryptedKey, enc);
@@ -261,6 +264,7 @@ export class TokenOpener {
     if (plaintext.length > this.#limits.innerBytes) {
       throw new SealwireError('INNER_TOO_LARGE', 'the inner message is too large');
     }
+    grant?.take(cek);
     if (parsed.agreementId === undefined) this.#headers.remember(headerPart, header);
     return plaintext;
   }

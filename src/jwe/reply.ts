@@ -5,6 +5,7 @@
 import { hash, randomBytes } from 'node:crypto';
 import { SealwireError } from '../errors.js';
 import { decryptContent, encryptGcm } from './content.js';
+import type { Grant } from './grant.js';
 import { parseMembers } from './header.js';
 import type { OpenLimits } from './limits.js';
 import { type Expected, TOKEN_TYPE } from './policy.js';
@@ -42,10 +43,11 @@ export class ReplySealer {
 
   /**
    * @param plaintext the encoded inner message
+   * @param grant given the token's content encryption key
    * @returns a compact JWE
    * @throws SealwireError `INNER_TOO_LARGE`, `HEADER_TOO_LARGE`
    */
-  seal(plaintext: Uint8Array, { field, cty, bound, iat }: SealParameters): string {
+  seal(plaintext: Uint8Array, { field, cty, bound, iat }: SealParameters, grant?: Grant): string {
     if (plaintext.length > this.#limits.innerBytes) {
       throw new SealwireError('INNER_TOO_LARGE', `the inner message exceeds ${this.#limits.innerBytes} bytes`);
     }
@@ -69,6 +71,7 @@ export class ReplySealer {
     const iv = randomBytes(12);
     const wrapped = this.#key.wrap(cek);
     const [ciphertext, tag] = encryptGcm(cek, iv, Buffer.from(part, 'latin1'), plaintext);
+    grant?.take(cek);
     cek.fill(0);
     return [part, ...[wrapped, iv, ciphertext, tag].map((bytes) => bytes.toString('base64url'))].join('.');
   }

@@ -2,6 +2,7 @@
 import { type KeyObject, randomFillSync } from 'node:crypto';
 import { SealwireError } from '../errors.js';
 import { encryptGcm } from './content.js';
+import { GRANT_TYPE, Grant } from './grant.js';
 import { KeyWrapper } from './key-wrap.js';
 import { TOKEN_TYPE } from './policy.js';
 import type { EphemeralJwk } from './pool.js';
@@ -25,10 +26,13 @@ export interface AgreementSession {
   readonly replyKey: ReplyKey;
   /**
    * @param plaintext the encoded inner message
+   * @param grant given the token's content encryption key
    * @returns a compact JWE by the token profile
    * @throws SealwireError `INNER_TOO_LARGE`, `TOKEN_TOO_LARGE`, `HEADER_TOO_LARGE`
    */
-  seal(plaintext: Uint8Array, parameters: SealParameters): string;
+  seal(plaintext: Uint8Array, parameters: SealParameters, grant?: Grant): string;
+  /** A grant to this session's key for one token, to be filled where the token is sealed or opened. */
+  createGrant(): Grant;
 }
 
 /** Caps on what a sender makes, the receiver's own. */
@@ -81,6 +85,7 @@ export class WrappingSession implements AgreementSession {
   readonly #observe: SealObserver;
   /** Most of a header is the same for all tokens of a field: encoded once. */
   readonly #prefixes = new Map<string, HeaderPrefix>();
+  #grantHeader: string | undefined;
 
   constructor(kid: string, { kek, replyKey, epk }: SessionKeys, limits: SealLimits, observe: SealObserver) {
     this.kid = kid;
@@ -91,7 +96,16 @@ export class WrappingSession implements AgreementSession {
     this.#observe = observe;
   }
 
-  seal(plaintext: Uint8Array, parameters: SealParameters): string {
+  createGrant(): Grant {
+    return new Grant((cek) => {
+      const header = { alg: 'ECDH-ES+A256KW', enc: 'A256GCM', kid: this.kid, epk: this.#epk, typ: GRANT_TYPE };
+      this.#grantHeader ??= Buffer.from(JSON.stringify(header)).toString('base64url');
+      this.#observe(0);
+      return `${this.#grantHeader}.${this.#wrapper.wrap(cek).toString('base64url')}`;
+    });
+  }
+
+  seal(plaintext: Uint8Array, parameters: SealParameters, grant?: Grant): string {
     if (plaintext.length > this.#limits.innerBytes) {
       throw new SealwireError('INNER_TOO_LARGE', `the inner message exceeds ${this.#limits.innerBytes} bytes`);
     }
@@ -102,6 +116,7 @@ export class WrappingSession implements AgreementSession {
     const wrapped = this.#wrapper.wrap(cek);
     const [ciphertext, tag] = encryptGcm(cek, iv, Buffer.from(header, 'latin1'), plaintext);
     const token = `${header}.${wrapped.toString('base64url')}.${iv.toString('base64url')}.${ciphertext.toString('base64url')}.${tag.toString('base64url')}`;
+    grant?.take(cek);
     secrets.fill(0);
     this.#observe(plaintext.length);
     return token;

@@ -48,6 +48,11 @@ export interface Plans {
    * @throws SealwireError `PLAN_INVALID` when the plan has no such service or the options differ
    */
   define<D extends LoadedService>(definition: D): SealedServiceDefinition<D>;
+  /**
+   * @param fieldName full name of a field, e.g. `payments.v1.AuthorizeRequest.card`
+   * @returns what encodes and decodes its inner messages; undefined when the set has no such sealed field
+   */
+  innerCodec(fieldName: string): InnerCodec | undefined;
 }
 
 /**
@@ -98,6 +103,14 @@ class PlanMaker implements Plans {
     const plan = this.service(desc.typeName);
     checkDefinition(desc, plan, definition);
     return { definition, plan };
+  }
+
+  innerCodec(fieldName: string): InnerCodec | undefined {
+    const dot = fieldName.lastIndexOf('.');
+    const message = this.#registry.getMessage(fieldName.slice(0, Math.max(0, dot)));
+    const sealed = message && this.#analysis.describe(message)?.sealed;
+    const field = sealed?.find(({ desc }) => desc.name === fieldName.slice(dot + 1));
+    return field && this.#codec(field.inner ?? (this.#registry.getMessage(field.option.type) as DescMessage));
   }
 
   #find(typeName: string): DescService {

@@ -17,6 +17,8 @@ export interface AuditField {
   readonly outcome: 'opened' | 'sealed' | 'refused' | 'passed';
   /** Step code of a refusal, else empty. */
   readonly reason: string;
+  /** The token's key, wrapped to a reviewer's; absent when there is no reviewer, and for what is not kept. */
+  readonly grant?: string | undefined;
 }
 
 /** One call's (or one stream message's) sealed fields. */

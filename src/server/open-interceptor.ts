@@ -14,6 +14,7 @@ import type { MethodPlan, ServicePlan } from '../schema/plan.js';
 import type { Validators } from '../schema/validation.js';
 import type { AuditSink } from './audit-sink.js';
 import { type CallerFunction, createCaller } from './caller.js';
+import { createGranter } from './granter.js';
 import { ServerMetrics } from './metrics.js';
 import { MessageOpener, type TokenGuard } from './open-message.js';
 import { createStoredOpener, createStoredReader, type OpenStored } from './open-stored.js';
@@ -46,6 +47,8 @@ export interface OpenInterceptorOptions {
   readonly recipientKeys?: KeySource;
   /** Agreements with those recipients. */
   readonly sessions?: SealingSessionsOptions;
+  /** Public key of a reviewer, who can then open each recorded token with its record and the private key alone. Default: none. */
+  readonly reviewerKey?: RecipientKey;
   /** Messages of a request stream that are read ahead of its handler. Default 64; 1 to 4,096. */
   readonly readAheadMessages?: number;
   /** Characters of tokens that are read ahead, likewise. Default 1,048,576; 1 to 67,108,864. */
@@ -98,6 +101,7 @@ export function createOpenInterceptor(options: OpenInterceptorOptions): OpenInte
   };
   checkRange('readAheadMessages', readAhead.messages, [1, 4_096]);
   checkRange('readAheadBytes', readAhead.bytes, [1, 67_108_864]);
+  const granter = createGranter(options.reviewerKey);
   let sessions: SealingSessions | undefined;
   // Made at first use: most services name no recipients in their responses, and keys rotate rarely.
   const sealing = () => {
@@ -105,12 +109,13 @@ export function createOpenInterceptor(options: OpenInterceptorOptions): OpenInte
     return sessions;
   };
   const shared: SharedParts = {
-    opener: new MessageOpener({ opener, audit, recipients: options.recipients ?? [], guard, validators }),
+    opener: new MessageOpener({ opener, audit, recipients: options.recipients ?? [], guard, validators, granter }),
     replyTokens: new ReplyTokenReader({ opener, audit, guard, authenticateCaller }),
     replier: new MessageReplier({
       keys: options.recipientKeys ?? staticKeySource({}),
       sessions: sealing,
       now,
+      granter,
     }),
     audit,
     metrics,
@@ -131,9 +136,9 @@ export function createOpenInterceptor(options: OpenInterceptorOptions): OpenInte
     }
     return new SealedServerCall(call, method, shared);
   };
-  const createReader = (caller: string) => createStoredReader({ services, opener, audit, caller });
+  const createReader = (caller: string) => createStoredReader({ services, opener, audit, caller, granter });
   const openStored = createStoredOpener(createReader('openStored'), audit);
   const withStored = createReader('resealStored');
-  const resealStored = createStoredResealer({ withStored, audit, keys, sessions: sealing, now });
+  const resealStored = createStoredResealer({ withStored, audit, keys, sessions: sealing, now, granter });
   return { interceptor, opener, openStored, resealStored };
 }

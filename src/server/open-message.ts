@@ -4,6 +4,7 @@
  * outside this function.
  */
 import { SealwireError } from '../errors.js';
+import type { Grant } from '../jwe/grant.js';
 import type { TokenOpener } from '../jwe/opener.js';
 import type { ParsedToken } from '../jwe/token.js';
 import { decodeInner, expectationOf, putOpened } from '../schema/open-sites.js';
@@ -11,6 +12,7 @@ import type { MessagePlan } from '../schema/plan.js';
 import { type Validators, validateInner } from '../schema/validation.js';
 import { collectSealed, type SealedSite } from '../schema/walk.js';
 import type { AuditInput, AuditSink } from './audit-sink.js';
+import type { Granter, GrantMaker } from './granter.js';
 import { type CallFacts, createRecord, createRejectRecord, describeField } from './records.js';
 
 export type { CallFacts } from './records.js';
@@ -38,6 +40,8 @@ export interface MessageOpenerOptions {
   readonly guard?: TokenGuard | undefined;
   /** Default: none. */
   readonly validators?: Validators | undefined;
+  /** Makes grants for a reviewer. Default: there is none. */
+  readonly granter?: Granter | undefined;
 }
 
 /** How one method's messages are opened. */
@@ -55,6 +59,7 @@ interface Opening {
   /** False: for another recipient, stays a token. */
   readonly ours: boolean;
   parsed: ParsedToken | undefined;
+  grant: Grant | undefined;
 }
 
 /** Opens messages by plan; stateless apart from the opener's cache. */
@@ -64,6 +69,7 @@ export class MessageOpener {
   readonly #recipients: ReadonlySet<string>;
   readonly #guard: TokenGuard | undefined;
   readonly #validators: Validators;
+  readonly #granter: Granter | undefined;
 
   constructor(options: MessageOpenerOptions) {
     this.#opener = options.opener;
@@ -71,6 +77,7 @@ export class MessageOpener {
     this.#recipients = new Set(['', ...(options.recipients ?? [])]);
     this.#guard = options.guard;
     this.#validators = options.validators ?? {};
+    this.#granter = options.granter;
   }
 
   /**
@@ -104,7 +111,8 @@ export class MessageOpener {
 
   #begin(site: SealedSite): Opening {
     if (typeof site.value !== 'string') throw new SealwireError('TOKEN_ENCODING', 'not a token', { path: site.path });
-    return { site, token: site.value, ours: this.#recipients.has(site.field.recipient), parsed: undefined };
+    const ours = this.#recipients.has(site.field.recipient);
+    return { site, token: site.value, ours, parsed: undefined, grant: undefined };
   }
 
   #decryptAll(sealed: readonly Opening[], caller: string): Promise<Buffer[]> | Buffer[] {
@@ -117,7 +125,22 @@ export class MessageOpener {
       tokens.push(opening.parsed);
     }
     this.#opener.checkMessage(tokens);
-    const opened = sealed.map(({ site }, index) => at(site, () => this.#opener.open(tokens[index]!, caller)));
+    const maker = this.#granter?.();
+    if (maker instanceof Promise) return maker.then((ready) => this.#openAll(sealed, tokens, caller, ready));
+    return this.#openAll(sealed, tokens, caller, maker);
+  }
+
+  #openAll(
+    sealed: readonly Opening[],
+    tokens: readonly ParsedToken[],
+    caller: string,
+    maker: GrantMaker | undefined,
+  ): Promise<Buffer[]> | Buffer[] {
+    const opened = sealed.map((opening, index) => {
+      // What is not kept must not be opened later either.
+      if (!opening.site.field.transient) opening.grant = maker?.createGrant();
+      return at(opening.site, () => this.#opener.open(tokens[index]!, caller, 'wire', opening.grant));
+    });
     const allReady = opened.every((plaintext): plaintext is Buffer => Buffer.isBuffer(plaintext));
     if (allReady) return opened as Buffer[];
     return Promise.all(opened.map((plaintext, index) => atAsync(sealed[index]!.site, plaintext)));
@@ -151,8 +174,8 @@ export class MessageOpener {
 const SINGLE_USE: OpenMode = { singleUse: true, ended: () => false };
 
 function openRecord(openings: readonly Opening[], call: CallFacts, startedAt: number) {
-  const fields = openings.map(({ site, token, ours, parsed }) =>
-    describeField(site, token, parsed, ours ? 'opened' : 'passed', '', !site.field.transient),
+  const fields = openings.map(({ site, token, ours, parsed, grant }) =>
+    describeField(site, token, parsed, ours ? 'opened' : 'passed', '', !site.field.transient, grant?.text),
   );
   return createRecord('open', call, fields, '', startedAt);
 }

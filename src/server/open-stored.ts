@@ -1,5 +1,6 @@
 /** Stored tokens: opened for a handler long after the call that brought them. */
 import { SealwireError } from '../errors.js';
+import type { Grant } from '../jwe/grant.js';
 import type { TokenOpener } from '../jwe/opener.js';
 import type { ParsedToken } from '../jwe/token.js';
 import { decodeInner, expectationOf } from '../schema/open-sites.js';
@@ -7,6 +8,7 @@ import type { SealedToken } from '../schema/opened.js';
 import type { MessagePlan, SealedFieldPlan, ServicePlan } from '../schema/plan.js';
 import type { SealedSite } from '../schema/walk.js';
 import type { AuditInput, AuditSink } from './audit-sink.js';
+import type { Granter } from './granter.js';
 import { createRecord, createRejectRecord, describeField, NO_CALL } from './records.js';
 
 /** Where a stored token came from. */
@@ -32,6 +34,8 @@ export interface StoredOpenerOptions {
   readonly audit: AuditSink;
   /** Agreements count against this caller's rate: whoever opens tokens has one of its own. */
   readonly caller: string;
+  /** Makes grants for a reviewer. Default: there is none. */
+  readonly granter?: Granter | undefined;
 }
 
 /** A stored token that was opened, and nobody has been told of yet. */
@@ -39,6 +43,8 @@ export interface OpenedStored {
   readonly site: SealedSite;
   readonly parsed: ParsedToken;
   readonly plaintext: Buffer;
+  /** For a reviewer, when there is one. */
+  readonly grant: Grant | undefined;
   readonly startedAt: number;
 }
 
@@ -50,7 +56,7 @@ export type WithStored = <T>(
 ) => Promise<T>;
 
 /** @returns what opening and re-sealing share */
-export function createStoredReader({ services, opener, audit, caller }: StoredOpenerOptions): WithStored {
+export function createStoredReader({ services, opener, audit, caller, granter }: StoredOpenerOptions): WithStored {
   const fields = collectFields(services);
   return async (token, { field: fullName, bound = {} }, use) => {
     const field = fields.get(fullName);
@@ -60,8 +66,9 @@ export function createStoredReader({ services, opener, audit, caller }: StoredOp
     let parsed: ParsedToken | undefined;
     try {
       parsed = opener.check(token, expectationOf(site), 'stored');
-      const plaintext = await opener.open(parsed, caller, 'stored');
-      return await use({ site, parsed, plaintext, startedAt });
+      const grant = field.transient ? undefined : (await granter?.())?.createGrant();
+      const plaintext = await opener.open(parsed, caller, 'stored', grant);
+      return await use({ site, parsed, plaintext, grant, startedAt });
     } catch (error) {
       audit.note(
         createRejectRecord(error, NO_CALL, startedAt, (_path, code) => [
@@ -84,13 +91,13 @@ export function createStoredOpener(withStored: WithStored, audit: AuditSink): Op
 }
 
 /** The record that a stored token was opened. */
-export function createOpenStoredRecord({ site, parsed, startedAt }: OpenedStored, detail: string): AuditInput {
-  const field = describeField(site, parsed.token, parsed, 'opened', '', !site.field.transient);
+export function createOpenStoredRecord({ site, parsed, grant, startedAt }: OpenedStored, detail: string): AuditInput {
+  const field = describeField(site, parsed.token, parsed, 'opened', '', !site.field.transient, grant?.text);
   return createRecord('openStored', NO_CALL, [field], detail, startedAt);
 }
 
 /** All sealed fields that requests and responses can hold, by full name. */
-function collectFields(services: StoredOpenerOptions['services']): ReadonlyMap<string, SealedFieldPlan> {
+export function collectFields(services: StoredOpenerOptions['services']): ReadonlyMap<string, SealedFieldPlan> {
   const fields = new Map<string, SealedFieldPlan>();
   const seen = new Set<MessagePlan>();
   const visit = (plan: MessagePlan | undefined) => {

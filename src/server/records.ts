@@ -36,9 +36,10 @@ export function describeField(
   outcome: AuditField['outcome'],
   reason: string,
   keep: boolean,
+  grant?: string,
 ): AuditField {
   const bound = boundFacts(field, holder);
-  return { field: field.fullName, path, token, keep, header: parsed?.header, bound, outcome, reason };
+  return { field: field.fullName, path, token, keep, header: parsed?.header, bound, outcome, reason, grant };
 }
 
 /** The record of a refusal: which step, at which field. */

@@ -1,5 +1,6 @@
 /** Seals the sealed fields of one response: for the caller with its reply agreement, for others with their keys. */
 import { SealwireError } from '../errors.js';
+import type { Grant } from '../jwe/grant.js';
 import type { RecipientKey } from '../jwe/recipient.js';
 import type { ReplySealer } from '../jwe/reply.js';
 import type { AgreementSession, SealingSessions } from '../jwe/sender.js';
@@ -8,6 +9,7 @@ import type { MessagePlan } from '../schema/plan.js';
 import { encodeSite } from '../schema/seal-sites.js';
 import { collectSealed, replaceSealed, type SealedSite } from '../schema/walk.js';
 import type { AuditInput } from './audit-sink.js';
+import type { Granter, GrantMaker, Grants } from './granter.js';
 import { type CallFacts, createRecord, describeField } from './records.js';
 
 /** Options of {@link MessageReplier}. */
@@ -18,6 +20,8 @@ export interface MessageReplierOptions {
   readonly sessions: () => SealingSessions;
   /** Clock in ms since 1970. */
   readonly now: () => number;
+  /** Makes grants for a reviewer. Default: there is none. */
+  readonly granter?: Granter | undefined;
 }
 
 /** A response as it goes to the wire, and the record that must be durable before it goes. */
@@ -51,15 +55,17 @@ export class MessageReplier {
     const startedAt = performance.now();
     const sites = collectSealed(plan, message);
     const named = sites.filter(({ field, value }) => field.recipient !== '' && typeof value !== 'string');
-    const finish = (sessions: ReadonlyMap<string, AgreementSession>): SealedReply => {
+    const finish = (sessions: ReadonlyMap<string, AgreementSession>, maker: GrantMaker | undefined): SealedReply => {
       const iat = Math.floor(this.#options.now() / 1000);
-      const tokens = sites.map((site) => sealSite(site, sessions, sealer, iat));
+      const grants = sites.map(({ field }) => (field.transient ? undefined : maker?.createGrant()));
+      const tokens = sites.map((site, index) => sealSite(site, sessions, sealer, iat, grants[index]));
       const sealed = replaceSealed(plan, message, sites, tokens, { absent: '' });
-      return { message: sealed, record: createSealRecord(sites, tokens, call, startedAt) };
+      return { message: sealed, record: createSealRecord(sites, tokens, grants, call, startedAt) };
     };
-    if (named.length === 0) return finish(new Map());
+    const maker = sites.length === 0 ? undefined : this.#options.granter?.();
+    if (named.length === 0 && !(maker instanceof Promise)) return finish(new Map(), maker);
     const recipients = [...new Set(named.map(({ field }) => field.recipient))];
-    return this.#findSessions(recipients).then(finish);
+    return Promise.all([this.#findSessions(recipients), maker]).then((ready) => finish(...ready));
   }
 
   async #findSessions(recipients: readonly string[]): Promise<ReadonlyMap<string, AgreementSession>> {
@@ -77,18 +83,21 @@ function sealSite(
   sessions: ReadonlyMap<string, AgreementSession>,
   sealer: ReplySealer | undefined,
   iat: number,
+  grant: Grant | undefined,
 ): string {
   const { field, value, path } = site;
   // A token for another recipient is forwarded as it is.
   if (typeof value === 'string' && field.recipient !== '') return value;
   const target = field.recipient === '' ? sealer : sessions.get(field.recipient);
   if (target === undefined) throw new SealwireError('NO_REPLY_KEY', 'no agreement to seal with', { path });
-  return encodeSite(site, target, iat);
+  if (grant === undefined) return encodeSite(site, target, iat);
+  return encodeSite(site, { seal: (plaintext, parameters) => target.seal(plaintext, parameters, grant) }, iat);
 }
 
 function createSealRecord(
   sites: readonly SealedSite[],
   tokens: readonly string[],
+  grants: Grants,
   call: CallFacts,
   startedAt: number,
 ): AuditInput | undefined {
@@ -101,6 +110,7 @@ function createSealRecord(
       typeof site.value === 'string' ? 'passed' : 'sealed',
       '',
       !site.field.transient,
+      grants[index]?.text,
     ),
   );
   return createRecord('seal', call, fields, '', startedAt);

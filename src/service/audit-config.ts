@@ -38,6 +38,13 @@ export const auditSchema = z
       .max(86_400_000)
       .default(10_000)
       .describe('How long a record waits for a checkpoint, ms; 10 to 86,400,000.'),
+    reviewerKey: z
+      .string()
+      .min(1)
+      .optional()
+      .describe(
+        'File of the public key of a reviewer, who can then open each recorded token with the private key alone.',
+      ),
   })
   .prefault({})
   .describe('The audit log.');

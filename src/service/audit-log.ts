@@ -9,5 +9,6 @@ import { keyPaths } from './key-files.js';
  * @throws SealwireError `AUDIT_FILE_INVALID`, `AUDIT_FAILED`
  */
 export function openAuditLog({ origin, audit }: ServiceConfig, dir: string): Promise<AuditLog> {
-  return AuditLog.open({ ...audit, origin, dir: join(dir, 'audit'), keyFile: keyPaths(dir).log });
+  const { reviewerKey: _, ...options } = audit;
+  return AuditLog.open({ ...options, origin, dir: join(dir, 'audit'), keyFile: keyPaths(dir).log });
 }

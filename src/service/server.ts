@@ -8,8 +8,10 @@ import type { AuditLog } from '../audit/audit-log.js';
 import { readRecentTokens } from '../audit/recent-tokens.js';
 import { SealwireError } from '../errors.js';
 import { addSealedPaymentService, SealedPaymentService } from '../gen/payments/v1/payments_sealed.js';
+import type { RecipientKey } from '../jwe/recipient.js';
 import type { KeySetPublisher } from '../keys/key-set-publisher.js';
 import { findPassphrase } from '../keys/passphrase.js';
+import { loadReviewerKey } from '../keys/reviewer-keys.js';
 import type { KeyRing, KeyRingOptions } from '../keys/ring.js';
 import { createCaller } from '../server/caller.js';
 import { addKeyService, KEY_SERVICE_NAME } from '../server/key-service.js';
@@ -74,6 +76,8 @@ export async function startService(
   const passphrase = findPassphrase(config.keys.passphraseFile);
   const load: KeyRingOptions = passphrase === undefined ? {} : { passphrase };
   const { ring, created } = await loadKeys(dir, load);
+  const { reviewerKey: reviewerFile } = config.audit;
+  const reviewerKey = reviewerFile === undefined ? undefined : await loadReviewerKey(reviewerFile);
   const { publisher: keySet, root } = await startKeySet({
     dir,
     origin: config.origin,
@@ -87,7 +91,7 @@ export async function startService(
     const store = new PaymentStore();
     const guard = new ReplayGuard();
     await guard.restore(readRecentTokens(join(dir, 'audit'), Date.now() - REPLAY_WINDOW_MS));
-    const parts = createServer({ config, ring, keySet, audit, guard, store, logger, metrics });
+    const parts = createServer({ config, ring, reviewerKey, keySet, audit, guard, store, logger, metrics });
     const { server, health, opener, resealStored } = parts;
     addGauges(metrics.provider.getMeter(METER_NAME), { opener, guard, audit, ring, keySet });
     const metricsAddress = config.metrics.listen === 'off' ? undefined : await metrics.listen(config.metrics.listen);
@@ -128,6 +132,7 @@ export async function startService(
 
 interface ServiceParts {
   readonly config: ServiceConfig;
+  readonly reviewerKey: RecipientKey | undefined;
   readonly ring: KeyRing;
   readonly keySet: KeySetPublisher;
   readonly audit: AuditLog;
@@ -137,7 +142,7 @@ interface ServiceParts {
   readonly metrics: MetricsEndpoint;
 }
 
-function createServer({ config, ring, keySet, audit, guard, store, logger, metrics }: ServiceParts) {
+function createServer({ config, ring, reviewerKey, keySet, audit, guard, store, logger, metrics }: ServiceParts) {
   const { interceptor, opener, openStored, resealStored } = createOpenInterceptor({
     services: [SealedPaymentService],
     keys: ring,
@@ -146,6 +151,7 @@ function createServer({ config, ring, keySet, audit, guard, store, logger, metri
     validators: paymentValidators,
     policy: config.policy,
     rate: config.rate,
+    ...(reviewerKey && { reviewerKey }),
     ...(config.agreements === 'none' && { cache: { maxEntries: 0 } }),
     meterProvider: metrics.provider,
     caller: createCaller({ trustedProxies: config.trustedProxies, callerHeader: config.callerHeader }),

@@ -9,7 +9,7 @@ import { type OpenedAuthorizeRequest, SealedPaymentServiceClient } from '../../s
 import type { PolicyName } from '../../src/jwe/policy.js';
 import type { SealingSessions } from '../../src/jwe/sender.js';
 import { fileKeySource } from '../../src/keys/key-source.js';
-import { configSchema } from '../../src/service/config.js';
+import { configSchema, type ServiceConfigInput } from '../../src/service/config.js';
 import { createApplicationLogger } from '../../src/service/logger.js';
 import { type RunningService, startService } from '../../src/service/server.js';
 
