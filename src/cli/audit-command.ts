@@ -3,6 +3,7 @@ import { type Command, Option } from 'commander';
 import type { OpenFlags } from './audit-open.js';
 import { addFilterOptions, addFormatOption, addLogOption, wholeNumber } from './audit-options.js';
 import type { ProveFlags } from './audit-prove.js';
+import type { ReviewerKeyFlags } from './audit-reviewer-key.js';
 import type { ExportFlags, SearchFlags, ShowFlags, StatsFlags } from './audit-search.js';
 import type { TailFlags } from './audit-tail.js';
 import type { VerifyFlags } from './audit-verify.js';
@@ -157,6 +158,10 @@ function registerReview(audit: Command): void {
     .option('--path <path>', 'only this field, e.g. card (default: all that were granted)')
     .option('--descriptors <file>', 'FileDescriptorSet of the service (default: the payments service)')
     .option('--who <name>', 'who opens it (default: the user who runs this)')
+    .option(
+      '--passphrase-file <file>',
+      'passphrase of an encrypted key (default: SEALWIRE_KEY_PASSPHRASE, or asked for)',
+    )
     .addHelpText(
       'after',
       `
@@ -173,10 +178,12 @@ Example:
     .command('reviewer-key')
     .argument('<file>', 'NAME.json for the private key; the public one becomes NAME.pub.json')
     .description("make a reviewer's key; the service gets the public half as audit.reviewerKey")
-    .addHelpText('after', '\nExample:\n  sealwire audit reviewer-key alice.json')
-    .action(async (file: string) => {
+    .option('--encrypt', 'encrypt the private key with a passphrase')
+    .option('--passphrase-file <file>', 'the passphrase (default: SEALWIRE_KEY_PASSPHRASE, or asked for)')
+    .addHelpText('after', '\nExample:\n  sealwire audit reviewer-key alice.json --encrypt')
+    .action(async (file: string, flags: ReviewerKeyFlags) => {
       const { makeReviewerKey } = await import('./audit-reviewer-key.js');
-      await end(() => makeReviewerKey(file));
+      await end(() => makeReviewerKey(file, flags));
     });
 }
 

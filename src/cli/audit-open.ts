@@ -8,6 +8,7 @@ import { findRecord } from '../audit/read-records.js';
 import { SealwireError } from '../errors.js';
 import { SealedPaymentService } from '../gen/payments/v1/payments_sealed.js';
 import { type GrantedContent, grantKid, openGranted } from '../jwe/grant.js';
+import { PASSPHRASE_VARIABLE } from '../keys/passphrase.js';
 import { loadReviewerPrivateKey, type ReviewerPrivateKey } from '../keys/reviewer-keys.js';
 import { createPlans } from '../schema/descriptor-plans.js';
 import type { InnerCodec } from '../schema/plan.js';
@@ -16,6 +17,7 @@ import { visible, visibleJson } from './audit-text.js';
 import { asInput } from './audit-verify.js';
 import { ExitCode } from './exit.js';
 import { print } from './output.js';
+import { readSecret } from './secret-input.js';
 
 /** Flags of `open`. */
 export interface OpenFlags {
@@ -29,6 +31,8 @@ export interface OpenFlags {
   readonly descriptors?: string;
   /** Default: the name of the user who runs this. */
   readonly who?: string;
+  /** Of the reviewer's key file, when that is encrypted. */
+  readonly passphraseFile?: string;
 }
 
 /** Origin of reviewers' logs. */
@@ -42,7 +46,9 @@ export async function open(seq: number, flags: OpenFlags): Promise<number> {
     throw new SealwireError('OPTIONS_INVALID', `--reason must say why, in at most ${MAX_REASON} characters`);
   }
   const codecs = readCodecs(flags.descriptors);
-  const key = await loadReviewerPrivateKey(flags.reviewerKey);
+  const key = await loadReviewerPrivateKey(flags.reviewerKey, () =>
+    readSecret({ name: 'passphrase', file: flags.passphraseFile, variable: PASSPHRASE_VARIABLE }),
+  );
   const found = findRecord(flags.dir, seq);
   if (typeof found === 'string') return refuse(seq, found === 'removed' ? 'its segment was removed' : 'no such record');
   if (found.record === undefined) return refuse(seq, 'the line is not a record');

@@ -6,6 +6,7 @@ import { type Curve, curves } from '../jwe/algorithms.js';
 import type { RecipientKey } from '../jwe/recipient.js';
 import { parseKeySet, readKeyFile, writeKeyFile } from './files.js';
 import { type ImportedKey, importKey } from './import.js';
+import { type PassphraseSource, readProtectedFile, writeProtectedFile } from './protected-file.js';
 
 /** Where a key was put. */
 export interface ReviewerKeyFiles {
@@ -18,10 +19,15 @@ export interface ReviewerKeyFiles {
  * Makes a key.
  *
  * @param path of the private key, `NAME.json`; the public one becomes `NAME.pub.json`. Neither may exist
+ * @param passphrase encrypts the private key file. Default: it is plain JSON
  * @param curve default P-521
  * @throws SealwireError `OPTIONS_INVALID`, `KEY_FILE_WRITE`
  */
-export async function createReviewerKey(path: string, curve: Curve = 'P-521'): Promise<ReviewerKeyFiles> {
+export async function createReviewerKey(
+  path: string,
+  passphrase?: PassphraseSource,
+  curve: Curve = 'P-521',
+): Promise<ReviewerKeyFiles> {
   if (!path.endsWith('.json')) throw new SealwireError('OPTIONS_INVALID', `${path}: must end with .json`);
   const publicFile = path.replace(/\.json$/, '.pub.json');
   for (const file of [path, publicFile]) {
@@ -34,10 +40,9 @@ export async function createReviewerKey(path: string, curve: Curve = 'P-521'): P
   const pair = generateKeyPairSync('ec', { namedCurve: curves[curve].openssl });
   const { jwk, privateKey } = await importKey(pair.privateKey.export({ type: 'pkcs8', format: 'pem' }).toString());
   const { d } = (privateKey as KeyObject).export({ format: 'jwk' });
-  const write = (file: string, key: object, mode: number) =>
-    writeKeyFile(file, `${JSON.stringify({ keys: [key] }, null, 2)}\n`, mode);
-  await write(path, { ...jwk, d }, 0o600);
-  await write(publicFile, jwk, 0o644);
+  const asSet = (key: object) => `${JSON.stringify({ keys: [key] }, null, 2)}\n`;
+  await writeProtectedFile(path, asSet({ ...jwk, d }), 'jwk-set+json', passphrase);
+  await writeKeyFile(publicFile, asSet(jwk), 0o644);
   return { kid: jwk.kid, privateFile: path, publicFile };
 }
 
@@ -46,7 +51,7 @@ export async function createReviewerKey(path: string, curve: Curve = 'P-521'): P
  * @throws SealwireError `KEY_FILE_MISSING`, `KEY_FILE_INVALID`, also for a private key: it has no business with the service
  */
 export async function loadReviewerKey(path: string): Promise<RecipientKey> {
-  const { jwk, publicKey, privateKey } = await loadOne(path, false);
+  const { jwk, publicKey, privateKey } = await loadOne(path, await readKeyFile(path, { secret: false }));
   if (privateKey !== undefined) {
     throw new SealwireError('KEY_FILE_INVALID', `${path}: a private key; the service needs the public one only`);
   }
@@ -60,17 +65,17 @@ export interface ReviewerPrivateKey {
 }
 
 /**
- * @param path JWK Set, JWK or PEM of one private key, mode 0600
- * @throws SealwireError `KEY_FILE_MISSING`, `KEY_FILE_MODE`, `KEY_FILE_INVALID`
+ * @param path JWK Set, encrypted or not, JWK or PEM of one private key, mode 0600
+ * @param passphrase asked only when the file is encrypted
+ * @throws SealwireError `KEY_FILE_INVALID`, and those of {@link readProtectedFile}
  */
-export async function loadReviewerPrivateKey(path: string): Promise<ReviewerPrivateKey> {
-  const { jwk, privateKey } = await loadOne(path, true);
+export async function loadReviewerPrivateKey(path: string, passphrase: PassphraseSource): Promise<ReviewerPrivateKey> {
+  const { jwk, privateKey } = await loadOne(path, (await readProtectedFile(path, 'jwk-set+json', passphrase)).text);
   if (privateKey === undefined) throw new SealwireError('KEY_FILE_INVALID', `${path}: not a private key`);
   return { kid: jwk.kid, privateKey };
 }
 
-async function loadOne(path: string, secret: boolean): Promise<ImportedKey> {
-  const text = await readKeyFile(path, { secret });
+async function loadOne(path: string, text: string): Promise<ImportedKey> {
   try {
     const isSet = !text.includes('-----BEGIN') && text.includes('"keys"');
     const keys = isSet ? parseKeySet(path, text) : [text];

@@ -65,6 +65,8 @@ export interface HarnessOptions {
   readonly wireInterceptors?: readonly Interceptor[];
   /** The client's agreements. Default: its own. */
   readonly sessions?: SealingSessions;
+  /** `audit` of the service's configuration. */
+  readonly audit?: ServiceConfigInput['audit'];
 }
 
 /** Starts a service in a temporary folder. */
@@ -79,7 +81,8 @@ export async function startHarness(options: HarnessOptions = {}): Promise<Harnes
       done();
     },
   });
-  const config = configSchema.parse({ listen: '127.0.0.1:0', dir, policy: options.policy ?? 'strict', drainMs: 500 });
+  const { policy = 'strict', audit } = options;
+  const config = configSchema.parse({ listen: '127.0.0.1:0', dir, policy, audit, drainMs: 500 });
   const service = await startService(config, createApplicationLogger('debug', stream));
   const { interceptors = [], wireInterceptors = [], sessions } = options;
   const client = new SealedPaymentServiceClient(service.address, credentials.createInsecure(), {
