@@ -129,6 +129,8 @@ export type LocalCode =
   | 'KEY_FILE_ENCRYPTED'
   | 'KEY_PASSPHRASE_WRONG'
   | 'KEY_DATES_INVALID'
+  | 'KEY_NOT_DUE'
+  | 'KEY_IN_USE'
   | 'KEY_NOT_FOUND'
   | 'SEAL_INPUT'
   | 'CLOSED'

@@ -42,6 +42,11 @@ export class RingStore {
     return KeyRing.load(path, { ...ring, ...(passphrase && { passphrase }) });
   }
 
+  /** The keys in the file, without a word on their dates: also of a ring that cannot be loaded for these. */
+  async readKeys(): Promise<readonly RingKey[]> {
+    return (await this.#read()).file.keys;
+  }
+
   /**
    * Writes a new ring file, encrypted when there is a passphrase.
    *

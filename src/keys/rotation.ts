@@ -47,7 +47,7 @@ export interface PlannedRotation {
  *
  * @param keys the ring as it is
  * @param now seconds since 1970; a fraction is dropped
- * @throws SealwireError `KEY_DATES_INVALID` when a rotation is under way already, or the schedule would make calls fail
+ * @throws SealwireError `KEY_NOT_DUE` when a rotation is under way already, `KEY_DATES_INVALID` when calls would fail
  */
 export function planRotation(keys: readonly DatedKey[], schedule: RotationSchedule, now: number): PlannedRotation {
   const moment = Math.floor(now);
@@ -82,7 +82,10 @@ function refuseUnderWay(keys: readonly DatedKey[], now: number): void {
   const waiting = findWaiting(keys, now);
   if (waiting === undefined) return;
   const at = formatDate(waiting.dates.active as number);
-  throw invalid(`too early: key ${waiting.kid} is waiting already and becomes active at ${at}`);
+  throw new SealwireError(
+    'KEY_NOT_DUE',
+    `too early: key ${waiting.kid} is waiting already and becomes active at ${at}`,
+  );
 }
 
 function scheduleKey(keys: readonly DatedKey[], schedule: RotationSchedule, now: number): KeyDates {
@@ -177,16 +180,16 @@ function checkOverlap({ kid, dates }: DatedKey, keys: readonly DatedKey[], now: 
  * Dates of a key that is retired now in the ordinary way: it must have been out of use for long enough.
  *
  * @param keys the ring as it is, with the key
- * @throws SealwireError `KEY_DATES_INVALID` for a key in use
+ * @throws SealwireError `KEY_IN_USE` for a key in use or retired already, `KEY_DATES_INVALID` when tokens may be on their way
  */
 export function retireDates({ kid, dates }: DatedKey, keys: readonly DatedKey[], now: number): KeyDates {
   const moment = Math.floor(now);
   const state = keyState(dates, moment);
-  if (state === 'retired') throw invalid(`key ${kid} is retired already`);
+  if (state === 'retired') throw inUse(`key ${kid} is retired already`);
   if (state === 'pending' || state === 'published') {
-    throw invalid(`key ${kid} is ${state}: it waits to become active; retire it with --force if it must not`);
+    throw inUse(`key ${kid} is ${state}: it waits to become active; retire it with --force if it must not`);
   }
-  if (state === 'active') throw invalid(`key ${kid} is active: rotate first, or retire it with --force`);
+  if (state === 'active') throw inUse(`key ${kid} is active: rotate first, or retire it with --force`);
   const { stored = moment, ...others } = dates;
   const retired = { ...others, stored: Math.min(stored, moment), retired: moment };
   // As if it were still to come: this end is not one of the past.
@@ -197,7 +200,7 @@ export function retireDates({ kid, dates }: DatedKey, keys: readonly DatedKey[],
 /** Dates of a key that is refused from now on, whatever they were. */
 export function withdrawDates({ kid, dates }: DatedKey, now: number): KeyDates {
   const moment = Math.floor(now);
-  if (keyState(dates, moment) === 'retired') throw invalid(`key ${kid} is retired already`);
+  if (keyState(dates, moment) === 'retired') throw inUse(`key ${kid} is retired already`);
   return { ...dates, withdrawn: moment };
 }
 
@@ -205,6 +208,10 @@ export function withdrawDates({ kid, dates }: DatedKey, now: number): KeyDates {
 export function sealingSpan(dates: KeyDates): { readonly nbf?: number; readonly exp?: number } {
   const end = endOfSealing(dates);
   return { ...(dates.active !== undefined && { nbf: dates.active }), ...(end !== undefined && { exp: end }) };
+}
+
+function inUse(message: string): SealwireError {
+  return new SealwireError('KEY_IN_USE', message);
 }
 
 function invalid(message: string): SealwireError {
