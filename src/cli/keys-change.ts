@@ -19,7 +19,8 @@ import {
 } from '../keys/rotation.js';
 import { createFirstKey, makeKeyFolder } from '../service/key-files.js';
 import { formatDuration } from './duration.js';
-import { askOnce, findPlace, type KeyPlace, openStore, type PlaceFlags, pickKey } from './keys-place.js';
+import type { PlaceFlags } from './keys-options.js';
+import { askOnce, findPlace, type KeyPlace, openStore, pickKey } from './keys-place.js';
 import { print } from './output.js';
 
 /** Flags of `init`. */

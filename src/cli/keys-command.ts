@@ -3,7 +3,7 @@ import { type Command, Option } from 'commander';
 import { parseDuration } from './duration.js';
 import type { ImportFlags, InitFlags, PassphraseFlags, RetireFlags, RotateFlags } from './keys-change.js';
 import type { ExportFlags, ListFlags } from './keys-list.js';
-import { addPlaceOptions, type PlaceFlags } from './keys-place.js';
+import { addPlaceOptions, type PlaceFlags } from './keys-options.js';
 
 const CURVES = ['P-521', 'P-384', 'P-256'];
 const KID_HELP = `

@@ -5,7 +5,8 @@ import { SealwireError } from '../errors.js';
 import { DATE_NAMES, formatDate, type KeyDates, type KeyState, keyState } from '../keys/lifecycle.js';
 import type { RingKey } from '../keys/ring-file.js';
 import { checkRingDates, currentKey } from '../keys/rotation.js';
-import { findPlace, type PlaceFlags, pickKey } from './keys-place.js';
+import type { PlaceFlags } from './keys-options.js';
+import { findPlace, pickKey } from './keys-place.js';
 import { formatTable, Progress, print, printJson } from './output.js';
 
 /** Flags of `list`. */

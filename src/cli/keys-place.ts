@@ -1,20 +1,13 @@
 /** Where `sealwire keys` finds its files, and how it reads and prints keys. */
 import { resolve } from 'node:path';
-import type { Command } from 'commander';
 import { SealwireError } from '../errors.js';
 import type { HardwareCustody } from '../keys/custody.js';
 import { PASSPHRASE_VARIABLE } from '../keys/passphrase.js';
 import type { PassphraseSource } from '../keys/protected-file.js';
 import { RingStore } from '../keys/ring-store.js';
 import { keyPaths } from '../service/key-files.js';
+import type { PlaceFlags } from './keys-options.js';
 import { readSecret } from './secret-input.js';
-
-/** Flags of every command. */
-export interface PlaceFlags {
-  readonly dir: string;
-  readonly ring?: string;
-  readonly passphraseFile?: string;
-}
 
 /** The files that the flags mean. */
 export interface KeyPlace {
@@ -33,14 +26,6 @@ const UNASKED: HardwareCustody = {
   add() {},
   agree: () => Promise.reject(new SealwireError('CUSTODY_FAILED', 'this command asks no hardware')),
 };
-
-/** Adds the flags. */
-export function addPlaceOptions(command: Command): Command {
-  return command
-    .option('--dir <folder>', 'folder of the service', './var')
-    .option('--ring <file>', 'key ring that stands alone, in place of the one of the service')
-    .option('--passphrase-file <file>', `file with the passphrase (else ${PASSPHRASE_VARIABLE}, else a prompt)`);
-}
 
 /** @param isNew whether the passphrase is a new one, and asked for twice */
 export function findPlace(flags: PlaceFlags, isNew = false): KeyPlace {

@@ -130,10 +130,10 @@ export class RingStore {
   }
 
   async #locked<T>(work: (lock: FileLock) => Promise<T>): Promise<T> {
-    const { path } = this.#options;
+    const { path, publicPath } = this.#options;
     const lock = await this.#takeLock();
     try {
-      await removeLeftovers(path);
+      for (const each of [path, publicPath]) if (each !== undefined) await removeLeftovers(each);
       return await work(lock);
     } finally {
       await lock.release();
@@ -168,11 +168,12 @@ function busy(path: string, holder: string): SealwireError {
   return new SealwireError('KEY_FILE_BUSY', `${path}: ${holder} is changing it; try again`);
 }
 
-/** A writer that was killed leaves its unfinished file, with private keys in it. */
+/** What a writer leaves that is killed: unfinished files, some with private keys in them. */
 async function removeLeftovers(path: string): Promise<void> {
-  const name = basename(path);
-  const isLeftover = (file: string) =>
-    file.startsWith(`${name}.`) && /^[0-9a-f]{12}\.tmp$/.test(file.slice(name.length + 1));
-  const names = await readdir(dirname(path)).catch(() => []);
-  await Promise.all(names.filter(isLeftover).map((file) => rm(join(dirname(path), file), { force: true })));
+  const folder = dirname(path);
+  const isLeftover = (name: string) =>
+    name.startsWith(`${basename(path)}.`) &&
+    /^(?:lock\.[0-9a-f]{12}|[0-9a-f]{12}\.tmp)$/.test(name.slice(basename(path).length + 1));
+  const names = await readdir(folder).catch(() => []);
+  await Promise.all(names.filter(isLeftover).map((name) => rm(join(folder, name), { force: true })));
 }
