@@ -40,8 +40,18 @@ export {
   type SetSigner,
 } from './keys/key-set-publisher.js';
 export { type FileKeySourceOptions, fileKeySource, type KeySource, staticKeySource } from './keys/key-source.js';
+export { type KeyDates, type KeyState, keyState } from './keys/lifecycle.js';
+export type { PassphraseSource } from './keys/protected-file.js';
 export { loadPublicKeys, recipientKey } from './keys/public-keys.js';
-export { KeyRing, type KeyRingOptions } from './keys/ring.js';
+export {
+  type KeyChange,
+  type KeyDescription,
+  KeyRing,
+  type KeyRingOptions,
+  type RingChange,
+  type RingListener,
+} from './keys/ring.js';
+export { RingFollower, type RingFollowerOptions } from './keys/ring-follower.js';
 export { SigningKey } from './keys/signing-key.js';
 export { createInnerCodec, embeddedDescriptors } from './schema/codec.js';
 export type { LoadedService } from './schema/definition-check.js';
@@ -70,3 +80,4 @@ export type { OpenStored, StoredTokenPlace } from './server/open-stored.js';
 export { REPLAY_WINDOW_MS, ReplayGuard, type ReplayGuardOptions, type UsedToken } from './server/replay-guard.js';
 export type { ReplayEntry, ReplayLife, ReplayResult, ReplayStats, ReplayStore } from './server/replay-store.js';
 export type { AuthenticateCaller, CallerCredential } from './server/reply-token.js';
+export type { ResealStored } from './server/reseal-stored.js';
