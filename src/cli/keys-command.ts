@@ -3,7 +3,9 @@ import { type Command, Option } from 'commander';
 import { parseDuration } from './duration.js';
 import type { ImportFlags, InitFlags, PassphraseFlags, RetireFlags, RotateFlags } from './keys-change.js';
 import type { ExportFlags, ListFlags } from './keys-list.js';
+
 import { addPlaceOptions, type PlaceFlags } from './keys-options.js';
+import { registerKeysRoot } from './keys-root-command.js';
 
 const CURVES = ['P-521', 'P-384', 'P-256'];
 const KID_HELP = `
@@ -22,6 +24,7 @@ export function registerKeys(program: Command): void {
   registerImport(keys);
   registerExport(keys);
   registerPassphrase(keys);
+  registerKeysRoot(keys);
 }
 
 function registerInit(keys: Command): void {

@@ -85,6 +85,20 @@ export async function verifyDelegation(text: string, checks: DelegationChecks): 
   return { root: root.kid, recipient: checks.recipient, signer, issuedAt, expiresAt };
 }
 
+/**
+ * @param text a delegation of one's own
+ * @returns the name in it, or undefined when it is none; nothing is verified
+ */
+export function peekRecipient(text: string): string | undefined {
+  try {
+    const { sub } = parseForm(text).payload;
+    return typeof sub === 'string' ? sub : undefined;
+  } catch (error) {
+    if (error instanceof SealwireError) return undefined;
+    throw error;
+  }
+}
+
 function readLife(payload: Members, now: number): { readonly issuedAt: number; readonly expiresAt: number } {
   const [issuedAt, expiresAt] = explain(() => [readSeconds(payload, 'iat'), readSeconds(payload, 'exp')] as const);
   const life = expiresAt - issuedAt;

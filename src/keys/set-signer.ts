@@ -4,10 +4,11 @@
  */
 import { access } from 'node:fs/promises';
 import { join } from 'node:path';
-import { SealwireError } from '../errors.js';
+import { type ErrorCode, SealwireError } from '../errors.js';
 import { type Delegation, signDelegation, verifyDelegation } from './delegation.js';
 import { readKeyFile, writeKeyFile } from './files.js';
 import type { SetSigner } from './key-set-publisher.js';
+import type { PassphraseSource } from './protected-file.js';
 import { loadVerificationKey, SigningKey } from './signing-key.js';
 
 /** Where the files are. */
@@ -35,36 +36,36 @@ export function setSignerPaths(keys: string): SetSignerPaths {
   };
 }
 
-const DAY_SECONDS = 86_400;
 /** With the root at hand a delegation is renewed when it has less than this left. */
-const RENEW_BELOW_DAYS = 30;
+const RENEW_BELOW_SECONDS = 30 * 86_400;
 
 /**
  * Makes a root unless there are traces of one: a public half or a delegation without a private half mean that it is kept elsewhere.
  *
- * @returns the root's thumbprint, and whether it was made just now
- * @throws SealwireError `KEY_FILE_MODE`, `KEY_FILE_INVALID`, `KEY_FILE_MISSING`, `KEY_FILE_WRITE`
+ * @param passphrase encrypts a root that is made. Default: plain
+ * @returns the root's thumbprint
+ * @throws SealwireError `KEY_FILE_MODE`, `KEY_FILE_INVALID`, `KEY_FILE_INCOMPLETE`, `KEY_FILE_MISSING`, `KEY_FILE_WRITE`
  */
-export async function ensureRoot(paths: SetSignerPaths): Promise<{ readonly kid: string; readonly created: boolean }> {
-  const root = await loadIfThere(paths.root);
+export async function ensureRoot(paths: SetSignerPaths, passphrase?: PassphraseSource): Promise<string> {
+  const root = await loadRoot(paths.root, passphrase);
   if (root !== undefined) {
     await root.savePublic(paths.rootPublic);
-    return { kid: root.kid, created: false };
+    return root.kid;
   }
-  if ((await exists(paths.rootPublic)) || (await exists(paths.delegation))) {
-    return { kid: (await loadVerificationKey(paths.rootPublic)).kid, created: false };
+  for (const path of [paths.root, paths.rootPublic, paths.delegation]) {
+    if (await exists(path)) return (await loadVerificationKey(paths.rootPublic)).kid;
   }
   const made = await SigningKey.generate();
-  await made.save(paths.root);
+  await made.save(paths.root, passphrase);
   await made.savePublic(paths.rootPublic);
-  return { kid: made.kid, created: true };
+  return made.kid;
 }
 
-/** The set-signing key; made when there is none. */
-export async function ensureSetSigningKey(paths: SetSignerPaths): Promise<SigningKey> {
-  const known = await loadIfThere(paths.signer);
+/** The set-signing key; made when there is none, encrypted if there is a passphrase. */
+export async function ensureSetSigningKey(paths: SetSignerPaths, passphrase?: PassphraseSource): Promise<SigningKey> {
+  const known = await unless(['KEY_FILE_MISSING'], SigningKey.load(paths.signer, passphrase));
   const key = known ?? (await SigningKey.generate());
-  if (known === undefined) await key.save(paths.signer);
+  if (known === undefined) await key.save(paths.signer, passphrase);
   if (known === undefined || !(await exists(paths.signerPublic))) await key.savePublic(paths.signerPublic);
   return key;
 }
@@ -75,37 +76,32 @@ export interface LoadSetSignerOptions {
   readonly recipient: string;
   /** ms since 1970. */
   readonly nowMs: number;
-}
-
-/** A signer with what is known of its delegation. */
-export interface LoadedSetSigner extends SetSigner {
-  readonly details: Delegation;
-  /** Whether the root's private half is here, so that the delegation is renewed in time by itself. */
-  readonly rootAtHand: boolean;
+  /** Of an encrypted set-signing key, and of the root if that has the same. Default: none. */
+  readonly passphrase?: PassphraseSource | undefined;
 }
 
 /**
  * Loads the set-signing key and its delegation; delegates anew when the root is at hand and the delegation is missing,
  * not valid, or near its end.
  *
- * @throws SealwireError `KEY_FILE_MISSING`, `KEY_FILE_MODE`, `KEY_FILE_INVALID`, or what is wrong with the delegation
+ * @throws SealwireError those of the key files, or what is wrong with the delegation
  */
-export async function loadSetSigner(paths: SetSignerPaths, options: LoadSetSignerOptions): Promise<LoadedSetSigner> {
-  const key = await ensureSetSigningKey(paths);
-  const found = await readDelegation(paths, key, options).catch((error: unknown) => asError(error));
-  const root = await loadIfThere(paths.root);
-  const nowSeconds = options.nowMs / 1000;
-  if (!(found instanceof SealwireError)) {
-    const isLong = found.details.expiresAt - nowSeconds > RENEW_BELOW_DAYS * DAY_SECONDS;
-    if (root === undefined || isLong) return { key, ...found, rootAtHand: root !== undefined };
-  } else if (root === undefined) {
-    throw found;
+export async function loadSetSigner(paths: SetSignerPaths, options: LoadSetSignerOptions): Promise<SetSigner> {
+  const { nowMs, passphrase } = options;
+  const key = await ensureSetSigningKey(paths, passphrase);
+  const found = await readDelegation(paths, key, options).catch(asSealwireError);
+  const isFault = found instanceof SealwireError;
+  if (!isFault && found.delegationExpiresAt - nowMs / 1000 > RENEW_BELOW_SECONDS) return { key, ...found };
+  const root = await loadRoot(paths.root, passphrase);
+  if (root === undefined) {
+    if (isFault) throw found;
+    return { key, ...found };
   }
   await delegate(paths, root, { ...options, signer: key.publicJwk });
-  return { key, ...(await readDelegation(paths, key, options)), rootAtHand: true };
+  return { key, ...(await readDelegation(paths, key, options)) };
 }
 
-/** Signs a delegation for a set-signing key and puts it and the root's public half in place. */
+/** Signs a delegation and puts it, and the root's public half, in place. */
 export async function delegate(
   paths: Pick<SetSignerPaths, 'rootPublic' | 'delegation'>,
   root: SigningKey,
@@ -116,8 +112,16 @@ export async function delegate(
   await writeKeyFile(paths.delegation, `${text}\n`, 0o644);
 }
 
-/** Reads the delegation file and checks that it is good for this key, root and recipient. */
-async function readDelegation(paths: SetSignerPaths, key: SigningKey, { recipient, nowMs }: LoadSetSignerOptions) {
+/**
+ * Reads the delegation file and checks that it is good for this key, root and recipient.
+ *
+ * @throws SealwireError `KEY_FILE_MISSING`, `KEY_FILE_INVALID`, or what is wrong with the delegation
+ */
+export async function readDelegation(
+  paths: SetSignerPaths,
+  key: { readonly kid: string },
+  { recipient, nowMs }: LoadSetSignerOptions,
+): Promise<Omit<SetSigner, 'key'> & { readonly details: Delegation }> {
   const text = (await readKeyFile(paths.delegation, { secret: false })).trim();
   const root = await loadVerificationKey(paths.rootPublic);
   const details = await verifyDelegation(text, { roots: [root.kid], recipient, nowMs });
@@ -127,16 +131,22 @@ async function readDelegation(paths: SetSignerPaths, key: SigningKey, { recipien
   return { delegation: text, delegationExpiresAt: details.expiresAt, details };
 }
 
-/** @returns the key, or undefined when there is no such file */
-export async function loadIfThere(path: string): Promise<SigningKey | undefined> {
-  return SigningKey.load(path).catch((error: unknown) => {
-    if (error instanceof SealwireError && error.code === 'KEY_FILE_MISSING') return undefined;
+/** The root, unless it is elsewhere or under a passphrase that is not known here, which comes to the same. */
+function loadRoot(path: string, passphrase?: PassphraseSource): Promise<SigningKey | undefined> {
+  const absent = ['KEY_FILE_MISSING', 'KEY_FILE_ENCRYPTED', 'KEY_PASSPHRASE_WRONG'] as const;
+  return unless(absent, SigningKey.load(path, passphrase));
+}
+
+/** @returns undefined in place of these errors */
+async function unless<T>(codes: readonly ErrorCode[], work: Promise<T>): Promise<T | undefined> {
+  return work.catch((error: unknown) => {
+    if (codes.includes(asSealwireError(error).code)) return undefined;
     throw error;
   });
 }
 
-/** Anything but an error of ours is a mistake, and not a reason to delegate anew. */
-function asError(error: unknown): SealwireError {
+/** Anything but an error of ours is a mistake of the program, and tells nothing of files. */
+function asSealwireError(error: unknown): SealwireError {
   if (error instanceof SealwireError) return error;
   throw error;
 }

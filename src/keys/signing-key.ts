@@ -5,8 +5,10 @@ import { curves } from '../jwe/algorithms.js';
 import { readKeyFile, writeKeyFile } from './files.js';
 import { checkCoordinate, jwkThumbprint, toPrivateKey, toPublicKey } from './import.js';
 import { type JoseKey, type Members, SIGNATURE_ALGORITHM, signJws, toJoseKey } from './jws.js';
+import { type PassphraseSource, readProtectedFile, writeProtectedFile } from './protected-file.js';
 
 const CURVE = 'P-521';
+const FILE_TYPE = 'jwk+json';
 /** Of EC, RSA and symmetric keys (RFC 7518 §6). */
 const PRIVATE_MEMBERS = ['d', 'p', 'q', 'dp', 'dq', 'qi', 'oth', 'k'];
 
@@ -83,20 +85,23 @@ export class SigningKey {
   }
 
   /**
-   * Reads a key file that only its owner can read.
+   * Reads a key file that only its owner can read, plain or encrypted.
    *
-   * @throws SealwireError `KEY_FILE_MISSING`, `KEY_FILE_MODE`, `KEY_FILE_INVALID`
+   * @throws SealwireError `KEY_FILE_MISSING`, `KEY_FILE_MODE`, `KEY_FILE_INVALID`, `KEY_FILE_INCOMPLETE`,
+   *   `KEY_FILE_ENCRYPTED`, `KEY_PASSPHRASE_WRONG`
    */
-  static async load(path: string): Promise<SigningKey> {
-    const members = parseJwkFile(path, await readKeyFile(path, { secret: true }));
+  static async load(path: string, passphrase?: PassphraseSource): Promise<SigningKey> {
+    const { text } = await readProtectedFile(path, FILE_TYPE, passphrase);
+    const members = parseJwkFile(path, text);
     return SigningKey.fromJwk(members).catch((error: unknown) => {
       throw fileError(path, error);
     });
   }
 
-  /** Writes the private JWK atomically with mode 0600. @throws SealwireError `KEY_FILE_WRITE` */
-  async save(path: string): Promise<void> {
-    await writeKeyFile(path, `${JSON.stringify({ ...describe(this), d: this.#d }, null, 2)}\n`, 0o600);
+  /** Writes the private JWK atomically with mode 0600, encrypted if there is a passphrase. @throws SealwireError `KEY_FILE_WRITE` */
+  async save(path: string, passphrase?: PassphraseSource): Promise<void> {
+    const text = `${JSON.stringify({ ...describe(this), d: this.#d }, null, 2)}\n`;
+    await writeProtectedFile(path, text, FILE_TYPE, passphrase);
   }
 
   /** Writes the public JWK atomically with mode 0644. @throws SealwireError `KEY_FILE_WRITE` */

@@ -4,7 +4,8 @@ import { join } from 'node:path';
 import type { Logger } from 'winston';
 import { SealwireError } from '../errors.js';
 import { KeySetPublisher, type PublishedKeys, type SetSigner } from '../keys/key-set-publisher.js';
-import { ensureRoot, type LoadedSetSigner, loadSetSigner, setSignerPaths } from '../keys/set-signer.js';
+import type { PassphraseSource } from '../keys/protected-file.js';
+import { ensureRoot, loadSetSigner, setSignerPaths } from '../keys/set-signer.js';
 
 const DAY_SECONDS = 86_400;
 const DAY_MS = DAY_SECONDS * 1000;
@@ -19,6 +20,8 @@ export interface KeySetOptions {
   readonly origin: string;
   readonly keys: PublishedKeys;
   readonly logger: Logger;
+  /** Of an encrypted set-signing key and root; new ones are encrypted with it. Default: none. */
+  readonly passphrase?: PassphraseSource | undefined;
   /** Life of a set and of its use by clients, in s. */
   readonly lifeSeconds: number;
   readonly maxAgeSeconds: number;
@@ -40,9 +43,9 @@ export interface StartedKeySet {
  * @throws SealwireError `KEY_FILE_MODE`, `KEY_FILE_INVALID`, `KEY_FILE_WRITE` for the key files
  */
 export async function startKeySet(options: KeySetOptions): Promise<StartedKeySet> {
-  const { dir, origin, keys, logger, lifeSeconds, maxAgeSeconds, now = Date.now } = options;
+  const { dir, origin, keys, logger, passphrase, lifeSeconds, maxAgeSeconds, now = Date.now } = options;
   const paths = setSignerPaths(join(dir, 'keys'));
-  const { kid: root } = await ensureRoot(paths);
+  const root = await ensureRoot(paths, passphrase);
   const complain = createComplaints(logger, now);
   const publisher = new KeySetPublisher({
     issuer: origin,
@@ -51,7 +54,7 @@ export async function startKeySet(options: KeySetOptions): Promise<StartedKeySet
     maxAgeSeconds,
     now,
     file: join(dir, 'keys', 'key-set.jws'),
-    signer: createSignerSource(paths, origin, complain, now),
+    signer: createSignerSource(paths, { recipient: origin, passphrase }, complain, now),
     onError: (error) => complain.failed(error, paths.delegation),
     onLeftOut: (kids) =>
       logger.warn('keys on another curve than the active one are published when they become active', { kids }),
@@ -63,11 +66,11 @@ export async function startKeySet(options: KeySetOptions): Promise<StartedKeySet
 /** Loads the signer again when one of its files has changed, or its delegation nears its end. */
 function createSignerSource(
   paths: ReturnType<typeof setSignerPaths>,
-  recipient: string,
+  load: { readonly recipient: string; readonly passphrase: PassphraseSource | undefined },
   complain: Complaints,
   now: () => number,
 ): () => Promise<SetSigner> {
-  let loaded: LoadedSetSigner | undefined;
+  let loaded: SetSigner | undefined;
   let loadedFrom = '';
   let checkedAtMs = 0;
   return async () => {
@@ -76,7 +79,7 @@ function createSignerSource(
     const isRecent = Math.abs(now() - checkedAtMs) < DAY_MS / 24;
     if (loaded === undefined || files !== loadedFrom || !isRecent || now() / 1000 >= loaded.delegationExpiresAt) {
       loaded = undefined;
-      loaded = await loadSetSigner(paths, { recipient, nowMs: now() });
+      loaded = await loadSetSigner(paths, { ...load, nowMs: now() });
       loadedFrom = await fingerprint(Object.values(paths));
       checkedAtMs = now();
     }
@@ -98,7 +101,7 @@ async function fingerprint(files: readonly string[]): Promise<string> {
 }
 
 interface Complaints {
-  ifShort(signer: LoadedSetSigner): void;
+  ifShort(signer: SetSigner): void;
   failed(error: unknown, delegationFile: string): void;
 }
 
@@ -113,9 +116,10 @@ function createComplaints(logger: Logger, now: () => number): Complaints {
     logger[level](text);
   };
   return {
-    ifShort({ delegationExpiresAt, rootAtHand }) {
+    ifShort({ delegationExpiresAt }) {
+      // With the root at hand it would have been renewed by now.
       const days = Math.floor((delegationExpiresAt - now() / 1000) / DAY_SECONDS);
-      if (rootAtHand || days >= WARN_BELOW_DAYS) return;
+      if (days >= WARN_BELOW_DAYS) return;
       say(
         'warn',
         `the delegation of the set-signing key ends in ${days} days: renew it with sealwire keys root delegate`,

@@ -83,6 +83,7 @@ export async function startService(
     origin: config.origin,
     keys: ring,
     logger,
+    passphrase,
     ...config.keySet,
   });
   const audit = await openAuditLog(config, dir);

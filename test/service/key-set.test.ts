@@ -35,7 +35,7 @@ describe('the key set of a service', () => {
     await rm(dir, { recursive: true });
   });
 
-  async function start(origin = 'payments') {
+  async function start(origin = 'payments', passphrase?: string) {
     started?.publisher.close();
     const stream = new Writable({
       write(chunk, _encoding, done) {
@@ -49,6 +49,7 @@ describe('the key set of a service', () => {
       origin,
       keys: ring,
       logger,
+      passphrase: passphrase === undefined ? undefined : () => passphrase,
       lifeSeconds: 86_400,
       maxAgeSeconds: 60,
       now: () => nowMs,
@@ -164,6 +165,32 @@ describe('the key set of a service', () => {
     await refusal(() => SigningKey.load(paths().root), 'KEY_FILE_MISSING');
   });
 
+  it('makes root and set-signing key encrypted when there is a passphrase, and goes on with them', async () => {
+    const { root } = await start('payments', 'correct horse');
+    for (const path of [paths().root, paths().signer]) {
+      expect(await readFile(path, 'utf8')).to.match(/^ey[\w-]+\.[\w-]+\.[\w-]+\.[\w-]+\.[\w-]+\n$/);
+    }
+    nowMs += 61 * DAY_MS;
+    expect((await start('payments', 'correct horse')).root).to.equal(root);
+    expect((await verify(root)).delegation.issuedAt).to.equal(Math.floor(nowMs / 1000));
+    await refusal(() => SigningKey.load(paths().root), 'KEY_FILE_ENCRYPTED');
+  });
+
+  it('takes a root under a passphrase of its own for one that is kept elsewhere', async () => {
+    await start();
+    const root = await SigningKey.load(paths().root);
+    await root.save(paths().root, () => 'known to the operator alone');
+    for (const passphrase of [undefined, 'another']) {
+      nowMs += 61 * DAY_MS;
+      await start('payments', passphrase);
+      await verify(root.kid);
+      nowMs += 30 * DAY_MS;
+      await start('payments', passphrase);
+      expect(started?.publisher.current()).to.equal(undefined);
+      nowMs -= 91 * DAY_MS;
+    }
+  });
+
   it('refuses a delegation for another set-signing key', async () => {
     await start();
     const root = await takeRoot();
@@ -181,9 +208,11 @@ describe('the key set of a service', () => {
     await refusal(() => start(), 'KEY_FILE_MODE');
     await chmod(paths().root, 0o600);
     const { d } = JSON.parse(await readFile(paths().root, 'utf8')) as { d: string };
-    for (const text of [`{"d":"${d}`, JSON.stringify({ d }), '[]', '{}']) {
+    for (const text of [JSON.stringify({ d }), '[]', '{}']) {
       await writeFile(paths().root, text);
       expect((await refusal(() => start(), 'KEY_FILE_INVALID')).message).not.to.contain(d);
     }
+    await writeFile(paths().root, `{"d":"${d}`);
+    expect((await refusal(() => start(), 'KEY_FILE_INCOMPLETE')).message).not.to.contain(d);
   });
 });
