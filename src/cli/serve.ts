@@ -1,7 +1,8 @@
 /** `sealwire serve`: runs the service until it is told to stop. */
-import { loadConfig, type ServiceConfigInput } from '../service/config.js';
+import { HSM_PIN_VARIABLE, loadConfig, type ServiceConfigInput } from '../service/config.js';
 import { startService } from '../service/server.js';
 import { ExitCode } from './exit.js';
+import { readSecret } from './secret-input.js';
 import { onStopSignals } from './stop-signals.js';
 
 /** Flags of the command. */
@@ -18,7 +19,9 @@ export async function serve({ config: file, ...flags }: ServeFlags): Promise<voi
   const config = loadConfig(flags as Partial<ServiceConfigInput>, file);
   // Before anything is announced: a signal may come right after.
   const stopping = onStopSignals({ exit: () => process.exit(ExitCode.DONE) });
-  const service = await startService(config);
+  const askPin = ({ token = '', serial = '' }: { readonly token?: string; readonly serial?: string }) =>
+    readSecret({ name: `PIN of the token ${token || serial}`, variable: HSM_PIN_VARIABLE });
+  const service = await startService(config, undefined, askPin);
   process.stdout.write(`listening on ${service.address}\n`);
   await stopping;
   await service.stop();

@@ -91,6 +91,24 @@ export const configSchema = z.strictObject({
     })
     .prefault({})
     .describe('The signed key set.'),
+  hsm: z
+    .strictObject({
+      module: z.string().min(1).optional().describe('PKCS#11 library for key URIs that name none.'),
+      pinFile: z
+        .string()
+        .min(1)
+        .optional()
+        .describe('File with the PIN for tokens whose URI has no pin-source; its first line counts.'),
+      sessions: z.int().min(1).max(16).default(2).describe('Sessions per token, each a process; 1 to 16.'),
+      deadlineMs: z
+        .int()
+        .min(100)
+        .max(60_000)
+        .default(5_000)
+        .describe('How long a call to a token may take, ms; 100 to 60,000.'),
+    })
+    .prefault({})
+    .describe('Keys in PKCS#11 tokens.'),
   metrics: z
     .strictObject({
       listen: z
@@ -142,6 +160,10 @@ export const ENVIRONMENT = {
   SEALWIRE_LOG_LEVEL: 'logLevel',
 } as const satisfies Record<string, keyof ServiceConfigInput>;
 
+/** May hold the PIN of a PKCS#11 token. */
+export const HSM_PIN_VARIABLE = 'SEALWIRE_HSM_PIN';
+const SECRET_VARIABLES: readonly string[] = [PASSPHRASE_VARIABLE, HSM_PIN_VARIABLE];
+
 /**
  * Merges the sources; flags win over the environment, the environment over the file.
  *
@@ -183,8 +205,8 @@ function readEnvironment(environment: NodeJS.ProcessEnv): Partial<ServiceConfigI
   const values: Record<string, unknown> = {};
   for (const [name, value] of Object.entries(environment)) {
     if (!name.startsWith('SEALWIRE_') || value === undefined) continue;
-    // A secret, and so no option: whoever reads the ring takes it from the environment.
-    if (name === PASSPHRASE_VARIABLE) continue;
+    // A secret, and so no option: whoever needs it takes it from the environment.
+    if (SECRET_VARIABLES.includes(name)) continue;
     const option = known[name];
     if (option === undefined) throw new SealwireError('OPTIONS_INVALID', `configuration: unknown variable ${name}`);
     values[option] = value;

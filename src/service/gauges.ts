@@ -5,6 +5,7 @@ import type { TokenOpener } from '../jwe/opener.js';
 import { sharedPool } from '../jwe/pool.js';
 import type { KeySetPublisher } from '../keys/key-set-publisher.js';
 import { DATE_NAMES, type KeyState } from '../keys/lifecycle.js';
+import type { Pkcs11Custody } from '../keys/pkcs11-custody.js';
 import type { KeyRing } from '../keys/ring.js';
 import type { ReplayGuard } from '../server/replay-guard.js';
 
@@ -15,6 +16,8 @@ export interface ObservedParts {
   readonly audit: Pick<AuditLog, 'stats'>;
   readonly ring: Pick<KeyRing, 'describe' | 'currentKid'>;
   readonly keySet: Pick<KeySetPublisher, 'current'>;
+  /** Keys in tokens. */
+  readonly hardware: Pick<Pkcs11Custody, 'stats'>;
   /** Clock in ms since 1970. Default `Date.now`. */
   readonly now?: () => number;
 }
@@ -25,7 +28,7 @@ const STATES: readonly KeyState[] = ['pending', 'published', 'active', 'opening'
 
 /** Adds all metrics to a meter. Attributes are kids, states and names of our own: nothing of a request. */
 export function addGauges(meter: Meter, parts: ObservedParts): void {
-  const { opener, guard, audit, ring, keySet, now = Date.now } = parts;
+  const { opener, guard, audit, ring, keySet, hardware, now = Date.now } = parts;
   const gauge = (name: string, unit: string, description: string, observe: Observe) =>
     meter.createObservableGauge(`sealwire.${name}`, { unit, description }).addCallback(observe);
   const counter = (name: string, unit: string, description: string, observe: Observe) =>
@@ -79,4 +82,17 @@ export function addGauges(meter: Meter, parts: ObservedParts): void {
   gauge('key_set.time_left', 's', 'Time until the signed key set ends; zero when none is served.', (result) => {
     result.observe(Math.max(0, (keySet.current()?.expiresAt ?? 0) - now() / 1_000));
   });
+
+  counter('hsm.calls', '{call}', 'Calls to PKCS#11 tokens, by whether they failed.', (result) => {
+    const { calls, failed } = hardware.stats();
+    result.observe(calls - failed, { outcome: 'done' });
+    result.observe(failed, { outcome: 'failed' });
+  });
+  counter('hsm.call.time', 's', 'Time that calls took on tokens.', (result) =>
+    result.observe(hardware.stats().callMs / 1_000),
+  );
+  gauge('hsm.sessions', '{session}', 'Open sessions with tokens.', (result) =>
+    result.observe(hardware.stats().sessions),
+  );
+  gauge('hsm.queue', '{call}', 'Calls that wait for a session.', (result) => result.observe(hardware.stats().queued));
 }

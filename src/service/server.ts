@@ -22,6 +22,7 @@ import { openAuditLog } from './audit-log.js';
 import type { ServiceConfig } from './config.js';
 import { addGauges } from './gauges.js';
 import { ServiceHealth } from './health.js';
+import { type AskPin, checkHardware, createHardware, watchHardware } from './hsm.js';
 import { keyPaths, loadKeys } from './key-files.js';
 import { startKeySet } from './key-set.js';
 import { LiveKeys } from './live-keys.js';
@@ -65,16 +66,19 @@ export interface RunningService {
  *
  * @param config checked configuration
  * @param logger default: the application log on stderr
+ * @param askPin asked for the PIN of a token that no file or variable gives. Default: nobody is
  * @throws SealwireError for key, audit and TLS files; Error with code `EADDRINUSE` and the like for the address
  */
 export async function startService(
   config: ServiceConfig,
   logger = createApplicationLogger(config.logLevel),
+  askPin?: AskPin,
 ): Promise<RunningService> {
   const dir = resolve(config.dir);
   const credentials = readCredentials(config);
   const passphrase = findPassphrase(config.keys.passphraseFile);
-  const load: KeyRingOptions = passphrase === undefined ? {} : { passphrase };
+  const hardware = createHardware(config, logger, askPin);
+  const load: KeyRingOptions = { hardware, ...(passphrase && { passphrase }) };
   const { ring, created } = await loadKeys(dir, load);
   const { reviewerKey: reviewerFile } = config.audit;
   const reviewerKey = reviewerFile === undefined ? undefined : await loadReviewerKey(reviewerFile);
@@ -91,15 +95,17 @@ export async function startService(
   try {
     const store = new PaymentStore();
     const guard = new ReplayGuard();
+    await checkHardware(ring, hardware, logger);
     await guard.restore(readRecentTokens(join(dir, 'audit'), Date.now() - REPLAY_WINDOW_MS));
     const parts = createServer({ config, ring, reviewerKey, keySet, audit, guard, store, logger, metrics });
     const { server, health, opener, resealStored } = parts;
-    addGauges(metrics.provider.getMeter(METER_NAME), { opener, guard, audit, ring, keySet });
+    addGauges(metrics.provider.getMeter(METER_NAME), { opener, guard, audit, ring, keySet, hardware });
     const metricsAddress = config.metrics.listen === 'off' ? undefined : await metrics.listen(config.metrics.listen);
     const address = await bind(server, config.listen, credentials);
     const cards = createStoredCards({ store, ring, resealStored }, logger);
     const { ring: ringPath, publicKeys: publicPath } = keyPaths(dir);
     const liveKeys = new LiveKeys({ ring, ringPath, publicPath, load, opener, audit, cards, logger });
+    const unwatchHardware = watchHardware(ring, hardware, logger);
     logStart(logger, config, dir, address, ring.currentKid, created);
     logger.info(`key set of '${config.origin}', signing root ${root}`);
     if (metricsAddress !== undefined) logger.info(`metrics on http://${metricsAddress}/metrics`);
@@ -120,11 +126,14 @@ export async function startService(
         await liveKeys.stop();
         await cards.stop();
         await audit.close();
+        unwatchHardware();
+        hardware.close();
         await metrics.close();
       },
     };
   } catch (error) {
     keySet.close();
+    hardware.close();
     await metrics.close();
     await audit.close();
     throw error;

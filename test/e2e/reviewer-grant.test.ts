@@ -27,7 +27,7 @@ describe('a reviewer grant', () => {
     root = mkdtempSync(join(tmpdir(), 'sealwire-grant-'));
     key = join(root, 'alice.json');
     const { publicFile } = await createReviewerKey(key);
-    harness = await startHarness({ audit: { reviewerKey: publicFile } });
+    harness = await startHarness({ config: { audit: { reviewerKey: publicFile } } });
     const { paymentId } = await harness.client.authorize(request);
     await harness.client.getPayment({ paymentId });
     await failureOf(harness.client.authorize({ ...request, card: { ...request.card, number: '1' } } as never));
@@ -175,7 +175,7 @@ describe('a reviewer grant', () => {
   });
 
   it('refuses a private key in the service’s configuration', async () => {
-    const refused = await startHarness({ audit: { reviewerKey: key } }).catch((error: unknown) => error);
+    const refused = await startHarness({ config: { audit: { reviewerKey: key } } }).catch((error: unknown) => error);
     expect(refused).to.have.property('code', 'KEY_FILE_INVALID');
     expect(refused).to.have.property('message').that.includes('the service needs the public one only');
   });

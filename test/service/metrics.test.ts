@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import { expect } from 'chai';
 import { AuditLog } from '../../src/audit/audit-log.js';
 import { TokenOpener } from '../../src/jwe/opener.js';
+import { Pkcs11Custody } from '../../src/keys/pkcs11-custody.js';
 import { KeyRing } from '../../src/keys/ring.js';
 import { METER_NAME } from '../../src/server/metrics.js';
 import { ReplayGuard } from '../../src/server/replay-guard.js';
@@ -112,7 +113,15 @@ describe('the metrics endpoint', () => {
     const endpoint = createMetricsEndpoint();
     const audit = await AuditLog.open({ dir: join(harness.dir, 'other'), origin: 'test' });
     const { keySet } = harness.service;
-    const parts = { opener: new TokenOpener({ keys: ring }), guard: new ReplayGuard(), audit, ring, keySet, now };
+    const parts = {
+      opener: new TokenOpener({ keys: ring }),
+      guard: new ReplayGuard(),
+      audit,
+      ring,
+      keySet,
+      hardware: new Pkcs11Custody({ readPin: async () => '' }),
+      now,
+    };
     addGauges(endpoint.provider.getMeter(METER_NAME), parts);
     const dated = await scrape(await endpoint.listen('127.0.0.1:0'));
     await endpoint.close();

@@ -65,8 +65,10 @@ export interface HarnessOptions {
   readonly wireInterceptors?: readonly Interceptor[];
   /** The client's agreements. Default: its own. */
   readonly sessions?: SealingSessions;
-  /** `audit` of the service's configuration. */
-  readonly audit?: ServiceConfigInput['audit'];
+  /** Called with the service's folder before it starts. */
+  readonly prepare?: (dir: string) => Promise<void>;
+  /** More configuration. */
+  readonly config?: Omit<ServiceConfigInput, 'listen' | 'dir'>;
 }
 
 /** Starts a service in a temporary folder. */
@@ -81,8 +83,9 @@ export async function startHarness(options: HarnessOptions = {}): Promise<Harnes
       done();
     },
   });
-  const { policy = 'strict', audit } = options;
-  const config = configSchema.parse({ listen: '127.0.0.1:0', dir, policy, audit, drainMs: 500 });
+  await options.prepare?.(dir);
+  const base = { listen: '127.0.0.1:0', dir, policy: options.policy ?? 'strict', drainMs: 500 };
+  const config = configSchema.parse({ ...base, ...options.config });
   const service = await startService(config, createApplicationLogger('debug', stream));
   const { interceptors = [], wireInterceptors = [], sessions } = options;
   const client = new SealedPaymentServiceClient(service.address, credentials.createInsecure(), {

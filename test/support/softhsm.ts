@@ -4,7 +4,10 @@ import { existsSync } from 'node:fs';
 import { mkdir, mkdtemp, rename, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import type { Curve } from '../../src/jwe/algorithms.js';
 import { type Attribute, CK, type Cryptoki, createCryptoki, hasCryptoki } from '../../src/keys/cryptoki.js';
+import type { PublicJwk } from '../../src/keys/import.js';
+import { Pkcs11Custody } from '../../src/keys/pkcs11-custody.js';
 import { missing, requireTool } from './tools.js';
 
 const MODULES = [
@@ -110,4 +113,29 @@ export function importToToken(
       { type: CK.CKA_VALUE, value: bytes(jwk.d) },
     ]);
   });
+}
+
+/** Makes a key on the token and a ring file with it, and whatever `others` are, in a service's folder. */
+export async function writeTokenRing(
+  dir: string,
+  token: SoftToken,
+  { object, crv = 'P-521', others = [] }: { readonly object: string; readonly crv?: Curve; readonly others?: object[] },
+): Promise<PublicJwk> {
+  const custody = new Pkcs11Custody({ readPin: async () => token.pin });
+  try {
+    const jwk = await custody.generate(token.uri(object), crv);
+    await mkdir(join(dir, 'keys'), { recursive: true, mode: 0o700 });
+    const keys = [{ ...jwk, sealwire: { custody: token.uri(object) } }, ...others];
+    await writeFile(join(dir, 'keys/ring.json'), JSON.stringify({ keys }), { mode: 0o600 });
+    return jwk;
+  } finally {
+    custody.close();
+  }
+}
+
+/** Configuration of a service whose keys are on the token. */
+export async function tokenConfig(token: SoftToken): Promise<{ readonly hsm: { readonly pinFile: string } }> {
+  const pinFile = join(token.dir, 'pin');
+  await writeFile(pinFile, `${token.pin}\n`, { mode: 0o600 });
+  return { hsm: { pinFile } };
 }
