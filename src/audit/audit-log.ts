@@ -5,13 +5,19 @@ import type Transport from 'winston-transport';
 import { SealwireError } from '../errors.js';
 import { type AuditLogEntry, DurableTransport, RECORD } from './durable-transport.js';
 import { FanOut } from './fan-out.js';
-import { GroupWriter, type GroupWriterStats } from './group-writer.js';
+import { GroupWriter, type GroupWriterStats, type WriterState } from './group-writer.js';
 import { MerkleLog, type MerkleLogOptions } from './merkle-log.js';
-import { checkOption } from './options.js';
 import { type AuditEvent, type AuditInput, encodeRecord } from './record.js';
+import { BLANK_INPUT, estimateSize } from './record-input.js';
+import { RejectNotes, type RejectNotesOptions } from './reject-notes.js';
+import type { AuditReport, Reporter } from './reports.js';
+import { Retention, type RetentionOptions } from './retention.js';
 
 /** Options of {@link AuditLog.open}. */
-export interface AuditLogOptions extends MerkleLogOptions {
+export interface AuditLogOptions
+  extends MerkleLogOptions,
+    Omit<RejectNotesOptions, 'now'>,
+    Omit<RetentionOptions, 'now'> {
   /** `sync` (default): a commit resolves when the record is on disk. `async`: when it is queued. */
   readonly mode?: 'sync' | 'async';
   /** winston transports that get every committed record. Default: none. */
@@ -22,10 +28,8 @@ export interface AuditLogOptions extends MerkleLogOptions {
   readonly queueBytes?: number;
   /** How long a commit, and closing, may take, in ms. Default 5,000; 1 to 600,000. */
   readonly deadlineMs?: number;
-  /** `reject` records per second written one by one; more are counted and summarised. Default 100; 1 to 10,000. */
-  readonly rejectsPerSecond?: number;
-  /** Characters of `reject` records per second, likewise. Default 262,144; 1,024 to 2^30. */
-  readonly rejectBytesPerSecond?: number;
+  /** Told what whoever runs the service should know: repairs, a full disk, troubles of transports. Default: nobody. */
+  readonly report?: Reporter;
 }
 
 /** Counters since start. */
@@ -34,7 +38,8 @@ export interface AuditLogStats extends GroupWriterStats {
   readonly fanOutFailed: number;
 }
 
-const SECOND_MS = 1_000;
+/** How often a quiet log looks whether something can be removed. */
+const RETENTION_MS = 3_600_000;
 
 /** Writes audit records through winston. */
 export class AuditLog {
@@ -43,21 +48,23 @@ export class AuditLog {
   readonly #logger: Logger;
   readonly #fanOut: FanOut;
   readonly #now: () => number;
-  readonly #rejectsPerSecond: number;
-  readonly #rejectBytesPerSecond: number;
   readonly #durable: DurableTransport;
-  #window = { startedAt: 0, written: 0, bytes: 0, suppressed: 0 };
-  #summary: NodeJS.Timeout | undefined;
+  readonly #rejects: RejectNotes;
+  readonly #retention: Retention;
+  readonly #report: Reporter;
+  #removing: Promise<void> = Promise.resolve();
+  #retentionTimer: NodeJS.Timeout | undefined;
   #closed = false;
 
   private constructor(options: AuditLogOptions, store: MerkleLog) {
     this.#options = options;
     this.#now = options.now ?? Date.now;
-    this.#rejectsPerSecond = checkOption('rejectsPerSecond', options.rejectsPerSecond ?? 100, 1, 10_000);
-    const rejectBytes = options.rejectBytesPerSecond ?? 262_144;
-    this.#rejectBytesPerSecond = checkOption('rejectBytesPerSecond', rejectBytes, 1_024, 1_073_741_824);
+    this.#report = options.report ?? (() => {});
+    this.#rejects = new RejectNotes(options, (input, lost) => this.#log(input, false, undefined, lost));
+    this.#retention = new Retention(store.path, options);
     this.#writer = new GroupWriter(store, {
       async: options.mode === 'async',
+      onState: (state) => this.#report(STATES[state]),
       ...(options.queueRecords !== undefined && { queueRecords: options.queueRecords }),
       ...(options.queueBytes !== undefined && { queueBytes: options.queueBytes }),
       ...(options.deadlineMs !== undefined && { deadlineMs: options.deadlineMs }),
@@ -66,7 +73,8 @@ export class AuditLog {
     this.#durable = new DurableTransport(this.#writer);
     // Its format does nothing: the record is encoded once, when its number is known.
     this.#logger = createLogger({ format: format((info) => info)(), transports: [this.#durable] });
-    this.#fanOut = new FanOut({ transports: options.transports ?? [] });
+    this.#fanOut = new FanOut({ transports: options.transports ?? [], report: this.#report });
+    if (this.#retention.isActive) this.#startRetention(store);
   }
 
   /**
@@ -79,8 +87,12 @@ export class AuditLog {
     let log: AuditLog | undefined;
     try {
       log = new AuditLog(options, store);
-      if (repairs.length > 0) await log.#event('recover', repairs.join('; '));
+      if (repairs.length > 0) {
+        log.#report({ level: 'warn', message: 'the audit log was repaired', facts: { repairs: repairs.join('; ') } });
+        await log.#event('recover', repairs.join('; '));
+      }
       await log.#event('start', '');
+      log.#applyRetention();
       return log;
     } catch (error) {
       // The folder must be free for another try.
@@ -102,17 +114,7 @@ export class AuditLog {
 
   /** Takes a `reject` record: written soon, not synced, and past a rate only counted. Never throws. */
   note(input: AuditInput): void {
-    if (this.#closed) return;
-    const now = this.#now();
-    if (now - this.#window.startedAt >= SECOND_MS) this.#nextWindow(now);
-    const { written, bytes } = this.#window;
-    if (written >= this.#rejectsPerSecond || bytes >= this.#rejectBytesPerSecond) {
-      this.#suppress(1);
-      return;
-    }
-    this.#window.written++;
-    this.#window.bytes += estimateSize(input);
-    this.#log(input, false, undefined, () => this.#suppress(1));
+    if (!this.#closed) this.#rejects.note(input);
   }
 
   stats(): AuditLogStats {
@@ -123,14 +125,15 @@ export class AuditLog {
   /** Writes what is queued and closes the log. */
   async close(): Promise<void> {
     if (this.#closed) return;
-    clearTimeout(this.#summary);
-    this.#nextWindow(this.#now());
+    clearInterval(this.#retentionTimer);
+    this.#rejects.close();
     this.#closed = true;
     // What the logger's stream still holds must reach the writer before that closes.
     const delivered = once(this.#durable, 'finish');
     this.#logger.end();
     await delivered;
     await this.#writer.close();
+    await this.#removing;
     this.#fanOut.close();
   }
 
@@ -155,51 +158,45 @@ export class AuditLog {
   }
 
   #event(event: AuditEvent, detail: string): Promise<void> {
-    return this.commit({ ...BLANK, event, detail });
+    return this.commit({ ...BLANK_INPUT, event, detail });
   }
 
-  /** Starts a new second, and tells how many of the last one's rejects were not written. */
-  #nextWindow(now: number): void {
-    const { suppressed } = this.#window;
-    this.#window = { startedAt: now, written: 0, bytes: 0, suppressed: 0 };
-    if (suppressed === 0) return;
-    const summary: AuditInput = { ...BLANK, event: 'reject', detail: `${suppressed} more refused calls` };
-    this.#log(summary, false, undefined, () => this.#suppress(suppressed));
+  #startRetention(store: MerkleLog): void {
+    store.onRotated(() => this.#applyRetention());
+    this.#retentionTimer = setInterval(() => this.#applyRetention(), RETENTION_MS);
+    this.#retentionTimer.unref();
   }
 
-  /** Counts rejects that are not written one by one. */
-  #suppress(count: number): void {
-    this.#window.suppressed += count;
-    this.#scheduleSummary();
+  /** Removes old segments, one call after the other, beside the calls that go on. */
+  #applyRetention(): void {
+    if (!this.#retention.isActive) return;
+    this.#removing = this.#removing
+      .then(() => this.#removeOld())
+      .catch(() => {
+        const message = 'old audit records could not be removed';
+        this.#report({ level: 'warn', message, facts: {} });
+      });
   }
 
-  #scheduleSummary(): void {
-    if (this.#summary !== undefined || this.#closed) return;
-    this.#summary = setTimeout(() => {
-      this.#summary = undefined;
-      this.#nextWindow(this.#now());
-    }, SECOND_MS);
-    this.#summary.unref();
+  async #removeOld(): Promise<void> {
+    const segments = await this.#retention.find();
+    const [first, last] = [segments[0]?.first, segments[segments.length - 1]?.last];
+    if (first === undefined || last === undefined || this.#closed) return;
+    // Told first: lines that are missing without a word of it were taken by somebody else.
+    const detail = `records ${first} to ${last} are removed by retention`;
+    await this.#event('retire', detail);
+    await this.#retention.remove(segments);
+    this.#report({ level: 'info', message: 'old audit records were removed', facts: { first, last } });
   }
 }
 
-/** About the length of the line: what is stored of a token, plus the rest. */
-function estimateSize({ event, fields }: AuditInput): number {
-  let size = 512;
-  for (const { token, keep } of fields) {
-    size += 512 + (keep && event !== 'reject' ? token.length : Math.min(token.length, 2_732));
-  }
-  return size;
-}
-
-const BLANK: AuditInput = {
-  event: 'start',
-  method: '',
-  peer: '',
-  principal: '',
-  requestId: '',
-  traceparent: '',
-  durationUs: 0,
-  detail: '',
-  fields: [],
+/** What is reported of the disk. */
+const STATES: Readonly<Record<WriterState, AuditReport>> = {
+  full: { level: 'error', message: 'the disk of the audit log is full: sealed calls are refused', facts: {} },
+  room: { level: 'info', message: 'the disk of the audit log has room again', facts: {} },
+  failed: {
+    level: 'error',
+    message: 'the audit log cannot be written: sealed calls are refused until a restart',
+    facts: {},
+  },
 };

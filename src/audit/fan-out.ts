@@ -1,6 +1,10 @@
 /** Committed records for everybody else: a second logger whose transports can be slow or broken. */
 import { createLogger, format, type Logger } from 'winston';
 import type Transport from 'winston-transport';
+import { type AuditReport, QuietReporter, type Reporter } from './reports.js';
+
+/** Longest text of a transport's error that is passed on. */
+const MAX_WHY = 200;
 
 /** Options of {@link FanOut}. */
 export interface FanOutOptions {
@@ -8,6 +12,10 @@ export interface FanOutOptions {
   readonly transports: readonly Transport[];
   /** Records that may wait for one transport; more are dropped and counted. Default 1,024. */
   readonly queueRecords?: number;
+  /** Told of errors and of drops, of each transport at most once in `reportMs`. Default: nobody. */
+  readonly report?: Reporter;
+  /** Default 60,000. */
+  readonly reportMs?: number;
 }
 
 /** One transport behind a bounded queue. */
@@ -15,20 +23,22 @@ class BoundedOutput {
   readonly #logger: Logger;
   readonly #queueRecords: number;
   readonly #queue: string[] = [];
+  readonly #name: string;
+  readonly #reporter: QuietReporter;
   #blocked = false;
   dropped = 0;
   failed = 0;
 
-  constructor(transport: Transport, queueRecords: number) {
+  constructor(transport: Transport, queueRecords: number, reporter: QuietReporter) {
     this.#queueRecords = queueRecords;
+    this.#reporter = reporter;
+    this.#name = transport.constructor.name;
     // The line is printed as it is: no winston format may add or reorder keys.
     const line = format.printf(({ message }) => String(message));
     this.#logger = createLogger({ format: line, transports: [transport] });
-    const fail = () => {
-      this.failed++;
-    };
-    transport.on('error', fail);
-    this.#logger.on('error', fail);
+    // The logger passes on what its transports report; winston's own report some troubles as warnings.
+    this.#logger.on('error', (error: unknown) => this.#fail(error));
+    this.#logger.on('warn', (error: unknown) => this.#fail(error));
     this.#logger.on('drain', () => {
       this.#blocked = false;
       this.#drain();
@@ -38,6 +48,7 @@ class BoundedOutput {
   push(line: string): void {
     if (this.#queue.length >= this.#queueRecords) {
       this.dropped++;
+      this.#reporter.tell(() => this.#describe('is too slow: records for it were dropped'));
       return;
     }
     this.#queue.push(line);
@@ -45,7 +56,21 @@ class BoundedOutput {
   }
 
   close(): void {
+    this.#reporter.close();
     this.#logger.close();
+  }
+
+  #fail(error: unknown): void {
+    this.failed++;
+    this.#reporter.tell(() => this.#describe('failed', error));
+  }
+
+  #describe(what: string, error?: unknown): AuditReport {
+    const { code, message } = (error ?? {}) as NodeJS.ErrnoException;
+    const why = code ?? message?.slice(0, MAX_WHY);
+    const counts = { dropped: this.dropped, failed: this.failed };
+    const facts = { transport: this.#name, ...counts, ...(why !== undefined && { why }) };
+    return { level: 'warn', message: `an audit transport ${what}`, facts };
   }
 
   #drain(): void {
@@ -54,9 +79,9 @@ class BoundedOutput {
       if (line === undefined) return;
       try {
         this.#blocked = !this.#logger.write({ level: 'info', message: line });
-      } catch {
+      } catch (error) {
         // A transport that throws must not reach the calls whose records these are.
-        this.failed++;
+        this.#fail(error);
       }
     }
   }
@@ -68,7 +93,10 @@ export class FanOut {
 
   constructor(options: FanOutOptions) {
     const queueRecords = options.queueRecords ?? 1_024;
-    this.#outputs = options.transports.map((transport) => new BoundedOutput(transport, queueRecords));
+    const { report = () => {}, reportMs = 60_000 } = options;
+    this.#outputs = options.transports.map(
+      (transport) => new BoundedOutput(transport, queueRecords, new QuietReporter(report, reportMs)),
+    );
   }
 
   push(line: string): void {

@@ -12,7 +12,12 @@ export interface GroupWriterOptions {
   readonly deadlineMs?: number;
   /** Resolve commits before the sync: an explicit choice for speed over durability. Default false. */
   readonly async?: boolean;
+  /** Told when the disk is full, has room again, or has failed for good. */
+  readonly onState?: (state: WriterState) => void;
 }
+
+/** How things stand with the disk. */
+export type WriterState = 'full' | 'room' | 'failed';
 
 /** Where lines go. One call at a time; {@link GroupWriter} sees to that. */
 export interface LineStore {
@@ -72,6 +77,7 @@ export class GroupWriter {
   readonly #queueBytes: number;
   readonly #deadlineMs: number;
   readonly #async: boolean;
+  readonly #onState: (state: WriterState) => void;
   #queue: Waiting[] = [];
   /** Of what waits and what is being written: a hung disk must not gather memory. */
   #heldRecords = 0;
@@ -95,6 +101,7 @@ export class GroupWriter {
     this.#queueBytes = checkOption('queueBytes', options.queueBytes ?? 67_108_864, 1_024, 1_073_741_824);
     this.#deadlineMs = checkOption('deadlineMs', options.deadlineMs ?? 5_000, 1, 600_000);
     this.#async = options.async ?? false;
+    this.#onState = options.onState ?? (() => {});
     store.onDue(() => this.#start());
   }
 
@@ -173,7 +180,7 @@ export class GroupWriter {
       if (this.#unsynced) await this.#sync();
       await this.#store.finish();
     } catch {
-      this.#failed = true;
+      this.#fail();
     }
   }
 
@@ -201,8 +208,20 @@ export class GroupWriter {
       if (this.#unsynced) await this.#sync();
       await this.#store.upkeep();
     } catch {
-      this.#failed = true;
+      this.#fail();
     }
+  }
+
+  #fail(): void {
+    if (this.#failed) return;
+    this.#failed = true;
+    this.#onState('failed');
+  }
+
+  #setFull(isFull: boolean): void {
+    if (isFull === this.#full) return;
+    this.#full = isFull;
+    this.#onState(isFull ? 'full' : 'room');
   }
 
   async #write(batch: readonly Waiting[]): Promise<void> {
@@ -210,13 +229,13 @@ export class GroupWriter {
     if (encoded.length === 0) return;
     try {
       if (this.#failed) throw unavailable();
-      this.#full = !(await this.#store.append(lines));
+      this.#setFull(!(await this.#store.append(lines)));
       if (!this.#full) {
         this.#unsynced = true;
         if (encoded.some(({ record }) => record.sync)) await this.#sync();
       }
     } catch {
-      this.#failed = true;
+      this.#fail();
     }
     if (this.#failed || this.#full) {
       for (const { settle } of encoded) settle(unavailable());

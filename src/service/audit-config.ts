@@ -38,6 +38,37 @@ export const auditSchema = z
       .max(86_400_000)
       .default(10_000)
       .describe('How long a record waits for a checkpoint, ms; 10 to 86,400,000.'),
+    retainMs: z
+      .int()
+      .min(3_600_000)
+      .max(10_000_000_000_000)
+      .optional()
+      .describe('Age at which whole segments are removed, ms; 3,600,000 to 10^13. Without it none is.'),
+    retainBytes: z
+      .int()
+      .min(1_048_576)
+      .max(Number.MAX_SAFE_INTEGER)
+      .optional()
+      .describe(
+        'Size of the log above which its oldest segments are removed, bytes; from 1,048,576. Without it none is.',
+      ),
+    rejectBytesPerHour: z
+      .int()
+      .min(1_024)
+      .max(1_099_511_627_776)
+      .default(33_554_432)
+      .describe('Size of the records of refused calls per hour; what comes on top is counted. 1,024 to 2^40.'),
+    transports: z
+      .array(
+        z.strictObject({
+          transport: z.string().min(1),
+          export: z.string().min(1).optional(),
+          options: z.record(z.string(), z.unknown()).default({}),
+        }),
+      )
+      .max(16)
+      .default([])
+      .describe('winston transports that get a copy of each record, see below.'),
     reviewerKey: z
       .string()
       .min(1)

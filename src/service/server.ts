@@ -90,7 +90,7 @@ export async function startService(
     passphrase,
     ...config.keySet,
   });
-  const audit = await openAuditLog(config, dir);
+  const audit = await openAuditLog(config, dir, logger);
   const metrics = createMetricsEndpoint();
   try {
     const store = new PaymentStore();

@@ -1,0 +1,44 @@
+/** What the audit log has to tell whoever runs the service. Not records: those are for reviewers. */
+
+/** One thing to tell. Holds nothing of any call. */
+export interface AuditReport {
+  readonly level: 'info' | 'warn' | 'error';
+  readonly message: string;
+  readonly facts: Readonly<Record<string, string | number>>;
+}
+
+/** Takes reports; must not throw. */
+export type Reporter = (report: AuditReport) => void;
+
+/** Lets one report through, and within a time after it only counts. */
+export class QuietReporter {
+  readonly #report: Reporter;
+  readonly #intervalMs: number;
+  #timer: NodeJS.Timeout | undefined;
+  #held: AuditReport | undefined;
+
+  constructor(report: Reporter, intervalMs: number) {
+    this.#report = report;
+    this.#intervalMs = intervalMs;
+  }
+
+  /** @param make makes the report, of how things stand when it is let through */
+  tell(make: () => AuditReport): void {
+    if (this.#timer !== undefined) {
+      this.#held = make();
+      return;
+    }
+    this.#report(make());
+    this.#timer = setTimeout(() => {
+      this.#timer = undefined;
+      const held = this.#held;
+      this.#held = undefined;
+      if (held !== undefined) this.tell(() => held);
+    }, this.#intervalMs);
+    this.#timer.unref();
+  }
+
+  close(): void {
+    clearTimeout(this.#timer);
+  }
+}

@@ -1,0 +1,136 @@
+/** winston transports for audit records, by configuration: winston's own by name, others from a module. */
+import { write } from 'node:fs';
+import { Agent } from 'node:http';
+import { Agent as TlsAgent } from 'node:https';
+import { createRequire } from 'node:module';
+import type { Socket } from 'node:net';
+import { isAbsolute, resolve } from 'node:path';
+import { pathToFileURL } from 'node:url';
+import { transports } from 'winston';
+import Transport from 'winston-transport';
+import { SealwireError } from '../errors.js';
+import type { AuditConfig } from './audit-config.js';
+
+/** One element of `audit.transports`. */
+export type TransportConfig = AuditConfig['transports'][number];
+
+type Options = Readonly<Record<string, unknown>>;
+
+/**
+ * Makes the configured transports.
+ *
+ * @throws SealwireError `OPTIONS_INVALID` naming the transport that cannot be made
+ */
+export function createTransports(configs: readonly TransportConfig[]): Promise<Transport[]> {
+  return Promise.all(
+    configs.map(async (config, index) => {
+      try {
+        return await createTransport(config);
+      } catch (error) {
+        const why = error instanceof Error ? ((error as NodeJS.ErrnoException).code ?? error.message) : 'failed';
+        // The options may hold a password: only what the error says of itself.
+        throw new SealwireError('OPTIONS_INVALID', `audit.transports[${index}]: ${config.transport}: ${why}`);
+      }
+    }),
+  );
+}
+
+async function createTransport({ transport, export: name, options }: TransportConfig): Promise<Transport> {
+  if (transport === 'console') return new StderrTransport(options);
+  if (transport === 'file') return new transports.File({ maxsize: 0, ...options });
+  if (transport === 'http') return new BoundedHttp(options);
+  const made: unknown = new (await importClass(transport, name))(options);
+  const { log, on } = made as { log?: unknown; on?: unknown };
+  if (typeof log !== 'function' || typeof on !== 'function') throw new Error('is not a winston transport');
+  return made as Transport;
+}
+
+async function importClass(module: string, name: string | undefined): Promise<new (options: Options) => unknown> {
+  const exports = (await import(locate(module))) as Record<string, unknown>;
+  const found = exports[name ?? 'default'];
+  if (typeof found === 'function') return found as new (options: Options) => unknown;
+  throw new Error(`has no class ${name ?? 'as its default export; name one in export'}`);
+}
+
+/** Paths and packages are looked for from where the service was started, as users expect. */
+function locate(module: string): string {
+  if (module.startsWith('.') || isAbsolute(module)) return pathToFileURL(resolve(module)).href;
+  try {
+    return pathToFileURL(createRequire(resolve('index.js')).resolve(module)).href;
+  } catch {
+    // A package for import only, which require cannot see.
+    return module;
+  }
+}
+
+/**
+ * Lines on stderr. winston's own Console writes at once: a pipe that nobody reads would stop the whole service. stdout says
+ * where the service listens, and nothing else.
+ */
+class StderrTransport extends Transport {
+  readonly #fd: number;
+
+  constructor(options: Options) {
+    super(options);
+    this.#fd = 2;
+  }
+
+  override log(info: Record<symbol, string>, next: () => void): void {
+    this.#write(Buffer.from(`${info[Symbol.for('message')]}\n`), next);
+  }
+
+  #write(bytes: Buffer, next: () => void): void {
+    write(this.#fd, bytes, (error, count) => {
+      // A pipe that does not wait says so; it is asked again, and the queue before us is bounded.
+      const isBusy = error?.code === 'EAGAIN';
+      if (error !== null && !isBusy) this.emit('error', error);
+      const rest = isBusy ? bytes : bytes.subarray(error === null ? count : bytes.length);
+      if (rest.length === 0) next();
+      else setTimeout(() => this.#write(rest, next), isBusy ? BUSY_MS : 0).unref();
+    });
+  }
+}
+
+const BUSY_MS = 20;
+/** Requests under way at a time. winston's own Http makes one for each record, however many are open. */
+const MAX_REQUESTS = 16;
+/** A request without any traffic for this long has failed. */
+const REQUEST_MS = 10_000;
+
+/** winston's Http with a bound on its requests, and an end for those that hang. */
+class BoundedHttp extends transports.Http {
+  readonly #waiting: (() => void)[] = [];
+  #requests = 0;
+
+  constructor(options: Options) {
+    if (options['batch']) throw new Error('batch is not supported');
+    super({ agent: createAgent(options['ssl'] === true), ...options } as never);
+    const done = () => {
+      this.#requests--;
+      this.#waiting.shift()?.();
+    };
+    this.on('logged', done);
+    this.on('warn', done);
+  }
+
+  override log(info: unknown, next: () => void): void {
+    this.#requests++;
+    super.log?.(info, () => {});
+    if (this.#requests < MAX_REQUESTS) setImmediate(next);
+    else this.#waiting.push(next);
+  }
+}
+
+function createAgent(isTls: boolean): Agent {
+  const options = { keepAlive: true, maxSockets: MAX_REQUESTS, timeout: REQUEST_MS };
+  const agent = isTls ? new TlsAgent(options) : new Agent(options);
+  // The agent tells of a timeout; ending the connection is left to its user.
+  const { createConnection } = agent as unknown as { createConnection: (...args: unknown[]) => Socket };
+  return Object.assign(agent, {
+    createConnection(this: Agent, ...args: unknown[]) {
+      const socket = createConnection.apply(this, args);
+      socket.on('timeout', () => socket.destroy(new Error('timed out')));
+      return socket;
+    },
+  });
+}
