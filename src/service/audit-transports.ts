@@ -5,7 +5,9 @@ import { Agent as TlsAgent } from 'node:https';
 import { createRequire } from 'node:module';
 import type { Socket } from 'node:net';
 import { isAbsolute, resolve } from 'node:path';
+import { setTimeout } from 'node:timers/promises';
 import { pathToFileURL } from 'node:url';
+import { promisify } from 'node:util';
 import { transports } from 'winston';
 import Transport from 'winston-transport';
 import { SealwireError } from '../errors.js';
@@ -68,26 +70,32 @@ function locate(module: string): string {
  * where the service listens, and nothing else.
  */
 class StderrTransport extends Transport {
-  readonly #fd: number;
-
-  constructor(options: Options) {
-    super(options);
-    this.#fd = 2;
-  }
+  /** winston hands over several records at once when some have waited; lines must not mix. */
+  #last: Promise<void> = Promise.resolve();
 
   override log(info: Record<symbol, string>, next: () => void): void {
-    this.#write(Buffer.from(`${info[Symbol.for('message')]}\n`), next);
+    const bytes = Buffer.from(`${info[Symbol.for('message')]}\n`);
+    this.#last = this.#last
+      .then(() => writeAll(bytes))
+      .catch((error: unknown) => {
+        this.emit('error', error);
+      })
+      .then(next);
   }
+}
 
-  #write(bytes: Buffer, next: () => void): void {
-    write(this.#fd, bytes, (error, count) => {
-      // A pipe that does not wait says so; it is asked again, and the queue before us is bounded.
-      const isBusy = error?.code === 'EAGAIN';
-      if (error !== null && !isBusy) this.emit('error', error);
-      const rest = isBusy ? bytes : bytes.subarray(error === null ? count : bytes.length);
-      if (rest.length === 0) next();
-      else setTimeout(() => this.#write(rest, next), isBusy ? BUSY_MS : 0).unref();
-    });
+const STDERR = 2;
+const writeAsync = promisify(write) as (fd: number, bytes: Uint8Array) => Promise<{ bytesWritten: number }>;
+
+async function writeAll(bytes: Uint8Array): Promise<void> {
+  for (let rest = bytes; rest.length > 0; ) {
+    try {
+      rest = rest.subarray((await writeAsync(STDERR, rest)).bytesWritten);
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code !== 'EAGAIN') throw error;
+      // A pipe that does not wait is full; what comes meanwhile waits in a queue that is bounded.
+      await setTimeout(BUSY_MS, undefined, { ref: false });
+    }
   }
 }
 
