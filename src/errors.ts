@@ -157,6 +157,7 @@ export interface SealwireErrorOptions {
   readonly path?: string | undefined;
   readonly cause?: unknown;
   readonly violations?: readonly Violation[];
+  readonly violationsOmitted?: number;
 }
 
 /** The one error class. `message` never contains plaintext, a token or key material. */
@@ -169,12 +170,15 @@ export class SealwireError extends Error {
 
   /** With `INNER_INVALID`: every rule that is broken. */
   readonly violations: readonly Violation[] | undefined;
+  /** How many more rules are broken than `violations` has. */
+  readonly violationsOmitted: number;
 
   constructor(code: ErrorCode, message: string, options?: SealwireErrorOptions) {
     super(message, options?.cause === undefined ? undefined : { cause: options.cause });
     this.code = code;
     this.path = options?.path;
     this.violations = options?.violations;
+    this.violationsOmitted = options?.violationsOmitted ?? 0;
   }
 
   /** The caller-visible reason, or undefined for local errors. */

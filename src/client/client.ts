@@ -15,9 +15,11 @@ import type { MeterProvider } from '@opentelemetry/api';
 import { SealwireError } from '../errors.js';
 import type { SealingSessions } from '../jwe/sender.js';
 import type { KeySource } from '../keys/key-source.js';
-import type { SealedServiceDefinition } from '../schema/plan.js';
+import type { SealedServiceDefinition, ServicePlan } from '../schema/plan.js';
 import { type ErrorDetails, readErrorDetails, STATUS_DETAILS_KEY } from '../schema/status.js';
+import { refreshKeys } from './refresh-keys.js';
 import { type CredentialFunction, createSealInterceptor } from './seal-interceptor.js';
+import { needsOf } from './sealing-call.js';
 
 /** Options of a generated client. */
 export interface SealedClientOptions {
@@ -58,6 +60,7 @@ type Method = ServiceDefinition[string];
 export class SealedClient {
   readonly #client: Client;
   readonly #definition: ServiceDefinition;
+  readonly #plan: ServicePlan;
   readonly #keys: KeySource;
 
   /**
@@ -82,6 +85,7 @@ export class SealedClient {
       ...(now && { now }),
     });
     this.#definition = service.definition;
+    this.#plan = service.plan;
     this.#keys = keys;
     this.#client = new Client(address, credentials, {
       ...options.channelOptions,
@@ -95,8 +99,9 @@ export class SealedClient {
   }
 
   protected unary<I, O>(method: string, request: I, options: SealedCallOptions = {}): Promise<O> {
+    const { path } = this.#method(method);
     return this.#unaryOnce<I, O>(method, request, options).catch(async (error: unknown) => {
-      if (!(await this.#hasNewKey(error))) throw error;
+      if (!(await this.#hasNewKey(error, path, options))) throw error;
       return this.#unaryOnce<I, O>(method, request, options);
     });
   }
@@ -166,13 +171,15 @@ export class SealedClient {
         options.metadata ?? new Metadata(),
         toCallOptions(options),
       );
-    return this.#readWithRetry<O>(options.signal, open);
+    return this.#readWithRetry<O>(path, options, open);
   }
 
   async *#readWithRetry<O>(
-    signal: AbortSignal | undefined,
+    path: string,
+    options: SealedCallOptions,
     open: () => ClientReadableStream<O>,
   ): AsyncGenerator<O, void, undefined> {
+    const { signal } = options;
     let received = false;
     try {
       for await (const message of readAll<O>(signal, open)) {
@@ -181,21 +188,20 @@ export class SealedClient {
       }
       return;
     } catch (error) {
-      if (received || !(await this.#hasNewKey(error))) throw error;
+      if (received || !(await this.#hasNewKey(error, path, options))) throw error;
     }
     yield* readAll<O>(signal, open);
   }
 
   /** After the service refused a key: looks for a newer one. A call is made again once, never more. */
-  async #hasNewKey(error: unknown): Promise<boolean> {
-    if (this.#keys.refresh === undefined || errorDetails(error)?.reason !== 'SEALED_FIELD_UNKNOWN_KEY') return false;
-    try {
-      await this.#keys.refresh('');
-      return true;
-    } catch {
-      // The service's own error says more than that of the key source.
-      return false;
-    }
+  async #hasNewKey(error: unknown, path: string, options: SealedCallOptions): Promise<boolean> {
+    const keys = this.#keys;
+    const plan = this.#plan.methods[path];
+    if (keys.refresh === undefined || plan === undefined) return false;
+    if (errorDetails(error)?.reason !== 'SEALED_FIELD_UNKNOWN_KEY') return false;
+    const refreshed = await refreshKeys(keys, needsOf(plan).recipients, options);
+    options.signal?.throwIfAborted();
+    return refreshed;
   }
 
   protected bidiStream<I, O>(
@@ -251,11 +257,16 @@ function cancelOnAbort(call: Cancellable, signal: AbortSignal | undefined): () =
 
 /** Writes with back-pressure; stops silently when the call has ended, since its status tells why. */
 async function writeAll<I>(call: ClientWritableStream<I>, requests: AsyncIterable<I> | Iterable<I>): Promise<void> {
+  // The stream itself does not know: grpc-js leaves it open, and never answers what is written to it then.
+  let ended = false;
+  call.once('status', () => {
+    ended = true;
+  });
   for await (const request of requests) {
-    if (call.destroyed || call.writableEnded) return;
+    if (ended || call.destroyed || call.writableEnded) return;
     if (!call.write(request)) await drained(call);
   }
-  call.end();
+  if (!ended) call.end();
 }
 
 function drained<I>(call: ClientWritableStream<I>): Promise<void> {

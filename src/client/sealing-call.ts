@@ -35,7 +35,8 @@ interface CallNeeds {
 }
 const needs = new WeakMap<MethodPlan, CallNeeds>();
 
-function needsOf(method: MethodPlan): CallNeeds {
+/** Worked out once per method. */
+export function needsOf(method: MethodPlan): CallNeeds {
   const known = needs.get(method);
   if (known !== undefined) return known;
   const { request, response } = method;
@@ -206,7 +207,6 @@ export class SealingCall extends InterceptingCall {
       details: 'Deadline exceeded while the call was waiting for a key',
       metadata: new Metadata(),
     });
-    this.#next.cancelWithStatus(status.CANCELLED, 'deadline exceeded');
   }
 
   #receive(message: unknown): void {
@@ -270,6 +270,8 @@ export class SealingCall extends InterceptingCall {
     this.#ended = true;
     clearTimeout(this.#deadlineTimer);
     this.#queue.length = 0;
+    // A call that was never started has a timer for its deadline all the same.
+    if (!this.#started) this.#next.cancelWithStatus(received.code, received.details);
     this.#shared.metrics.countCall(this.#method.path, endOf(received));
     this.#listener?.onReceiveStatus?.(received);
   }

@@ -16,6 +16,8 @@ const ERROR_INFO_TYPE = 'type.googleapis.com/google.rpc.ErrorInfo';
 const BAD_REQUEST_TYPE = 'type.googleapis.com/google.rpc.BadRequest';
 /** Of a serialized `BadRequest`: trailers have to fit into one HTTP/2 header block. */
 const MAX_VIOLATION_BYTES = 3_072;
+/** Characters of `ErrorInfo`'s field, which is told whatever else fits. */
+const MAX_PATH = 200;
 
 /** gRPC status codes used here, by number (grpc.io/docs/guides/status-codes). */
 const GRPC = {
@@ -92,12 +94,14 @@ export function errorStatus(error: unknown, context: ErrorStatusContext = {}): E
   const { code, text } = statusByReason[reason];
   const metadata: Record<string, string> = {};
   const path = (error as SealwireError).path;
-  if (path !== undefined) metadata['field'] = path;
+  if (path !== undefined) metadata['field'] = path.length > MAX_PATH ? `${path.slice(0, MAX_PATH)}…` : path;
   if (reason === 'SEALED_FIELD_UNKNOWN_KEY' && context.currentKid) metadata['currentKid'] = context.currentKid;
   if (reason === 'SEALED_FIELD_STALE' && context.nowMs !== undefined) {
     metadata['serverTime'] = String(Math.floor(context.nowMs / 1000));
   }
-  const { fitting, omitted } = fitViolations((error as SealwireError).violations ?? []);
+  const { violations = [], violationsOmitted } = error as SealwireError;
+  const fitting = fitViolations(violations);
+  const omitted = violations.length - fitting.length + violationsOmitted;
   if (omitted > 0) metadata['violationsOmitted'] = String(omitted);
   const info = ErrorInfo.encode({ reason, domain: ERROR_DOMAIN, metadata }).finish();
   const details = [{ typeUrl: ERROR_INFO_TYPE, value: Buffer.from(info) }];
@@ -108,8 +112,8 @@ export function errorStatus(error: unknown, context: ErrorStatusContext = {}): E
   return { code, details: text, statusDetails: Status.encode({ code, message: text, details }).finish() };
 }
 
-/** As many violations as fit; the others are counted. */
-function fitViolations(violations: readonly Violation[]): { readonly fitting: Violation[]; readonly omitted: number } {
+/** As many violations as fit. */
+function fitViolations(violations: readonly Violation[]): Violation[] {
   let bytes = 0;
   const fitting: Violation[] = [];
   for (const violation of violations) {
@@ -117,7 +121,7 @@ function fitViolations(violations: readonly Violation[]): { readonly fitting: Vi
     if (bytes > MAX_VIOLATION_BYTES) break;
     fitting.push(violation);
   }
-  return { fitting, omitted: violations.length - fitting.length };
+  return fitting;
 }
 
 function toFieldViolation({ path, rule }: Violation): BadRequest['fieldViolations'][number] {

@@ -92,17 +92,25 @@ export class IncomingMessages {
     // A delivery may ask for the next message at once.
     if (this.#pumping) return;
     this.#pumping = true;
-    while (!this.#stopped && this.#deliverNext());
-    this.#pumping = false;
-    if (this.#stopped) return;
-    if (this.#halfClosed) {
-      if (this.#queue.length === 0) {
-        this.#stopped = true;
-        this.#options.end();
-      }
-      return;
+    try {
+      while (!this.#stopped && this.#deliverNext());
+      this.#pumping = false;
+      if (this.#stopped) return;
+      // Either may come back here at once: what is read may be at hand already.
+      if (!this.#halfClosed) this.#readMore();
+      else if (this.#queue.length === 0) this.#end();
+    } catch (error) {
+      this.#pumping = false;
+      // Thrown by a handler's listener. It goes on to whoever sees to such errors, but no caller is left hanging.
+      this.stop();
+      this.#options.fail(error);
+      throw error;
     }
-    this.#readMore();
+  }
+
+  #end(): void {
+    this.#stopped = true;
+    this.#options.end();
   }
 
   /** @returns whether there was something to deliver */

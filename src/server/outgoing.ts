@@ -22,6 +22,12 @@ export interface OutgoingOptions {
   readonly fail: (error: unknown) => void;
 }
 
+interface Sealed {
+  readonly message: object;
+  /** Known when the record is durable, or cannot be. */
+  readonly failure: Promise<{ readonly reason: unknown } | undefined>;
+}
+
 /** Seals, records and sends in order. */
 export class OutgoingMessages {
   readonly #options: OutgoingOptions;
@@ -32,6 +38,8 @@ export class OutgoingMessages {
   #held = 0;
   /** Callbacks of the handler's writes that have to wait. */
   readonly #waiting: (() => void)[] = [];
+  /** Nothing is sealed after a message that could not be; what came before it is still sent. */
+  #broken = false;
   #stopped = false;
 
   constructor(options: OutgoingOptions) {
@@ -62,37 +70,36 @@ export class OutgoingMessages {
     this.#waiting.length = 0;
   }
 
-  /** @returns the sealed message once it may be sent; undefined when the call is over */
-  async #seal(message: object): Promise<{ readonly message: object; readonly durable: Promise<boolean> } | undefined> {
-    if (this.#stopped) return undefined;
+  /** @returns the sealed message, or what went wrong; undefined when the call is over */
+  async #seal(message: object): Promise<Sealed | undefined> {
+    if (this.#stopped || this.#broken) return undefined;
     try {
       const reply = await this.#options.seal(message);
       if (this.#stopped) return undefined;
       const committed = this.#options.commit(reply) ?? Promise.resolve();
-      const durable = committed.then(
-        () => true,
-        (error: unknown) => this.#fail(error),
+      const failure = committed.then(
+        () => undefined,
+        (reason: unknown) => ({ reason }),
       );
-      return { message: reply.message, durable };
-    } catch (error) {
-      this.#fail(error);
-      return undefined;
+      return { message: reply.message, failure };
+    } catch (reason) {
+      this.#broken = true;
+      return { message: {}, failure: Promise.resolve({ reason }) };
     }
   }
 
-  async #send(ready: { readonly message: object; readonly durable: Promise<boolean> } | undefined): Promise<void> {
-    if (ready === undefined || !(await ready.durable) || this.#stopped) return;
-    this.#options.send(ready.message, () => {
+  async #send(sealed: Sealed | undefined): Promise<void> {
+    const failure = await sealed?.failure;
+    if (sealed === undefined || this.#stopped) return;
+    if (failure !== undefined) {
+      this.stop();
+      this.#options.fail(failure.reason);
+      return;
+    }
+    this.#options.send(sealed.message, () => {
       this.#held--;
       const callback = this.#waiting.shift();
       callback?.();
     });
-  }
-
-  #fail(error: unknown): false {
-    if (this.#stopped) return false;
-    this.stop();
-    this.#options.fail(error);
-    return false;
   }
 }

@@ -69,7 +69,26 @@ describe('the seal interceptor', () => {
       expect(opened).to.have.length(1);
       expect(server.arrived).to.have.length(1);
       expect(statuses(near)).to.deep.equal([status.CANCELLED, status.OK]);
-      expect(names(wire)).to.deep.equal(['start', 'message', 'halfClose', 'received', 'status']);
+      // The call that was never started is let go, with the timer of its deadline.
+      expect(names(wire)).to.deep.equal(['cancel', 'start', 'message', 'halfClose', 'received', 'status']);
+    });
+
+    it('while the key source is asked: leaves no timer behind for a deadline that is far away', async () => {
+      const timers = () => process.getActiveResourcesInfo().filter((name) => name === 'Timeout').length;
+      const keys = new PendingKeys();
+      const client = server.client({ keys });
+      const abort = new AbortController();
+      await control(server.client());
+      const before = timers();
+      const deadline = Date.now() + 3_600_000;
+      const calls = Array.from({ length: 50 }, () =>
+        failureOf(client.authorize(makeRequest('cancelled'), { signal: abort.signal, deadline })),
+      );
+      await keys.asked;
+      expect(timers()).to.be.at.least(before + 50);
+      abort.abort();
+      await Promise.all(calls);
+      expect(timers()).to.be.below(before + 50);
     });
 
     it('while the agreement is made: the message is not sent, now or later, and the call ends once', async () => {
@@ -124,7 +143,7 @@ describe('the seal interceptor', () => {
         expect(error.details).to.match(text);
         await control(server.client());
         expect(server.arrived).to.have.length(1);
-        expect(wire).to.deep.equal([]);
+        expect(names(wire)).to.deep.equal(['cancel']);
         expect(statuses(near)).to.deep.equal([code]);
       });
     }
