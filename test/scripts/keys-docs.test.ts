@@ -1,0 +1,82 @@
+/** The commands of docs/keys.md, in their order, in one folder, with a service that follows. */
+import { spawnSync } from 'node:child_process';
+import { chmodSync, readFileSync, writeFileSync } from 'node:fs';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { delimiter, join, resolve } from 'node:path';
+import { expect } from 'chai';
+import { loadPublicKeys } from '../../src/keys/public-keys.js';
+import { KeyRing } from '../../src/keys/ring.js';
+import { withDates } from '../../src/keys/ring-file.js';
+import { RingStore } from '../../src/keys/ring-store.js';
+import { environment, MAIN } from '../support/command.js';
+import { readRecords } from '../support/payments-load.js';
+import { startServiceProcess, stopServiceProcess } from '../support/service-process.js';
+import { requireTool } from '../support/tools.js';
+
+function blocksOf(page: string): string[] {
+  return [...page.matchAll(/```sh\n([^`]+)```/g)].map(([, script = '']) => script);
+}
+
+describe('docs/keys.md', function () {
+  this.timeout(120_000);
+  let folder: string;
+  let dir: string;
+
+  before(async function () {
+    requireTool(this, 'jq');
+    requireTool(this, 'openssl');
+    folder = await mkdtemp(join(tmpdir(), 'sealwire-keys-docs-'));
+    dir = join(folder, 'var');
+    const command = join(folder, 'sealwire');
+    writeFileSync(command, `#!/bin/sh\nexec ${process.execPath} ${resolve(MAIN)} "$@"\n`);
+    chmodSync(command, 0o755);
+  });
+  after(async () => {
+    if (folder !== undefined) await rm(folder, { recursive: true, force: true });
+  });
+
+  function shell(script: string): string {
+    const env = { ...environment, PATH: `${folder}${delimiter}${process.env['PATH']}` };
+    const { status, stdout, stderr } = spawnSync('bash', ['-euo', 'pipefail', '-c', script], {
+      cwd: folder,
+      env,
+      encoding: 'utf8',
+    });
+    expect([status, stderr.replaceAll(/(?:writing|using|read) .*\n/g, '')], script).to.deep.equal([0, '']);
+    return stdout;
+  }
+
+  async function letPass(days: number): Promise<void> {
+    const store = new RingStore({ path: join(dir, 'keys/ring.json'), publicPath: join(dir, 'keys/public.jwks.json') });
+    await store.update((keys) =>
+      keys.map((key) => {
+        const earlier = Object.entries(key.dates).map(([name, date]) => [name, date - days * 86_400]);
+        return withDates(key, Object.fromEntries(earlier));
+      }),
+    );
+  }
+
+  it('has commands that run, in its order, beside a service that follows', async () => {
+    const [before = '', after = '', ...more] = readFileSync('docs/keys.md', 'utf8').split('<!-- 9 days pass -->');
+    expect([after.length > 0, more]).to.deep.equal([true, []]);
+    const [init = '', ...rest] = blocksOf(before);
+    expect(shell(init)).to.match(/^key [\w-]{43} \(P-521\) is active\n/);
+    const service = await startServiceProcess({ dir, config: { logLevel: 'error' } });
+    shell(rest.join('\n'));
+    await letPass(9);
+    // Variables that one block sets are used in the next.
+    const text = shell(blocksOf(after).join('\n'));
+    for (const said of ['is retired: refused from now on', 'is removed', 'is encrypted', 'is plain', 'is stored']) {
+      expect(text).to.contain(said);
+    }
+    expect(await loadPublicKeys(join(folder, 'public.jwks.json'))).to.have.length(1);
+    const ring = await KeyRing.load(join(dir, 'keys/ring.json'));
+    expect(ring.describe().map(({ state }) => state)).to.deep.equal(['retired', 'opening', 'active', 'stored']);
+    expect(await stopServiceProcess(service)).to.equal(0);
+    expect(service.running.stderr()).to.contain('KEY_FILE_ENCRYPTED');
+    const events = readRecords(dir).map(({ event }) => event);
+    expect(events).to.include('rotate');
+    expect(events).to.include('retire');
+  });
+});
