@@ -69,7 +69,7 @@ function registerDelegate(root: Command): void {
     .addHelpText(
       'after',
       `
-A running service takes a new delegation within seconds.
+A running service takes a new delegation within a second or two.
 
 Examples:
   sealwire keys root delegate

@@ -49,7 +49,7 @@ export interface KeySetPublisherOptions {
   readonly lifeSeconds?: number | undefined;
   /** How long clients use a set before they ask again, in s. Default 900; 1 to 86,400. */
   readonly maxAgeSeconds?: number | undefined;
-  /** How often to look whether a set is due, in ms. Default 10,000; 100 to 600,000. */
+  /** How often to look whether a set is due, in ms. Default 1,000; 100 to 600,000. */
   readonly checkMs?: number | undefined;
   /** Clock in ms since 1970. Default `Date.now`. */
   readonly now?: () => number;
@@ -84,7 +84,7 @@ export class KeySetPublisher {
 
   /** @throws SealwireError `OPTIONS_INVALID` */
   constructor(options: KeySetPublisherOptions) {
-    const { lifeSeconds = MAX_KEY_SET_SECONDS, maxAgeSeconds = 900, checkMs = 10_000 } = options;
+    const { lifeSeconds = MAX_KEY_SET_SECONDS, maxAgeSeconds = 900, checkMs = 1_000 } = options;
     checkRange('lifeSeconds', lifeSeconds, [300, MAX_KEY_SET_SECONDS]);
     checkRange('maxAgeSeconds', maxAgeSeconds, [1, MAX_KEY_SET_SECONDS]);
     checkRange('checkMs', checkMs, [100, 600_000]);

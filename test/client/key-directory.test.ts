@@ -7,7 +7,7 @@ import { KeyDirectory, type KeyDirectoryOptions } from '../../src/client/key-dir
 import { SealedPaymentServiceClient } from '../../src/gen/payments/v1/payments_sealed.js';
 import { KeyRing } from '../../src/keys/ring.js';
 import { refusal } from '../keys/helpers.js';
-import { finish } from '../support/command.js';
+import { finish, finishSealwire } from '../support/command.js';
 import { type Harness, startHarness, validRequest } from '../support/harness.js';
 
 const ORIGIN = 'sealwire-payments';
@@ -91,6 +91,38 @@ describe('KeyDirectory', () => {
     expect(used).to.deep.equal([old.kid, old.kid, fresh.kid, fresh.kid]);
     keyRing.replace(KeyRing.fromRingKeys(before));
     await keySet.update();
+  });
+
+  it('learns from a refusal that its key is gone, and the call is made once more with the new one', async () => {
+    const { keyRing, keySet } = harness.service;
+    const before = keyRing.keys();
+    const keys = create();
+    const client = new SealedPaymentServiceClient(harness.service.address, credentials.createInsecure(), { keys });
+    open.push(client);
+    await client.authorize({ ...validRequest, orderId: 'before' });
+    const replacement = await KeyRing.create('P-521');
+    keyRing.replace(replacement);
+    await keySet.update();
+    expect(keys.current('')).to.include({ kid: before[0]?.kid });
+    expect((await client.authorize({ ...validRequest, orderId: 'after' })).status).to.equal('authorized');
+    expect(keys.current('')).to.include({ kid: replacement.currentKid });
+    keyRing.replace(KeyRing.fromRingKeys(before));
+    await keySet.update();
+  });
+
+  it('is told of a rotation by the command line while the service runs, before senders use the key', async () => {
+    const { version = 0 } = harness.service.keySet.current() ?? {};
+    const keys = create();
+    await keys.current('');
+    const rotated = await finishSealwire(['keys', 'rotate', '--dir', harness.dir]);
+    expect(rotated.code, rotated.stderr).to.equal(0);
+    while ((harness.service.keySet.current()?.version ?? 0) === version)
+      await new Promise((done) => setImmediate(done));
+    await keys.refresh('');
+    const served = harness.service.keyRing.publishedKeys().map(({ jwk }) => jwk.kid);
+    expect(served).to.have.length(2);
+    expect(keys.current('')).to.include({ kid: served[0] });
+    expect(keys.describe('')?.version).to.be.greaterThan(version);
   });
 
   for (const [name, options] of [
