@@ -2,6 +2,7 @@
 import { mkdir, writeFile } from 'node:fs/promises';
 import { cpus, totalmem } from 'node:os';
 import { parseArgs } from 'node:util';
+import { benchAuditRead } from './audit-read.js';
 import { benchCalls } from './calls.js';
 import { benchEventLoop } from './event-loop.js';
 import { benchHsm } from './hsm.js';
@@ -91,7 +92,22 @@ say(
 );
 say(`fdatasync of one 1,000-byte append: ${formatSummary(calls.fdatasyncMs, 2)} ms`);
 
+say(
+  '\nReading an audit log of 100,000 records, each command a process; records per second, median (range) of 3 rounds',
+);
+const auditRead = await benchAuditRead();
+say(
+  formatTable(
+    ['command', 'records/s'],
+    Object.entries(auditRead.recordsPerSecond).map(([name, rate]) => [name, formatSummary(rate, 0)]),
+  ),
+);
+say(`${auditRead.bytesPerRecord.toFixed(0)} bytes per record`);
+
 await mkdir('bench/results', { recursive: true });
-await writeFile(values.out, `${JSON.stringify({ machine, tokens, tokenRatios, eventLoop, hsm, calls }, null, 2)}\n`);
+await writeFile(
+  values.out,
+  `${JSON.stringify({ machine, tokens, tokenRatios, eventLoop, hsm, calls, auditRead }, null, 2)}\n`,
+);
 say(`\nwritten to ${values.out}`);
 process.exit(0);

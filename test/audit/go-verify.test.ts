@@ -10,7 +10,7 @@ import { requireTool, toolEnvironment } from '../support/tools.js';
 import { input } from './helpers.js';
 
 describe('an audit log verified by golang.org/x/mod/sumdb', () => {
-  let root: string | undefined;
+  let root = '';
   let dir: string;
   let program: string;
   const proofs: string[] = [];
@@ -46,7 +46,7 @@ describe('an audit log verified by golang.org/x/mod/sumdb', () => {
     for (const seq of [0, 1, 31, 63, 64, 99, 100]) await prove(`inclusion-${seq}`, 'inclusion', String(seq));
   });
   after(() => {
-    if (root !== undefined) rmSync(root, { recursive: true, force: true });
+    if (root !== '') rmSync(root, { recursive: true, force: true });
   });
 
   const verify = (folder: string, ...files: string[]) => finish(program, [folder, ...files]);
