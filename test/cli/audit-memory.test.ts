@@ -1,4 +1,4 @@
-/** The short form of test/soak/audit-memory.soak.ts: 65 MiB, of which no reader may hold more than a few blocks. */
+/** The short form of test/soak/audit-memory.soak.ts: 64 MiB, of which no reader may hold more than a few blocks. */
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -7,7 +7,7 @@ import { measureSealwire, READERS } from '../support/peak-memory.js';
 import { writeSampleLog } from '../support/sample-log.js';
 import { missing } from '../support/tools.js';
 
-describe('a log of 65 MiB', () => {
+describe('a log of 64 MiB', () => {
   let root = '';
   let dir = '';
   before(async function () {
@@ -15,7 +15,7 @@ describe('a log of 65 MiB', () => {
     if (process.platform !== 'linux') missing(this, 'needs /proc');
     root = await mkdtemp(join(tmpdir(), 'sealwire-large-'));
     dir = join(root, 'audit');
-    expect(writeSampleLog(dir, 50_000).bytes).to.be.greaterThan(65 * 2 ** 20);
+    expect(writeSampleLog(dir, 50_000).bytes).to.be.greaterThan(64 * 2 ** 20);
   });
   after(async () => {
     if (root !== '') await rm(root, { recursive: true, force: true });
