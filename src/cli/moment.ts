@@ -16,8 +16,14 @@ export function parseMoment(text: string, nowMs: number): number | undefined {
   if (text === 'yesterday') return today - UNITS_MS.d;
   const [, count, unit] = AGO.exec(text) ?? [];
   if (unit !== undefined) return nowMs - Number(count) * UNITS_MS[unit as keyof typeof UNITS_MS];
-  const ms = ISO.test(text) ? Date.parse(text) : Number.NaN;
   // JavaScript takes 31 February for 3 March.
-  const isReal = !Number.isNaN(ms) && (text.length > 10 || new Date(ms).toISOString().startsWith(text));
-  return isReal ? ms : undefined;
+  const day = text.slice(0, 10);
+  if (!ISO.test(text) || !isDay(day)) return undefined;
+  const ms = Date.parse(text);
+  return Number.isNaN(ms) ? undefined : ms;
+}
+
+function isDay(day: string): boolean {
+  const ms = Date.parse(day);
+  return !Number.isNaN(ms) && new Date(ms).toISOString().startsWith(day);
 }

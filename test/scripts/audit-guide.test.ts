@@ -1,0 +1,54 @@
+/** Every command in docs/audit.md runs here, and prints what the guide says. */
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join, resolve } from 'node:path';
+import { expect } from 'chai';
+import { environment, finish, MAIN } from '../support/command.js';
+import { writeReviewFolder } from '../support/review-log.js';
+import { requireTool } from '../support/tools.js';
+
+interface Step {
+  readonly command: string;
+  readonly output: string;
+}
+
+/** Commands begin with `$ `; what follows is printed. */
+function readSteps(text: string): Step[] {
+  const steps: { command: string; output: string }[] = [];
+  for (const [, block = ''] of text.matchAll(/^```console\n(.*?)^```$/gms)) {
+    for (const line of block.split('\n').slice(0, -1)) {
+      const last = steps.at(-1);
+      if (line.startsWith('$ ')) steps.push({ command: line.slice(2), output: '' });
+      else if (last?.command.endsWith('\\')) last.command += `\n${line}`;
+      else if (last !== undefined) last.output += `${line}\n`;
+    }
+  }
+  return steps;
+}
+
+describe('the guide for reviewers', () => {
+  let root = '';
+  before(async function () {
+    requireTool(this, 'jq');
+    root = await mkdtemp(join(tmpdir(), 'sealwire-guide-'));
+    await writeReviewFolder(root);
+    const wrapper = `#!/bin/sh\nexec '${process.execPath}' '${resolve(MAIN)}' "$@"\n`;
+    await writeFile(join(root, 'sealwire'), wrapper, { mode: 0o755 });
+  });
+  after(async () => {
+    if (root !== '') await rm(root, { recursive: true, force: true });
+  });
+
+  it('answers ten questions by commands that print what it says', async function () {
+    this.timeout(60_000);
+    const text = await readFile('docs/audit.md', 'utf8');
+    expect(text.match(/^### \d+\. .*\?$/gm)).to.have.length(10);
+    const steps = readSteps(text);
+    expect(steps.length).to.be.greaterThan(14);
+    for (const { command, output } of steps) {
+      const env = { ...environment, PATH: `${root}:${process.env['PATH']}` };
+      const { stdout } = await finish('bash', ['-c', `exec 2>&1\n${command}`], { cwd: root, env });
+      expect(stdout, command).to.equal(output);
+    }
+  });
+});
