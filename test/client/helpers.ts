@@ -20,7 +20,7 @@ import {
 import type { RecipientKey } from '../../src/jwe/recipient.js';
 import { type KeySource, staticKeySource } from '../../src/keys/key-source.js';
 import { KeyRing } from '../../src/keys/ring.js';
-import { createOpenInterceptor } from '../../src/server/open-interceptor.js';
+import { createOpenInterceptor, type OpenInterceptorOptions } from '../../src/server/open-interceptor.js';
 
 /** A promise to be settled from outside. */
 export class Deferred<T> {
@@ -67,7 +67,7 @@ export interface RecordingServer {
 }
 
 /** Records between the wire and the open interceptor: nothing that is sent escapes it. */
-function createRecorder(onCall: (call: ArrivedCall) => void): ServerInterceptor {
+function createRecorder(record: boolean, onCall: (call: ArrivedCall) => void): ServerInterceptor {
   return (definition, call) => {
     const closed = new Deferred<void>();
     const messages: object[] = [];
@@ -76,7 +76,7 @@ function createRecorder(onCall: (call: ArrivedCall) => void): ServerInterceptor 
       start: (next) =>
         next({
           onReceiveMessage: (message, pass) => {
-            messages.push(message as object);
+            if (record) messages.push(message as object);
             pass(message);
           },
           // grpc-js calls this at the end of every call.
@@ -86,20 +86,30 @@ function createRecorder(onCall: (call: ArrivedCall) => void): ServerInterceptor 
   };
 }
 
+/** Options of {@link startRecordingServer}. */
+export interface RecordingServerOptions {
+  readonly open?: Partial<OpenInterceptorOptions>;
+  /** Whether messages are kept. Default true. */
+  readonly record?: boolean;
+  /** Server interceptors nearer to the handler than ours. */
+  readonly inner?: readonly ServerInterceptor[];
+}
+
 /** Starts a server on port 0; methods without a handler answer UNIMPLEMENTED. */
 export async function startRecordingServer(
   handlers: Partial<SealedPaymentServiceServer> = {},
+  { open = {}, record = true, inner = [] }: RecordingServerOptions = {},
 ): Promise<RecordingServer> {
   const keys = await KeyRing.create();
   const audit = { commit: () => Promise.resolve(), note() {} };
-  const { interceptor } = createOpenInterceptor({ services: [SealedPaymentService], keys, audit });
+  const { interceptor } = createOpenInterceptor({ services: [SealedPaymentService], keys, audit, ...open });
   const arrived: ArrivedCall[] = [];
   const waiting: (() => void)[] = [];
-  const recorder = createRecorder((call) => {
+  const recorder = createRecorder(record, (call) => {
     arrived.push(call);
     for (const check of waiting) check();
   });
-  const server = new Server({ interceptors: [recorder, interceptor] });
+  const server = new Server({ interceptors: [recorder, interceptor, ...inner] });
   addSealedPaymentService(server, handlers);
   const port = await new Promise<number>((resolve, reject) => {
     server.bindAsync('127.0.0.1:0', ServerCredentials.createInsecure(), (error, bound) =>
