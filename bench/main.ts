@@ -7,6 +7,7 @@ import { benchCalls } from './calls.js';
 import { benchEventLoop } from './event-loop.js';
 import { benchHsm } from './hsm.js';
 import { formatSummary, formatTable } from './stats.js';
+import { benchStreams, formatStreams } from './streams.js';
 import { benchTokens, type TokenResults } from './tokens.js';
 
 const { values } = parseArgs({ options: { out: { type: 'string', default: 'bench/results/latest.json' } } });
@@ -104,10 +105,14 @@ say(
 );
 say(`${auditRead.bytesPerRecord.toFixed(0)} bytes per record`);
 
+say('\nOne stream of 100,000 messages, client and server in processes of their own; one run each');
+const streams = await benchStreams();
+say(formatStreams(streams));
+
 await mkdir('bench/results', { recursive: true });
 await writeFile(
   values.out,
-  `${JSON.stringify({ machine, tokens, tokenRatios, eventLoop, hsm, calls, auditRead }, null, 2)}\n`,
+  `${JSON.stringify({ machine, tokens, tokenRatios, eventLoop, hsm, calls, auditRead, streams }, null, 2)}\n`,
 );
 say(`\nwritten to ${values.out}`);
 process.exit(0);
