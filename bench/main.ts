@@ -2,6 +2,7 @@
 import { mkdir, writeFile } from 'node:fs/promises';
 import { cpus, totalmem } from 'node:os';
 import { parseArgs } from 'node:util';
+import { benchAudit } from './audit.js';
 import { benchAuditRead } from './audit-read.js';
 import { benchCalls } from './calls.js';
 import { benchEventLoop } from './event-loop.js';
@@ -77,6 +78,23 @@ else {
   say(`cached, token × local: ${formatSummary(hsm.warmRatio, 2)}`);
 }
 
+say('\nAudit records, 64 callers; median (range) of 5 interleaved rounds');
+const audit = await benchAudit();
+say(
+  formatTable(
+    ['mode', 'records/s', 'CPU µs', 'records per sync'],
+    Object.entries(audit.results).map(([name, result]) => [
+      name,
+      formatSummary(result.recordsPerSecond, 0),
+      formatSummary(result.cpuUs, 0),
+      formatSummary(result.recordsPerSync, 0),
+    ]),
+  ),
+);
+say(
+  `bytes per record: ${audit.lineBytes.toFixed(0)} of the line, ${audit.proofBytes.toFixed(1)} of leaves and checkpoints`,
+);
+
 say('\nUnary calls, client and server in separate processes; median (range) of interleaved rounds');
 const calls = await benchCalls();
 say(
@@ -112,7 +130,7 @@ say(formatStreams(streams));
 await mkdir('bench/results', { recursive: true });
 await writeFile(
   values.out,
-  `${JSON.stringify({ machine, tokens, tokenRatios, eventLoop, hsm, calls, auditRead, streams }, null, 2)}\n`,
+  `${JSON.stringify({ machine, tokens, tokenRatios, eventLoop, hsm, audit, calls, auditRead, streams }, null, 2)}\n`,
 );
 say(`\nwritten to ${values.out}`);
 process.exit(0);

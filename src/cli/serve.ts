@@ -1,5 +1,8 @@
 /** `sealwire serve`: runs the service until it is told to stop. */
+import { setLogger } from '@grpc/grpc-js';
 import { HSM_PIN_VARIABLE, loadConfig, type ServiceConfigInput } from '../service/config.js';
+import { createGrpcLogger } from '../service/grpc-logger.js';
+import { createApplicationLogger } from '../service/logger.js';
 import { startService } from '../service/server.js';
 import { ExitCode } from './exit.js';
 import { readSecret } from './secret-input.js';
@@ -21,7 +24,9 @@ export async function serve({ config: file, ...flags }: ServeFlags): Promise<voi
   const stopping = onStopSignals({ exit: () => process.exit(ExitCode.DONE) });
   const askPin = ({ token = '', serial = '' }: { readonly token?: string; readonly serial?: string }) =>
     readSecret({ name: `PIN of the token ${token || serial}`, variable: HSM_PIN_VARIABLE });
-  const service = await startService(config, undefined, askPin);
+  const logger = createApplicationLogger(config.logLevel);
+  setLogger(createGrpcLogger(logger));
+  const service = await startService(config, logger, askPin);
   process.stdout.write(`listening on ${service.address}\n`);
   await stopping;
   await service.stop();

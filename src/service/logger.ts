@@ -13,6 +13,13 @@ const refuseOpened = format((info) => {
   return { level, message, refused: 'an opened message is not logged', [Symbol.for('level')]: level };
 });
 
+/** What may begin a new line, steer a terminal, or turn text around; whoever wrote it. */
+const UNSAFE = /[\p{Cc}\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]/gu;
+
+function escapeUnsafe(line: string): string {
+  return line.replace(UNSAFE, (character) => `\\u${character.charCodeAt(0).toString(16).padStart(4, '0')}`);
+}
+
 function bigintAsText(_key: string, value: unknown): unknown {
   return typeof value === 'bigint' ? String(value) : value;
 }
@@ -29,7 +36,7 @@ export function createApplicationLogger(level: string, stream: NodeJS.WritableSt
       format.timestamp(),
       format.printf(({ timestamp, level: at, message, ...rest }) => {
         const facts = Object.keys(rest).length === 0 ? '' : ` ${JSON.stringify(rest, bigintAsText)}`;
-        return `${timestamp} ${at} ${message}${facts}`;
+        return escapeUnsafe(`${timestamp} ${at} ${message}${facts}`);
       }),
     ),
     transports: [new transports.Stream({ stream })],
