@@ -1,6 +1,6 @@
 /** Key files: read only when nobody else can, written so that a crash leaves the old file or the new one. */
 import { randomBytes } from 'node:crypto';
-import { open, rename, rm } from 'node:fs/promises';
+import { open, rename, rm, stat } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { SealwireError } from '../errors.js';
 
@@ -59,6 +59,16 @@ export async function writeKeyFile(path: string, text: string, mode: number): Pr
       'KEY_FILE_WRITE',
       `${path}: ${(cause as NodeJS.ErrnoException).code ?? 'cannot be written'}`,
     );
+  }
+}
+
+/** What tells one version of a file from another; undefined when there is no file. */
+export async function fileVersion(path: string): Promise<string | undefined> {
+  try {
+    const { dev, ino, size, mode, mtimeNs, ctimeNs } = await stat(path, { bigint: true });
+    return [dev, ino, size, mode, mtimeNs, ctimeNs].join(' ');
+  } catch {
+    return undefined;
   }
 }
 

@@ -1,8 +1,8 @@
 /** Where a sender's recipients' keys come from; a directory that fetches signed sets is another one. */
-import { stat } from 'node:fs/promises';
 import { SealwireError } from '../errors.js';
 import { checkRange } from '../jwe/limits.js';
 import type { RecipientKey } from '../jwe/recipient.js';
+import { fileVersion } from './files.js';
 import { loadPublicKeys } from './public-keys.js';
 
 /** Gives a recipient's current public key. */
@@ -10,7 +10,7 @@ export interface KeySource {
   /**
    * @param recipient name in the schema; '' is the service itself
    * @returns at once when the key is at hand
-   * @throws SealwireError `KEY_NOT_FOUND`, `KEY_FILE_MISSING`, `KEY_FILE_INVALID`
+   * @throws SealwireError `KEY_NOT_FOUND`, `KEY_FILE_MISSING`, `KEY_FILE_INVALID`; of a directory, one of `KEY_SET_CODES`
    */
   current(recipient: string): RecipientKey | Promise<RecipientKey>;
   /** Looks for a newer key. */
@@ -44,7 +44,7 @@ export interface FileKeySourceOptions {
  */
 export function fileKeySource(path: string, { checkMs = 1_000 }: FileKeySourceOptions = {}): KeySource {
   checkRange('checkMs', checkMs, [0, 3_600_000]);
-  let loaded: { readonly key: RecipientKey; readonly version: string } | undefined;
+  let loaded: { readonly key: RecipientKey; readonly version: string | undefined } | undefined;
   let checkAt = 0;
   const load = async (): Promise<RecipientKey> => {
     // Before it is read: what is written meanwhile is found at the next look.
@@ -73,14 +73,6 @@ export function fileKeySource(path: string, { checkMs = 1_000 }: FileKeySourceOp
       await load();
     },
   };
-}
-
-/** Changes whenever the file is replaced or written; '' when there is none. */
-async function fileVersion(path: string): Promise<string> {
-  return stat(path).then(
-    ({ ino, size, mtimeMs }) => `${ino} ${size} ${mtimeMs}`,
-    () => '',
-  );
 }
 
 function isRecipientKey(keys: RecipientKey | Readonly<Record<string, RecipientKey>>): keys is RecipientKey {

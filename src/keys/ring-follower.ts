@@ -1,9 +1,9 @@
 /** Keeps a ring as its file is: a running service follows what operators and editors do, without restart. */
 import { type FSWatcher, watch } from 'node:fs';
-import { stat } from 'node:fs/promises';
 import { basename, dirname } from 'node:path';
 import { SealwireError } from '../errors.js';
 import { checkRange } from '../jwe/limits.js';
+import { fileVersion } from './files.js';
 import { KeyRing, type KeyRingOptions } from './ring.js';
 
 /** Options of {@link RingFollower}. */
@@ -87,7 +87,7 @@ export class RingFollower {
   async #checkOnce(): Promise<void> {
     const { path, ring, load, onLoad } = this.#options;
     // Before reading: a file that is changed meanwhile looks different the next time.
-    const found = await identify(path);
+    const found = await fileVersion(path);
     if (this.#closed || !this.#isDue(found)) return;
     try {
       const loaded = await KeyRing.load(path, load);
@@ -135,15 +135,5 @@ export class RingFollower {
     clearTimeout(this.#quiet);
     this.#quiet = setTimeout(() => void this.check(), QUIET_MS);
     this.#quiet.unref();
-  }
-}
-
-/** What tells one version of a file from another; undefined when there is no file. */
-async function identify(path: string): Promise<string | undefined> {
-  try {
-    const { dev, ino, size, mode, mtimeNs, ctimeNs } = await stat(path, { bigint: true });
-    return [dev, ino, size, mode, mtimeNs, ctimeNs].join(' ');
-  } catch {
-    return undefined;
   }
 }

@@ -1,8 +1,8 @@
 /** The service's own signed key set: from its files to the key service, and what the log says of it. */
-import { stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Logger } from 'winston';
 import { SealwireError } from '../errors.js';
+import { fileVersion } from '../keys/files.js';
 import { KeySetPublisher, type PublishedKeys, type SetSigner } from '../keys/key-set-publisher.js';
 import type { PassphraseSource } from '../keys/protected-file.js';
 import { ensureRoot, loadSetSigner, setSignerPaths } from '../keys/set-signer.js';
@@ -74,13 +74,13 @@ function createSignerSource(
   let loadedFrom = '';
   let checkedAtMs = 0;
   return async () => {
-    const files = await fingerprint(Object.values(paths));
+    const files = await fileVersions(Object.values(paths));
     // Renewal and expiry depend on the day, not on the moment.
     const isRecent = Math.abs(now() - checkedAtMs) < DAY_MS / 24;
     if (loaded === undefined || files !== loadedFrom || !isRecent || now() / 1000 >= loaded.delegationExpiresAt) {
       loaded = undefined;
       loaded = await loadSetSigner(paths, { ...load, nowMs: now() });
-      loadedFrom = await fingerprint(Object.values(paths));
+      loadedFrom = await fileVersions(Object.values(paths));
       checkedAtMs = now();
     }
     complain.ifShort(loaded);
@@ -88,16 +88,8 @@ function createSignerSource(
   };
 }
 
-async function fingerprint(files: readonly string[]): Promise<string> {
-  const facts = await Promise.all(
-    files.map((file) =>
-      stat(file).then(
-        ({ ino, size, mtimeMs }) => `${ino} ${size} ${mtimeMs}`,
-        () => '-',
-      ),
-    ),
-  );
-  return facts.join();
+async function fileVersions(files: readonly string[]): Promise<string> {
+  return (await Promise.all(files.map(fileVersion))).join();
 }
 
 interface Complaints {

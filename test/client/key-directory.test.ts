@@ -144,6 +144,7 @@ describe('KeyDirectory', () => {
     await directory.current('');
     directory.close();
     await refusal(() => directory.current(''), 'CLOSED');
+    await refusal(() => directory.current('fraud-team'), 'CLOSED');
     await refusal(() => directory.refresh(''), 'CLOSED');
   });
 

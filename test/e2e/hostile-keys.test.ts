@@ -266,12 +266,14 @@ describe('a hostile key service', () => {
       frozen ??= genuine;
       return frozen;
     });
-    let aheadMs = 0;
-    const { directory, client } = connect({ now: () => Date.now() + aheadMs });
+    let nowMs = Date.now();
+    const { directory, client } = connect({ now: () => nowMs });
     await pay(client);
-    aheadMs = 86_399_000 - (Date.now() - insider.now * 1000);
+    const end = (directory.describe('')?.expiresAt ?? 0) * 1000;
+    nowMs = end - 1;
     await directory.refresh('');
-    aheadMs = 86_400_000;
+    expect(directory.current('')).to.include({ kid: harness.service.kid });
+    nowMs = end;
     const before = sealedTo().length;
     const error = await failureOf(pay(client));
     expect(error.details).to.include('KEY_SET_EXPIRED').and.to.include('the last key set was good until');

@@ -10,6 +10,7 @@ import { fileKeySource } from '../../src/keys/key-source.js';
 import { configSchema, type ServiceConfigInput } from '../../src/service/config.js';
 import { createApplicationLogger } from '../../src/service/logger.js';
 import { type RunningService, startService } from '../../src/service/server.js';
+import { finishSealwire } from '../support/command.js';
 import { callRaw, failureOf, type Harness, startHarness, validRequest } from '../support/harness.js';
 import { checkHealth, makeHealthClient, watchUntilEnd } from './helpers.js';
 
@@ -179,6 +180,19 @@ describe('the service with TLS', () => {
   it('serves over TLS', async () => {
     const { service, dir } = await startIn({ tls: files });
     expect(await call(service, dir, false)).to.equal('authorized');
+    await service.stop();
+    await rm(dir, { recursive: true });
+  });
+
+  it('serves its key set over TLS, to whoever trusts its certificate', async () => {
+    const { service, dir } = await startIn({ tls: files });
+    const port = service.address.slice(service.address.lastIndexOf(':'));
+    const verify = (...args: string[]) =>
+      finishSealwire(['keys', 'verify', '--address', `localhost${port}`, '--root', service.root, ...args]);
+    const [trusting, distrusting] = await Promise.all([verify('--tls-ca', at('ca.pem')), verify('--tls')]);
+    expect(trusting.code, trusting.stderr).to.equal(0);
+    expect(trusting.stdout).to.match(/^key set +ok /m);
+    expect(distrusting.code).to.equal(3);
     await service.stop();
     await rm(dir, { recursive: true });
   });
