@@ -1,8 +1,14 @@
-/** Child process of the calls bench: one payments service in three forms, on three ports. */
+/** Child process of the calls bench: one payments service in four forms, on four ports. */
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { type handleUnaryCall, Server, ServerCredentials } from '@grpc/grpc-js';
+import {
+  type handleUnaryCall,
+  Server,
+  ServerCredentials,
+  ServerInterceptingCall,
+  type ServerInterceptor,
+} from '@grpc/grpc-js';
 import { AuditLog } from '../src/audit/audit-log.js';
 import {
   type AuthorizeRequest,
@@ -46,11 +52,22 @@ function sealedServer(sink: AuditSink): Server {
   return server;
 }
 
-const clearServer = new Server();
-clearServer.addService(PaymentServiceService, { authorize: clear } as never);
-const servers = { clear: clearServer, sealed: sealedServer(silent), audited: sealedServer(audit) };
+/** @param interceptors none, or one that does nothing */
+function clearServer(interceptors: ServerInterceptor[]): Server {
+  const server = new Server({ interceptors });
+  server.addService(PaymentServiceService, { authorize: clear } as never);
+  return server;
+}
+
+const servers = {
+  clear: clearServer([]),
+  bare: clearServer([(_, call) => new ServerInterceptingCall(call)]),
+  sealed: sealedServer(silent),
+  audited: sealedServer(audit),
+};
 const ports = {
   clear: await listen(servers.clear),
+  bare: await listen(servers.bare),
   sealed: await listen(servers.sealed),
   audited: await listen(servers.audited),
 };

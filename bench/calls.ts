@@ -5,7 +5,7 @@ import { fdatasync, openSync, rmSync, writeSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
-import { credentials } from '@grpc/grpc-js';
+import { credentials, InterceptingCall } from '@grpc/grpc-js';
 import { type AuthorizeRequest, PaymentServiceClient } from '../src/gen/payments/v1/payments.js';
 import { SealedPaymentServiceClient } from '../src/gen/payments/v1/payments_sealed.js';
 import { staticKeySource } from '../src/keys/key-source.js';
@@ -13,7 +13,7 @@ import { loadPublicKeys } from '../src/keys/public-keys.js';
 import { type Summary, summarize } from './stats.js';
 
 const ROUNDS = 9;
-const VARIANTS = ['clear', 'sealed', 'audited'] as const;
+const VARIANTS = ['clear', 'bare', 'sealed', 'audited'] as const;
 type Variant = (typeof VARIANTS)[number];
 
 /** What one variant at one concurrency gave. */
@@ -39,6 +39,8 @@ interface Measurement {
 }
 
 const card = { number: '4111111111111111', expiryMonth: 12, expiryYear: 2031, holderName: 'x'.repeat(90) };
+/** Of a token with the card above. */
+const TOKEN_CHARACTERS = 890;
 const common = { orderId: 'order-1', amountMinor: '1999', currencyCode: 'EUR' };
 
 /** @param callsPerBatch calls per variant and round at 64 in flight; a tenth of it at 1 in flight */
@@ -50,6 +52,9 @@ export async function benchCalls(callsPerBatch = 4_000): Promise<CallsResult> {
   const address = (variant: Variant) => `127.0.0.1:${ready.ports[variant]}`;
   const keys = staticKeySource(key);
   const clearClient = new PaymentServiceClient(address('clear'), credentials.createInsecure());
+  const bareClient = new PaymentServiceClient(address('bare'), credentials.createInsecure(), {
+    interceptors: [(options, nextCall) => new InterceptingCall(nextCall(options))],
+  });
   const sealedClient = new SealedPaymentServiceClient(address('sealed'), credentials.createInsecure(), { keys });
   const auditedClient = new SealedPaymentServiceClient(address('audited'), credentials.createInsecure(), { keys });
   const clearRequest: AuthorizeRequest = {
@@ -58,11 +63,15 @@ export async function benchCalls(callsPerBatch = 4_000): Promise<CallsResult> {
     billingAddress: '',
     securityCode: '',
   };
+  // As long as the message that the sealed variants send.
+  const bareRequest = { ...clearRequest, card: 'x'.repeat(TOKEN_CHARACTERS) };
+  const callPlain = (client: PaymentServiceClient, request: AuthorizeRequest) =>
+    new Promise((resolve, reject) => {
+      client.authorize(request, (error, value) => (error ? reject(error) : resolve(value)));
+    });
   const calls: Record<Variant, () => Promise<unknown>> = {
-    clear: () =>
-      new Promise((resolve, reject) => {
-        clearClient.authorize(clearRequest, (error, value) => (error ? reject(error) : resolve(value)));
-      }),
+    clear: () => callPlain(clearClient, clearRequest),
+    bare: () => callPlain(bareClient, bareRequest),
     sealed: () => sealedClient.authorize({ ...common, card }),
     audited: () => auditedClient.authorize({ ...common, card }),
   };
@@ -75,6 +84,7 @@ export async function benchCalls(callsPerBatch = 4_000): Promise<CallsResult> {
     }
   } finally {
     clearClient.close();
+    bareClient.close();
     sealedClient.close();
     auditedClient.close();
     child.send('stop');

@@ -7,6 +7,7 @@ import { benchAuditRead } from './audit-read.js';
 import { benchCalls } from './calls.js';
 import { benchEventLoop } from './event-loop.js';
 import { benchHsm } from './hsm.js';
+import { benchParts } from './parts.js';
 import { formatSummary, formatTable } from './stats.js';
 import { benchStreams, formatStreams } from './streams.js';
 import { benchTokens, type TokenResults } from './tokens.js';
@@ -96,6 +97,7 @@ say(
 );
 
 say('\nUnary calls, client and server in separate processes; median (range) of interleaved rounds');
+say('bare: an interceptor pair that does nothing, and a clear message as long as the sealed one');
 const calls = await benchCalls();
 say(
   formatTable(
@@ -110,6 +112,15 @@ say(
   ),
 );
 say(`fdatasync of one 1,000-byte append: ${formatSummary(calls.fdatasyncMs, 2)} ms`);
+
+say('\nWhere the time goes: CPU µs per call without a network, median (range) of 15 interleaved rounds');
+const parts = await benchParts();
+say(
+  formatTable(
+    ['part', 'CPU µs'],
+    Object.entries(parts).map(([name, summary]) => [name, formatSummary(summary)]),
+  ),
+);
 
 say(
   '\nReading an audit log of 100,000 records, each command a process; records per second, median (range) of 3 rounds',
@@ -130,7 +141,7 @@ say(formatStreams(streams));
 await mkdir('bench/results', { recursive: true });
 await writeFile(
   values.out,
-  `${JSON.stringify({ machine, tokens, tokenRatios, eventLoop, hsm, audit, calls, auditRead, streams }, null, 2)}\n`,
+  `${JSON.stringify({ machine, tokens, tokenRatios, eventLoop, hsm, audit, calls, parts, auditRead, streams }, null, 2)}\n`,
 );
 say(`\nwritten to ${values.out}`);
 process.exit(0);

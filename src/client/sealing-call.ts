@@ -135,17 +135,16 @@ export class SealingCall extends InterceptingCall {
 
   #run(operation: () => void | Promise<void>): void {
     if (this.#ended) return;
-    this.#queue.push(operation);
-    if (!this.#busy) this.#drain();
+    if (this.#busy) this.#queue.push(operation);
+    else this.#drain(operation);
   }
 
-  #drain(): void {
+  /** @param first what to do before the queue */
+  #drain(first?: () => void | Promise<void>): void {
     this.#busy = true;
     try {
-      while (!this.#ended) {
-        const operation = this.#queue.shift();
-        if (operation === undefined) break;
-        const pending = operation();
+      for (let next = first ?? this.#queue.shift(); next !== undefined && !this.#ended; next = this.#queue.shift()) {
+        const pending = next();
         if (pending === undefined) continue;
         pending.then(
           () => this.#drain(),

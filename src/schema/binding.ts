@@ -30,6 +30,9 @@ const LONE_SURROGATE = /\p{Surrogate}/u;
 /** What a bound sibling's value is reduced to: 64-bit kinds are bigints, enums numbers. */
 type BoundValue = string | number | bigint | boolean | Uint8Array;
 
+/** One for all messages: a new writer's buffer costs more than what is written into it. */
+const writer = new BinaryWriter();
+
 /**
  * Encodes the bound siblings: protobuf wire format, ascending by field number, one record each; a field
  * of implicit presence omits its zero value, one of explicit presence emits whatever is set.
@@ -39,20 +42,26 @@ type BoundValue = string | number | bigint | boolean | Uint8Array;
  * @throws SealwireError `SEAL_INPUT` for a value that is not of its field's kind
  */
 export function encodeBound(field: SealedFieldPlan, holder: object): Uint8Array {
-  const writer = new BinaryWriter();
-  for (const bound of field.bind) {
-    const value = boundValue(bound, holder);
-    if (value === undefined) continue;
-    if (!bound.explicitPresence && isZero(value)) continue;
-    try {
-      writer.tag(bound.number, WIRE[bound.kind]);
-      writeValue(writer, bound.kind, value);
-    } catch {
-      // The writer's message quotes the value.
-      throw invalid(bound);
-    }
+  let encoded: Uint8Array;
+  try {
+    for (const bound of field.bind) writeBound(bound, holder);
+  } finally {
+    // Also after a failure: nothing of this message may stand before the next one's.
+    encoded = writer.finish();
   }
-  return writer.finish();
+  return encoded;
+}
+
+function writeBound(bound: BoundFieldPlan, holder: object): void {
+  const value = boundValue(bound, holder);
+  if (value === undefined || (!bound.explicitPresence && isZero(value))) return;
+  try {
+    writer.tag(bound.number, WIRE[bound.kind]);
+    writeValue(writer, bound.kind, value);
+  } catch {
+    // The writer's message quotes the value.
+    throw invalid(bound);
+  }
 }
 
 /**

@@ -39,6 +39,8 @@ export interface SharedParts {
 type Listener = Parameters<ServerInterceptingCallInterface['start']>[0];
 type Status = Parameters<ServerInterceptingCallInterface['sendStatus']>[0];
 
+const REQUEST_ID = /^[\x21-\x7e]{1,128}$/;
+const TRACEPARENT = /^[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}$/;
 /** A method without request streams is read as its handler asks. */
 const NO_READ_AHEAD: ReadAhead = { messages: 0, bytes: 0 };
 /** Failures of a reply that are no fault of the handler. */
@@ -190,8 +192,8 @@ export class SealedServerCall extends ServerInterceptingCall {
       method: this.#method.path,
       peer,
       principal: this.#shared.caller({ peer, metadata, tlsIdentity: tlsIdentity(this) }),
-      requestId: firstValue(metadata, 'x-request-id', /^[\x21-\x7e]{1,128}$/),
-      traceparent: firstValue(metadata, 'traceparent', /^[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}$/),
+      requestId: firstValue(metadata, 'x-request-id', REQUEST_ID),
+      traceparent: firstValue(metadata, 'traceparent', TRACEPARENT),
     };
   }
 }

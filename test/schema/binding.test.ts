@@ -113,6 +113,18 @@ describe('binding', () => {
     expect(boundDigest(sealedWith(), {})).to.equal(undefined);
   });
 
+  it('leaves nothing of a message that failed half-way to the next one', () => {
+    const first = { ...bound('string', false, 1), name: 'a', key: 'a' };
+    const second = { ...bound('int32', false, 2), name: 'b', key: 'b' };
+    const field = sealedWith(first, second);
+    const expected = encodeBound(field, { a: 'order-1', b: 2 });
+    for (const b of ['2', 2 ** 40]) {
+      expect(() => encodeBound(field, { a: 'order-1', b })).to.throw(SealwireError);
+      expect(encodeBound(field, { a: 'order-1', b: 2 })).to.deep.equal(expected);
+    }
+    expect([...expected]).to.deep.equal([0x0a, 7, ...Buffer.from('order-1'), 0x10, 2]);
+  });
+
   it('reads enums by name and members of unions', () => {
     const byName = { ...bound('enum'), enumNumbers: { SOME: 3 } };
     expect(Buffer.from(encodeBound(sealedWith(byName), { v: 'SOME' })).toString('hex')).to.equal('3803');
