@@ -1,7 +1,13 @@
 /** Long, slow, cancelled and failing streams. */
 import { getEventListeners } from 'node:events';
 import { setImmediate as turn } from 'node:timers/promises';
-import { type ServerDuplexStream, type ServiceError, status } from '@grpc/grpc-js';
+import {
+  type ServerDuplexStream,
+  ServerInterceptingCall,
+  type ServerInterceptor,
+  type ServiceError,
+  status,
+} from '@grpc/grpc-js';
 import { expect } from 'chai';
 import { errorDetails } from '../../src/client/client.js';
 import { SealwireError } from '../../src/errors.js';
@@ -295,6 +301,42 @@ describe('a sealed stream', () => {
     expect(endings).to.deep.equal(['cancelled']);
   });
 
+  for (const [name, fail] of [
+    ['throws', () => raise(new Error('canary'))],
+    ['rejects', () => Promise.reject(new Error('canary'))],
+  ] as const) {
+    it(`whose handler ${name} after two writes ends once as INTERNAL, and what was written has arrived`, async () => {
+      const reported: unknown[] = [];
+      const warn = (warning: Error) => reported.push(warning.message);
+      process.on('warning', warn);
+      const statuses: number[] = [];
+      const counting: ServerInterceptor = (_definition, call) =>
+        new ServerInterceptingCall(call, {
+          sendStatus(sent, next) {
+            statuses.push(sent.code);
+            next(sent);
+          },
+        });
+      server = await startRecordingServer(
+        {
+          watchPayments(call) {
+            for (const id of ['0', '1']) call.write({ payment: paymentOf(id) });
+            return fail();
+          },
+        },
+        { inner: [counting] },
+      );
+      const { messages, error } = await readToEnd(server.client().watchPayments({ orderId: '' }));
+      expect(messages.map(({ payment }) => payment?.paymentId)).to.deep.equal(['0', '1']);
+      expect(error).to.include({ code: status.INTERNAL, details: 'internal error' });
+      expect(statuses).to.deep.equal([status.INTERNAL]);
+      await turn();
+      process.off('warning', warn);
+      expect(reported).to.have.length(1);
+      expect(String(reported[0])).not.to.include('canary');
+    });
+  }
+
   for (const [name, code, reason, break_] of [
     ['cannot be sealed', status.INTERNAL, undefined, 'seal'],
     ['cannot be recorded', status.UNAVAILABLE, 'AUDIT_UNAVAILABLE', 'audit'],
@@ -333,4 +375,8 @@ describe('a sealed stream', () => {
 
 function refuseThird({ number }: { readonly number: string }) {
   return /^\d+$/.test(number) ? [] : [{ path: 'number', rule: 'digits only' }];
+}
+
+function raise(error: Error): never {
+  throw error;
 }
