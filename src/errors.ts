@@ -136,6 +136,8 @@ export type LocalCode =
   | 'CLOSED'
   | 'AUDIT_FILE_INVALID'
   | 'AUDIT_NOTE_INVALID'
+  | 'SCHEMA_UNAVAILABLE'
+  | 'SESSION_INVALID'
   | KeySetCode;
 
 /** Every code a {@link SealwireError} can carry. */

@@ -5,6 +5,7 @@ import { Command, CommanderError } from 'commander';
 import { registerAudit } from './audit-command.js';
 import { ExitCode, exitCodeOf, messageOf } from './exit.js';
 import { registerKeys } from './keys-command.js';
+import { registerRequest } from './request-command.js';
 import { registerServe } from './serve-command.js';
 
 const { version } = JSON.parse(readFileSync(new URL('../../../package.json', import.meta.url), 'utf8')) as {
@@ -12,7 +13,7 @@ const { version } = JSON.parse(readFileSync(new URL('../../../package.json', imp
 };
 
 /** In the order in which `--help` lists them. */
-const commands: readonly ((program: Command) => void)[] = [registerServe, registerAudit, registerKeys];
+const commands: readonly ((program: Command) => void)[] = [registerServe, registerRequest, registerKeys, registerAudit];
 
 const program = new Command('sealwire')
   .description('gRPC messages with sealed fields')

@@ -1,7 +1,9 @@
 /** The client's half of sealed responses: the reply token it sends, and opening what comes back. */
+import { createSecretKey } from 'node:crypto';
 import { SealwireError } from '../errors.js';
 import { type OpenLimits, resolveLimits } from '../jwe/limits.js';
 import { REPLY_FIELD, ReplyOpener } from '../jwe/reply.js';
+import { ReplyKey } from '../jwe/reply-key.js';
 import type { AgreementSession } from '../jwe/sender.js';
 import { decodeInner, expectationOf, putOpened } from '../schema/open-sites.js';
 import type { MessagePlan } from '../schema/plan.js';
@@ -20,20 +22,50 @@ export function keepTokens(plan: MessagePlan, message: object): object {
   );
 }
 
+/** The replies of one call, outside of the process that made it. */
+export interface SavedReplies {
+  readonly token: string;
+  /** `kid` of the replies. */
+  readonly kid: string;
+  /** 32 bytes that open every reply of the agreement. */
+  readonly key: Uint8Array;
+}
+
 /** The replies of one call. */
 export class CallReplies {
   /** Goes into the metadata `sealwire-reply`. */
   readonly token: string;
   readonly #opener: ReplyOpener;
 
+  readonly #key: ReplyKey;
+
+  /** @param token the reply token that was made with the key's agreement */
+  constructor(key: ReplyKey, token: string) {
+    this.token = token;
+    this.#key = key;
+    this.#opener = new ReplyOpener(key, token, limits);
+  }
+
   /**
+   * Makes the reply token of a call.
+   *
    * @param session the agreement; its key for replies lives as long as the call
    * @param credential sealed into the token, for the service's `authenticateCaller`
    * @param iat seconds since 1970
    */
-  constructor(session: AgreementSession, credential: Uint8Array, iat: number) {
-    this.token = session.seal(credential, { field: REPLY_FIELD, cty: 'application/protobuf', iat });
-    this.#opener = new ReplyOpener(session.replyKey, this.token, limits);
+  static begin(session: AgreementSession, credential: Uint8Array, iat: number): CallReplies {
+    const token = session.seal(credential, { field: REPLY_FIELD, cty: 'application/protobuf', iat });
+    return new CallReplies(session.replyKey, token);
+  }
+
+  /** What opens the replies of this call later, in another process: the key is a secret. */
+  export(): SavedReplies {
+    return { token: this.token, kid: this.#key.kid, key: this.#key.export() };
+  }
+
+  /** From what {@link export} gave; replies are counted from the first again. */
+  static restore({ token, kid, key }: SavedReplies): CallReplies {
+    return new CallReplies(new ReplyKey(createSecretKey(key), kid), token);
   }
 
   /**

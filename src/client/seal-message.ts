@@ -66,7 +66,7 @@ export class MessageSealer {
    */
   beginReplies(key: RecipientKey, credential: Uint8Array): CallReplies | Promise<CallReplies> {
     const begin = (session: AgreementSession) => {
-      return new CallReplies(session, credential, Math.floor(this.#now() / 1000));
+      return CallReplies.begin(session, credential, Math.floor(this.#now() / 1000));
     };
     const session = this.#sessions.acquire(key);
     return session instanceof Promise ? session.then(begin) : begin(session);

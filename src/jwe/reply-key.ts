@@ -15,6 +15,11 @@ export class ReplyKey {
     this.kid = kid;
   }
 
+  /** The 32 bytes of the key, for a file that its owner alone can read. */
+  export(): Uint8Array {
+    return this.#kek.export();
+  }
+
   wrap(cek: Buffer): Buffer {
     this.#wrapper ??= new KeyWrapper(this.#kek);
     return this.#wrapper.wrap(cek);

@@ -223,7 +223,11 @@ class PlanMaker implements Plans {
   }
 }
 
-function readDescriptors(descriptors: Uint8Array | FileDescriptorSet): FileRegistry {
+/**
+ * @returns a registry that has the well-known files in any case
+ * @throws SealwireError `PLAN_INVALID`
+ */
+export function readDescriptors(descriptors: Uint8Array | FileDescriptorSet): FileRegistry {
   try {
     const set = descriptors instanceof Uint8Array ? fromBinary(FileDescriptorSetSchema, descriptors) : descriptors;
     const names = new Set(set.file.map(({ name }) => name));

@@ -1,0 +1,73 @@
+/** Flags that several commands share: which service, whose keys, which schema. Nothing is loaded here. */
+import type { Command } from 'commander';
+
+/** Which service. */
+export interface TargetFlags {
+  readonly address: string;
+  readonly tls?: boolean;
+  readonly tlsCa?: string;
+  readonly tlsCert?: string;
+  readonly tlsKey?: string;
+}
+
+/** Whose keys to seal to. */
+export interface KeyFlags {
+  readonly keys?: string;
+  readonly root?: readonly string[];
+  readonly name: string;
+}
+
+/** Which schema; none: the service is asked. */
+export interface SchemaFlags {
+  readonly descriptors?: string;
+  readonly proto?: string;
+  readonly importPath?: readonly string[];
+}
+
+/** Where `npm start` listens. */
+export const DEFAULT_ADDRESS = '127.0.0.1:50051';
+/** The service's `origin` when nobody has given it another one. */
+export const DEFAULT_NAME = 'sealwire-payments';
+
+/** For flags that can be repeated. */
+export const collect = (value: string, earlier: readonly string[] = []): readonly string[] => [...earlier, value];
+
+/** `--address` and the TLS flags. */
+export function addTargetOptions(command: Command): Command {
+  return addTlsOptions(command.option('--address <host:port>', 'the service', DEFAULT_ADDRESS));
+}
+
+/** The TLS flags alone. */
+export function addTlsOptions(command: Command): Command {
+  return command
+    .option('--tls', 'use TLS (implied by the other TLS flags)')
+    .option('--tls-ca <file>', 'PEM file of the CAs to trust (default: those of Node)')
+    .option('--tls-cert <file>', 'PEM file of a client certificate, for mTLS')
+    .option('--tls-key <file>', 'PEM file of its private key');
+}
+
+/** `--root`, `--name` and `--keys`. */
+export function addKeyOptions(command: Command): Command {
+  return command
+    .option(
+      '--root <thumbprint>',
+      "thumbprint of the service's signing root, or its file root.pub.json: keys come from the service, signed; can be repeated",
+      collect,
+    )
+    .option('--name <name>', "the service's name in its key set (its `origin`)", DEFAULT_NAME)
+    .option('--keys <file>', 'JWK Set file of the service in place of --root (keys/public.jwks.json)');
+}
+
+/** `--descriptors`, `--proto` and `--import-path`. */
+export function addSchemaOptions(command: Command): Command {
+  return command
+    .option('--descriptors <file>', 'schema from a FileDescriptorSet (buf build -o FILE); default: server reflection')
+    .option('--proto <file>', 'schema from a proto file; needs buf or protoc')
+    .option('--import-path <folder>', 'where imports of --proto are; can be repeated (default: .)', collect);
+}
+
+/** Said under every command that reads `-d`. */
+export const DATA_HELP = `
+JSON is proto3 JSON with the inner messages written in place: names in camelCase or snake_case, enums by name, 64-bit integers as
+strings or numbers, several messages one after the other for streams. A sealed field that holds a token is sent as it is.
+Arguments of a command can be seen by others on this machine: real data goes through -d @ (stdin) or -d @FILE.`;
