@@ -4,7 +4,7 @@
  */
 import { SealwireError } from '../errors.js';
 import type { RecipientKey } from '../jwe/recipient.js';
-import { selectActive } from '../keys/active-key.js';
+import { type SendingKey, selectActive } from '../keys/active-key.js';
 import { type VerifiedKeySet, verifyKeySet } from '../keys/key-set.js';
 import type { FetchedKeySet } from './key-set-fetcher.js';
 import type { KeySetMemory } from './key-set-memory.js';
@@ -89,8 +89,7 @@ export class CachedKeySet {
   current(): RecipientKey | Promise<RecipientKey> {
     const key = this.#active();
     if (key === undefined || this.#closed) return this.#wait();
-    // Timers may be late: the machine may have slept.
-    if (this.#isStale()) this.#fetchLater();
+    if (this.#isStale(key)) this.#fetchLater();
     return key;
   }
 
@@ -117,13 +116,15 @@ export class CachedKeySet {
     clearTimeout(this.#timer);
   }
 
-  #active(): RecipientKey | undefined {
+  #active(): SendingKey | undefined {
     const { set } = this;
     return set && selectActive(set.keys, this.#settings.now());
   }
 
-  #isStale(): boolean {
-    return this.#settings.monotonicNow() >= this.#staleAt;
+  /** Timers may be late, for the machine may have slept; and a key past its end means that there must be another one. */
+  #isStale({ expires = Number.POSITIVE_INFINITY }: SendingKey): boolean {
+    const { now, monotonicNow } = this.#settings;
+    return monotonicNow() >= this.#staleAt || now() >= expires * 1000;
   }
 
   #mayFetch(): boolean {
@@ -135,7 +136,7 @@ export class CachedKeySet {
     await this.#recall();
     const recalled = this.#active();
     if (recalled !== undefined) {
-      if (this.#isStale()) this.#fetchLater();
+      if (this.#isStale(recalled)) this.#fetchLater();
       return recalled;
     }
     if (this.#fetching === undefined && !this.#mayFetch()) throw this.#failure();

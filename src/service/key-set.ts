@@ -101,9 +101,8 @@ interface Complaints {
 function createComplaints(logger: Logger, now: () => number): Complaints {
   const saidAtMs = new Map<string, number>();
   const say = (level: 'warn' | 'error', text: string) => {
-    const last = saidAtMs.get(text);
-    if (last !== undefined && Math.abs(now() - last) < DAY_MS) return;
-    saidAtMs.clear();
+    for (const [said, atMs] of saidAtMs) if (Math.abs(now() - atMs) >= DAY_MS) saidAtMs.delete(said);
+    if (saidAtMs.has(text)) return;
     saidAtMs.set(text, now());
     logger[level](text);
   };

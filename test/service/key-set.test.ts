@@ -1,5 +1,5 @@
 /** The files of set signing, and the service with the root at hand and without. */
-import { chmod, mkdtemp, readFile, rm, stat, writeFile } from 'node:fs/promises';
+import { chmod, mkdir, mkdtemp, readFile, rm, stat, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Writable } from 'node:stream';
@@ -139,6 +139,20 @@ describe('the key set of a service', () => {
     await writeFile(paths().delegation, text);
     await publisher.update();
     expect((await verify(root.kid)).delegation.issuedAt).to.equal(Math.floor(nowMs / 1000));
+  });
+
+  it('does not repeat itself when two things are wrong at once', async () => {
+    await start();
+    await takeRoot();
+    nowMs += 80 * DAY_MS;
+    await rm(join(dir, 'keys/key-set.jws'));
+    await mkdir(join(dir, 'keys/key-set.jws'));
+    const { publisher } = await start();
+    for (let look = 0; look < 5; look++) await publisher.update();
+    expect(log.map((line) => line.split(' ')[1])).to.deep.equal(['warn', 'error']);
+    nowMs += DAY_MS;
+    await publisher.update();
+    expect(log).to.have.length(4);
   });
 
   it('without the root and past the delegation serves no set and says so, and serves again once there is one', async () => {
