@@ -49,9 +49,14 @@ export class CheckpointStore {
   /** Begins the files of a log that has no valid checkpoint yet: what is there was left by a first run that did not end. */
   static async create(dir: string, signer: NoteSigner, wrap: WrapFile): Promise<CheckpointStore> {
     const store = new CheckpointStore(dir, signer, wrap);
-    await store.#cutList(0);
-    await replaceFile(join(dir, VERIFIER_KEY_FILE), `${signer.verifier.vkey}\n`);
-    return store;
+    try {
+      await store.#cutList(0);
+      await replaceFile(join(dir, VERIFIER_KEY_FILE), `${signer.verifier.vkey}\n`);
+      return store;
+    } catch (error) {
+      await store.close();
+      throw error;
+    }
   }
 
   /**
@@ -145,7 +150,10 @@ export async function readLatest(dir: string, verifier: NoteVerifier): Promise<L
   if (keyText?.toString() !== `${verifier.vkey}\n`)
     throw invalid(key, `is ${keyText === undefined ? 'missing' : 'not the key that signs this log'}`);
   if (latestText === undefined)
-    throw invalid(latest, 'is missing; put it back from a copy, or move the log away to begin a new one');
+    throw invalid(
+      latest,
+      'is missing; put it back from a copy, or move the log and its signing key away to begin a new one',
+    );
   const checkpoint = verified(latest, latestText, verifier);
   const tail = await readTail(list);
   if (tail === undefined) throw invalid(list, 'is missing; put it back from a copy');

@@ -1,24 +1,24 @@
 /** The log on disk: lines and leaves of the current segment, the tree over all of them, and its checkpoints. */
-import { rmSync } from 'node:fs';
-import { join } from 'node:path';
-import { type AppendFile, isDiskFull, openAppendFile, syncFolder } from './append-file.js';
-import { CheckpointStore, isLogSigned, readLatest } from './checkpoint-store.js';
+import { isDiskFull, syncFolder } from './append-file.js';
+import type { CheckpointStore } from './checkpoint-store.js';
 import { encodeBatch } from './line-batch.js';
-import { type SegmentFileKind, segmentFile } from './log-files.js';
 import { explain, type LogFolder, openFolder } from './log-folder.js';
-import { openLogKey } from './log-key.js';
 import { HASH_BYTES, type MerkleFrontier } from './merkle-tree.js';
+import {
+  type LogFilesFound,
+  type LogFilesOptions,
+  openLogFiles,
+  openSegment,
+  type Segment,
+  type WrapFile,
+} from './open-log.js';
 import { checkOption } from './options.js';
-import { recoverLog, writeFrontier } from './recovery.js';
+import { writeFrontier } from './recovery.js';
 
 /** Options of {@link MerkleLog.open}. */
-export interface MerkleLogOptions {
+export interface MerkleLogOptions extends LogFilesOptions {
   /** Folder of the log; created if missing. One process writes to it at a time. */
   readonly dir: string;
-  /** The service's name: the origin of the log, and the name of its key. It cannot change. */
-  readonly origin: string;
-  /** File of the key that signs checkpoints, mode 0600; made on first run. Default: `DIR.key`, beside the folder. */
-  readonly keyFile?: string;
   /** Size at which a segment ends, in bytes of lines. Default 67,108,864 (64 MiB); 4,096 to 2^30. It may be exceeded by one batch. */
   readonly segmentBytes?: number;
   /** Age at which a segment ends, in ms. Default 86,400,000 (a day); 1,000 to 2^31 - 1. */
@@ -29,21 +29,6 @@ export interface MerkleLogOptions {
   readonly checkpointMs?: number;
   /** Clock in ms since 1970. Default `Date.now`. */
   readonly now?: () => number;
-  /** Stands between the log and a file of its; for tests that need one that fails. Default: nothing. */
-  readonly wrapFile?: (file: AppendFile, kind: WrittenFile) => AppendFile;
-}
-
-/** Which file an {@link AppendFile} is. */
-export type WrittenFile = Exclude<SegmentFileKind, 'frontier'> | 'checkpoint' | 'checkpoints';
-
-/** The current segment. */
-interface Segment {
-  readonly firstSeq: number;
-  readonly lines: AppendFile;
-  readonly leaves: AppendFile;
-  lineBytes: number;
-  /** Time of its first record. */
-  startedAtMs: number | undefined;
 }
 
 /** How long a full disk is left alone before a checkpoint or a new segment is tried again. */
@@ -56,7 +41,7 @@ export class MerkleLog {
   readonly #checkpoints: CheckpointStore;
   readonly #limits: ReturnType<typeof checkLimits>;
   readonly #now: () => number;
-  readonly #wrap: (file: AppendFile, kind: WrittenFile) => AppendFile;
+  readonly #wrap: WrapFile;
   #segment: Segment;
   /** Whether lines were written since the last sync. */
   #isUnsynced = false;
@@ -70,20 +55,14 @@ export class MerkleLog {
   #wake: () => void = () => {};
   #rotated: () => void = () => {};
 
-  private constructor(
-    options: MerkleLogOptions,
-    folder: LogFolder,
-    checkpoints: CheckpointStore,
-    frontier: MerkleFrontier,
-    segment: Segment,
-  ) {
+  private constructor(options: MerkleLogOptions, folder: LogFolder, found: LogFilesFound) {
     this.#limits = checkLimits(options);
     this.#now = options.now ?? Date.now;
     this.#wrap = options.wrapFile ?? ((file) => file);
     this.#folder = folder;
-    this.#checkpoints = checkpoints;
-    this.#frontier = frontier;
-    this.#segment = segment;
+    this.#checkpoints = found.checkpoints;
+    this.#frontier = found.frontier;
+    this.#segment = found.segment;
   }
 
   /**
@@ -98,9 +77,8 @@ export class MerkleLog {
     checkLimits(options);
     const folder = await openFolder(options.dir);
     try {
-      return await explain(folder.path, () =>
-        openIn(folder, options, (...parts) => new MerkleLog(options, folder, ...parts)),
-      );
+      const found = await explain(folder.path, () => openLogFiles(folder.path, options));
+      return { log: new MerkleLog(options, folder, found), repairs: found.repairs };
     } catch (error) {
       await folder.lock.release();
       throw error;
@@ -248,7 +226,7 @@ export class MerkleLog {
     if (this.#checkpoints.size < this.#frontier.size) return;
     const old = this.#segment;
     await writeFrontier(this.#folder.path, this.#frontier);
-    this.#segment = openSegmentFiles(this.#folder.path, this.#frontier.size, this.#wrap);
+    this.#segment = openSegment(this.#folder.path, this.#frontier.size, this.#wrap);
     await syncFolder(this.#folder.path);
     await Promise.all([old.lines.close(), old.leaves.close()]);
     this.#rotated();
@@ -275,61 +253,6 @@ export class MerkleLog {
 
   #throwFailure(): void {
     if (this.#failure !== undefined) throw this.#failure;
-  }
-}
-
-type Build = (checkpoints: CheckpointStore, frontier: MerkleFrontier, segment: Segment) => MerkleLog;
-
-async function openIn(folder: LogFolder, options: MerkleLogOptions, build: Build) {
-  const dir = folder.path;
-  const wrap = options.wrapFile ?? ((file: AppendFile) => file);
-  const key = await openLogKey(options.keyFile ?? `${dir}.key`, options.origin, await isLogSigned(dir));
-  const { signer } = key;
-  const latest = key.isNew ? undefined : await readLatest(dir, signer.verifier);
-  const { frontier, segment, repairs } = await recoverLog(dir, latest?.checkpoint);
-  const files = openSegmentFiles(dir, segment.firstSeq, wrap);
-  const told = [...repairs];
-  let checkpoints: CheckpointStore | undefined;
-  try {
-    await syncFolder(dir);
-    if (latest === undefined) {
-      checkpoints = await CheckpointStore.create(dir, signer, wrap);
-      await checkpoints.write({ size: frontier.size, root: frontier.root() });
-      await key.keep();
-    } else {
-      checkpoints = await CheckpointStore.open(dir, signer, latest, wrap);
-      if (latest.tornBytes > 0) told.push(`cut ${latest.tornBytes} bytes of a checkpoint that was not finished`);
-    }
-    const { lineBytes, startedAtMs } = segment;
-    return { log: build(checkpoints, frontier, { ...files, lineBytes, startedAtMs }), repairs: told };
-  } catch (error) {
-    await Promise.allSettled([files.lines.close(), files.leaves.close(), checkpoints?.close()]);
-    throw error;
-  }
-}
-
-function openSegmentFiles(
-  dir: string,
-  firstSeq: number,
-  wrap: (file: AppendFile, kind: WrittenFile) => AppendFile,
-): Segment {
-  // Lines last: a segment is there once they are.
-  const path = join(dir, segmentFile(firstSeq, 'leaves'));
-  const leaves = openAppendFile(path);
-  try {
-    const lines = openAppendFile(join(dir, segmentFile(firstSeq, 'jsonl'))).file;
-    return {
-      firstSeq,
-      lines: wrap(lines, 'jsonl'),
-      leaves: wrap(leaves.file, 'leaves'),
-      lineBytes: 0,
-      startedAtMs: undefined,
-    };
-  } catch (error) {
-    void leaves.file.close();
-    // The next segment may start elsewhere, and an empty leaf file would be in its way.
-    if (leaves.size === 0) rmSync(path, { force: true });
-    throw error;
   }
 }
 

@@ -1,10 +1,11 @@
 /** A log as a crash leaves it: a copy of its folder, taken while it is written. */
 import { readFileSync } from 'node:fs';
-import { cp, readFile, rm } from 'node:fs/promises';
+import { cp, readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { expect } from 'chai';
 import { openCheckpoint } from '../../src/audit/checkpoint.js';
-import { parseVerifierKey } from '../../src/audit/note-keys.js';
+import { listSegments } from '../../src/audit/log-files.js';
+import { parseSignerKey, parseVerifierKey } from '../../src/audit/note-keys.js';
 import { type VerifyReport, verifyLog } from '../../src/audit/verify-log.js';
 import { type LogFiles, readLog, writeLog } from '../support/log-builder.js';
 import { inFolder, input, settle, withLog } from './helpers.js';
@@ -21,27 +22,45 @@ export interface CrashedLog {
   readonly records: number;
 }
 
-/** Runs `work` with a log that was not closed; the folder and its key are removed afterwards. */
-export function withCrashedLog(work: (log: CrashedLog) => Promise<void>): Promise<void> {
+interface Image {
+  readonly files: LogFiles;
+  readonly key: string;
+}
+
+let image: Promise<Image> | undefined;
+
+/** Writes the log once; each test gets a copy. */
+function makeImage(): Promise<Image> {
   return inFolder(async (dir) => {
     const crashed = `${dir}-crashed`;
     await withLog(dir, { segmentBytes: 8_192, checkpointRecords: 4, checkpointMs: 86_400_000 }, async (log) => {
-      for (let record = 1; record < 31; record++) {
+      for (let record = 1; record < RECORDS; record++) {
         await log.commit(input({ requestId: `r-${record}` }));
         await settle();
       }
       await cp(dir, crashed, { recursive: true });
-      await cp(`${dir}.key`, `${crashed}.key`);
     });
-    await rm(join(crashed, 'lock'));
     const files = readLog(crashed);
-    const verifier = parseVerifierKey((await readFile(join(crashed, 'log.vkey'), 'utf8')).trim());
+    files.delete('lock');
+    return { files, key: await readFile(`${dir}.key`, 'utf8') };
+  });
+}
+
+const RECORDS = 31;
+
+/** Runs `work` with a log that was not closed; the folder and its key are removed afterwards. */
+export async function withCrashedLog(work: (log: CrashedLog) => Promise<void>): Promise<void> {
+  image ??= makeImage();
+  const { files, key } = await image;
+  await inFolder(async (parent) => {
+    const dir = join(parent, 'crashed');
+    writeLog(dir, files);
+    await writeFile(`${dir}.key`, key, { mode: 0o600 });
+    const { verifier } = parseSignerKey(key.trim());
     const { size } = openCheckpoint(files.get('checkpoint') as Buffer, verifier);
-    const segments = [...files.keys()]
-      .filter((name) => name.endsWith('.jsonl'))
-      .map((name) => Number(name.slice(0, 20)));
-    const log = { dir: crashed, files, segments: segments.sort((a, b) => a - b), signed: size, records: 31 };
-    // The tests below count on it.
+    const segments = listSegments([...files.keys()], 'jsonl');
+    const log = { dir, files, segments, signed: size, records: RECORDS };
+    // The tests count on it.
     expect(log.segments).to.have.length(3);
     expect(log.signed).to.be.within((log.segments[2] as number) + 2, log.records - 2);
     await work(log);

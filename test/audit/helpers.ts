@@ -5,7 +5,8 @@ import { join } from 'node:path';
 import { expect } from 'chai';
 import type { AppendFile } from '../../src/audit/append-file.js';
 import { AuditLog, type AuditLogOptions } from '../../src/audit/audit-log.js';
-import { MerkleLog, type WrittenFile } from '../../src/audit/merkle-log.js';
+import { MerkleLog } from '../../src/audit/merkle-log.js';
+import type { WrittenFile } from '../../src/audit/open-log.js';
 import type { AuditFieldInput, AuditInput } from '../../src/audit/record.js';
 
 import { SealwireError } from '../../src/errors.js';
