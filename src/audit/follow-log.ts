@@ -2,6 +2,7 @@
 import { statSync } from 'node:fs';
 import { setTimeout } from 'node:timers/promises';
 import { SealwireError } from '../errors.js';
+import { claimedSeq } from './findings.js';
 import { type LogSegment, listLog, readLineBlocks, readOrThrow } from './line-blocks.js';
 import { readLinesBackwards } from './lines-backwards.js';
 import type { LogFilter } from './log-filter.js';
@@ -60,25 +61,18 @@ async function findLast(dir: string, filter: LogFilter, count: number): Promise<
   let found = 0;
   for (const [index, segment] of [...segments.entries()].reverse()) {
     const path = segment.lines as string;
-    if (count === 0) return endOf(segment, path);
     for await (const { bytes, at } of readLinesBackwards(path, index === segments.length - 1)) {
+      const seq = claimedSeq(bytes) ?? countLines(path, at, segment.first);
+      if (count === 0) return { segment, seq: seq + 1, at: at + bytes.length + 1 };
       const record = parseRecord(bytes);
       if (record !== undefined && !filter.matches(record)) continue;
-      if (++found === count) return { segment, seq: countLines(path, at, segment.first), at };
+      if (++found === count) return { segment, seq, at };
     }
   }
   return placeOf(segments[0]);
 }
 
-function endOf(segment: LogSegment, path: string): Place {
-  let seq = segment.first;
-  const blocks = readLineBlocks(path);
-  let next = blocks.next();
-  for (; next.done !== true; next = blocks.next()) seq += next.value.length;
-  return { segment, seq, at: next.value };
-}
-
-/** Lines tell their own number, but in a log of somebody else's only their place is certain. */
+/** For a line that is no record: its place has to be counted. */
 function countLines(path: string, at: number, first: number): number {
   let seq = first;
   for (const block of readLineBlocks(path)) {

@@ -7,7 +7,8 @@ import { measureSealwire, READERS } from '../support/peak-memory.js';
 import { writeSampleLog } from '../support/sample-log.js';
 import { missing } from '../support/tools.js';
 
-describe('a log of 64 MiB', () => {
+describe('a log of 64 MiB', function () {
+  this.timeout(120_000);
   let root = '';
   let dir = '';
   before(async function () {

@@ -38,7 +38,9 @@ function sampleInput(seq: number): AuditInput {
   });
 }
 
-describe('sealwire audit', () => {
+describe('sealwire audit', function () {
+  // Each test runs many processes.
+  this.timeout(120_000);
   let root: string;
   let dir: string;
   let files: LogFiles;

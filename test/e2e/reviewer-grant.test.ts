@@ -15,7 +15,8 @@ const request = {
   securityCode: { value: '737' },
 };
 
-describe('a reviewer grant', () => {
+describe('a reviewer grant', function () {
+  this.timeout(120_000);
   let root: string;
   let harness: Harness;
   let dir: string;

@@ -40,7 +40,7 @@ describe('the guide for reviewers', () => {
   });
 
   it('answers ten questions by commands that print what it says', async function () {
-    this.timeout(60_000);
+    this.timeout(120_000);
     const text = await readFile('docs/audit.md', 'utf8');
     expect(text.match(/^### \d+\. .*\?$/gm)).to.have.length(10);
     const steps = readSteps(text);
