@@ -66,6 +66,9 @@ export async function rotate(flags: RotateFlags): Promise<void> {
     const now = Date.now() / 1_000;
     const waiting = flags.now === true ? findWaiting(keys, now) : undefined;
     if (waiting !== undefined) {
+      if (flags.curve !== undefined && flags.curve !== waiting.crv) {
+        throw new SealwireError('OPTIONS_INVALID', `--curve: the key that waits is on ${waiting.crv}`);
+      }
       const planned = hurryRotation(keys, waiting.kid, schedule, now);
       said = describeRotation(waiting.kid, planned);
       return applyDates(keys, planned).map((key) => (key.kid === waiting.kid ? withDates(key, planned.next) : key));
@@ -119,16 +122,17 @@ export interface RetireFlags extends PlaceFlags {
 /** Ends a key: refused from now on. Without `--force` only one that nobody needs. */
 export async function retire(kid: string, flags: RetireFlags): Promise<void> {
   const { store, auditDir } = findPlace(flags);
-  let retired = '';
+  const isForced = flags.force === true;
+  const toDates = (key: RingKey) => (isForced ? withdrawDates : retireDates)(key, Date.now() / 1_000);
+  const meant = pickKey(await store.readKeys(), kid);
+  toDates(meant);
+  // Before the file is locked: a log may be long, and others may have to write.
+  if (!isForced) refuseIfUsed(meant.kid, flags.audit ?? auditDir, flags.within);
   await store.update((keys) => {
-    const key = pickKey(keys, kid);
-    retired = key.kid;
-    const now = Date.now() / 1_000;
-    if (flags.force !== true) refuseIfUsed(key.kid, flags.audit ?? auditDir, flags.within);
-    const dates = flags.force === true ? withdrawDates(key, now) : retireDates(key, keys, now);
-    return replaceDates(keys, key, dates);
+    const key = pickKey(keys, meant.kid);
+    return replaceDates(keys, key, toDates(key));
   });
-  await print(`key ${retired} is retired: refused from now on\n`);
+  await print(`key ${meant.kid} is retired: refused from now on\n`);
 }
 
 function refuseIfUsed(kid: string, auditDir: string | undefined, within: number): void {

@@ -15,7 +15,7 @@ export function registerServe(program: Command): void {
     .addHelpText(
       'after',
       `
-Environment: SEALWIRE_LISTEN, SEALWIRE_DIR, SEALWIRE_POLICY, SEALWIRE_ORIGIN, SEALWIRE_LOG_LEVEL;
+Environment: SEALWIRE_LISTEN, SEALWIRE_DIR, SEALWIRE_POLICY, SEALWIRE_ORIGIN, SEALWIRE_LOG_LEVEL, and SEALWIRE_KEY_PASSPHRASE;
 flags win over the environment, the environment over the file.
 Stops on SIGTERM or SIGINT after calls have finished; a second signal stops at once.
 

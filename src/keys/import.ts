@@ -53,10 +53,8 @@ async function parseText(text: string): Promise<Members> {
     }
     throw invalid('neither PEM nor a JWK');
   }
-  let parsed: Members;
-  try {
-    parsed = (await nodeJose.JWK.asKey(text, 'pem')).toJSON(true) as Members;
-  } catch {
+  const parsed = (await parsePem(text)) ?? parsePemByPlatform(text);
+  if (parsed === undefined) {
     throw invalid('the PEM could not be read; expected an EC key as PKCS#8, SEC1 or SPKI, not encrypted');
   }
   const { kty, crv } = parsed;
@@ -64,6 +62,28 @@ async function parseText(text: string): Promise<Members> {
   const padded = (name: string) => padCoordinate(parsed[name], curves[crv].coordinateBytes);
   // Its kid hashes the coordinates as it wrote them; ours is computed from the padded ones.
   return { kty, crv, x: padded('x'), y: padded('y'), ...(parsed['d'] !== undefined && { d: padded('d') }) };
+}
+
+async function parsePem(text: string): Promise<Members | undefined> {
+  try {
+    return (await nodeJose.JWK.asKey(text, 'pem')).toJSON(true) as Members;
+  } catch {
+    // Its message may quote the text.
+    return undefined;
+  }
+}
+
+/**
+ * For what node-jose cannot read: its ASN.1 parser takes the point of one key in 256 on P-256 and P-384 for a nested
+ * value, when the first byte of x happens to be the length of what follows.
+ */
+function parsePemByPlatform(text: string): Members | undefined {
+  try {
+    const isPrivate = /-----BEGIN (?:EC )?PRIVATE KEY-----/.test(text);
+    return (isPrivate ? createPrivateKey(text) : createPublicKey(text)).export({ format: 'jwk' }) as Members;
+  } catch {
+    return undefined;
+  }
 }
 
 function padCoordinate(text: unknown, size: number): string {

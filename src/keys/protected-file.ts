@@ -26,9 +26,9 @@ export async function readProtectedFile(
   type: KeyFileType,
   passphrase?: PassphraseSource,
 ): Promise<ProtectedFile> {
-  const text = await readKeyFile(path, { secret: true });
+  const text = (await readKeyFile(path, { secret: true })).trimStart();
   // A file system that lost power may leave zeros in place of what was not written yet.
-  if (text.trim() === '' || text.includes('\0')) throw incomplete(path);
+  if (text === '' || text.includes('\0')) throw incomplete(path);
   if (isEncrypted(text)) {
     if (passphrase === undefined) {
       throw new SealwireError('KEY_FILE_ENCRYPTED', `${path}: encrypted; a passphrase is needed to read it`);

@@ -1,5 +1,5 @@
 /** The ring file for those who change it: one writer at a time, and the old file or the new one after any crash. */
-import { readdir, realpath, rm } from 'node:fs/promises';
+import { readdir, realpath, rm, stat } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { SealwireError } from '../errors.js';
@@ -133,7 +133,8 @@ export class RingStore {
     const { path, publicPath } = this.#options;
     const lock = await this.#takeLock();
     try {
-      for (const each of [path, publicPath]) if (each !== undefined) await removeLeftovers(each);
+      await removeLeftovers(path, 0);
+      if (publicPath !== undefined) await removeLeftovers(publicPath, ABANDONED_MS);
       return await work(lock);
     } finally {
       await lock.release();
@@ -168,12 +169,19 @@ function busy(path: string, holder: string): SealwireError {
   return new SealwireError('KEY_FILE_BUSY', `${path}: ${holder} is changing it; try again`);
 }
 
-/** What a writer leaves that is killed: unfinished files, some with private keys in them. */
-async function removeLeftovers(path: string): Promise<void> {
+/** A running service writes public keys without the lock: an unfinished file of this age, in ms, is nobody's. */
+const ABANDONED_MS = 60_000;
+
+/** What a writer leaves that is killed: unfinished files, some with private keys in them. @param ageMs younger ones stay */
+async function removeLeftovers(path: string, ageMs: number): Promise<void> {
   const folder = dirname(path);
+  const start = `${basename(path)}.`;
   const isLeftover = (name: string) =>
-    name.startsWith(`${basename(path)}.`) &&
-    /^(?:lock\.[0-9a-f]{12}|[0-9a-f]{12}\.tmp)$/.test(name.slice(basename(path).length + 1));
+    name.startsWith(start) && /^(?:lock\.[0-9a-f]{12}|[0-9a-f]{12}\.tmp)$/.test(name.slice(start.length));
   const names = await readdir(folder).catch(() => []);
-  await Promise.all(names.filter(isLeftover).map((name) => rm(join(folder, name), { force: true })));
+  for (const name of names.filter(isLeftover)) {
+    const file = join(folder, name);
+    const { mtimeMs } = await stat(file).catch(() => ({ mtimeMs: Number.POSITIVE_INFINITY }));
+    if (ageMs === 0 || Date.now() - mtimeMs >= ageMs) await rm(file, { force: true });
+  }
 }

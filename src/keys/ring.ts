@@ -198,8 +198,8 @@ export class KeyRing implements OpeningKeys {
   }
 
   /**
-   * Tells of new keys ({@link replace}) and of dates that pass, the latter within a second of the date. What a
-   * key is good for never waits for a listener. A waiting listener does not keep the process alive.
+   * Tells of new keys ({@link replace}) and of dates that pass: at the date, or within a minute when the clock was set
+   * meanwhile. What a key is good for never waits for a listener. Waiting does not keep the process alive.
    *
    * @returns a function that takes the listener away again
    */

@@ -74,7 +74,7 @@ export function hurryRotation(
 }
 
 /** The key that waits for its active date, if there is one. */
-export function findWaiting(keys: readonly DatedKey[], now: number): DatedKey | undefined {
+export function findWaiting<T extends DatedKey>(keys: readonly T[], now: number): T | undefined {
   return keys.find(({ dates }) => ['pending', 'published'].includes(keyState(dates, now)));
 }
 
@@ -177,24 +177,25 @@ function checkOverlap({ kid, dates }: DatedKey, keys: readonly DatedKey[], now: 
 }
 
 /**
- * Dates of a key that is retired now in the ordinary way: it must have been out of use for long enough.
+ * Dates of a key that is retired now in the ordinary way: it must be good for stored tokens only. Until then some may be
+ * kept that were sealed to it, and are sealed anew when that state comes.
  *
- * @param keys the ring as it is, with the key
- * @throws SealwireError `KEY_IN_USE` for a key in use or retired already, `KEY_DATES_INVALID` when tokens may be on their way
+ * @throws SealwireError `KEY_IN_USE` for a key in another state
  */
-export function retireDates({ kid, dates }: DatedKey, keys: readonly DatedKey[], now: number): KeyDates {
+export function retireDates({ kid, dates }: DatedKey, now: number): KeyDates {
   const moment = Math.floor(now);
   const state = keyState(dates, moment);
+  if (state === 'stored') return { ...dates, retired: moment };
   if (state === 'retired') throw inUse(`key ${kid} is retired already`);
-  if (state === 'pending' || state === 'published') {
-    throw inUse(`key ${kid} is ${state}: it waits to become active; retire it with --force if it must not`);
-  }
-  if (state === 'active') throw inUse(`key ${kid} is active: rotate first, or retire it with --force`);
-  const { stored = moment, ...others } = dates;
-  const retired = { ...others, stored: Math.min(stored, moment), retired: moment };
-  // As if it were still to come: this end is not one of the past.
-  checkOverlap({ kid, dates: retired }, keys, moment - 1);
-  return retired;
+  const forced = 'or retire it with --force';
+  if (state === 'active') throw inUse(`key ${kid} is active: rotate first, ${forced}`);
+  if (state === 'opening') throw inUse(`key ${kid} opens calls ${untilWhen(dates)}: wait, ${forced}`);
+  throw inUse(`key ${kid} is ${state}, and waits to become active: wait, ${forced}`);
+}
+
+function untilWhen(dates: KeyDates): string {
+  const end = endOfOpening(dates);
+  return end === undefined ? 'and has no date at which that ends' : `until ${formatDate(end)}`;
 }
 
 /** Dates of a key that is refused from now on, whatever they were. */

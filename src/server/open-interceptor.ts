@@ -65,12 +65,14 @@ export interface OpenInterceptorOptions {
 /** A server interceptor and the opener behind it. */
 export interface OpenInterceptor {
   readonly interceptor: ServerInterceptor;
-  /** For purging retired keys and reading statistics. */
+  /** For reading statistics; see {@link forgetKey} for retired keys. */
   readonly opener: TokenOpener;
   /** Opens stored tokens, for handlers. */
   readonly openStored: OpenStored;
   /** Seals stored tokens anew, to the key that senders use now. */
   readonly resealStored: ResealStored;
+  /** Forgets all agreements with a key at once, received and made, because it was retired. */
+  forgetKey(kid: string): void;
 }
 
 /**
@@ -140,5 +142,9 @@ export function createOpenInterceptor(options: OpenInterceptorOptions): OpenInte
   const openStored = createStoredOpener(createReader('openStored'), audit);
   const withStored = createReader('resealStored');
   const resealStored = createStoredResealer({ withStored, audit, keys, sessions: sealing, now, granter });
-  return { interceptor, opener, openStored, resealStored };
+  const forgetKey = (kid: string) => {
+    opener.purge(kid);
+    sessions?.invalidate(kid);
+  };
+  return { interceptor, opener, openStored, resealStored, forgetKey };
 }

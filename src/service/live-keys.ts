@@ -2,7 +2,6 @@
 import type { Logger } from 'winston';
 import type { AuditLog } from '../audit/audit-log.js';
 import type { AuditInput } from '../audit/record.js';
-import type { TokenOpener } from '../jwe/opener.js';
 import type { KeyChange, KeyRing, KeyRingOptions, RingChange } from '../keys/ring.js';
 import { RingFollower } from '../keys/ring-follower.js';
 import type { StoredCards } from './stored-cards.js';
@@ -14,7 +13,8 @@ export interface LiveKeysOptions {
   readonly publicPath: string;
   /** How the ring file is read. */
   readonly load: KeyRingOptions;
-  readonly opener: Pick<TokenOpener, 'purge'>;
+  /** Forgets all agreements with a key. */
+  readonly forgetKey: (kid: string) => void;
   readonly audit: Pick<AuditLog, 'commit'>;
   readonly cards: Pick<StoredCards, 'sweep'>;
   readonly logger: Pick<Logger, 'info' | 'error'>;
@@ -51,7 +51,7 @@ export class LiveKeys {
 
   #follow(change: RingChange): void {
     // At once: nothing may be opened with a key that is retired, also not with an agreement of before.
-    for (const { kid } of change.changes.filter(isRetired)) this.#options.opener.purge(kid);
+    for (const { kid } of change.changes.filter(isRetired)) this.#options.forgetKey(kid);
     this.#work = this.#work.then(() => this.#record(change));
   }
 

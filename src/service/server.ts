@@ -98,13 +98,13 @@ export async function startService(
     await checkHardware(ring, hardware, logger);
     await guard.restore(readRecentTokens(join(dir, 'audit'), Date.now() - REPLAY_WINDOW_MS));
     const parts = createServer({ config, ring, reviewerKey, keySet, audit, guard, store, logger, metrics });
-    const { server, health, opener, resealStored } = parts;
+    const { server, health, opener, resealStored, forgetKey } = parts;
     addGauges(metrics.provider.getMeter(METER_NAME), { opener, guard, audit, ring, keySet, hardware });
     const metricsAddress = config.metrics.listen === 'off' ? undefined : await metrics.listen(config.metrics.listen);
     const address = await bind(server, config.listen, credentials);
     const cards = createStoredCards({ store, ring, resealStored }, logger);
     const { ring: ringPath, publicKeys: publicPath } = keyPaths(dir);
-    const liveKeys = new LiveKeys({ ring, ringPath, publicPath, load, opener, audit, cards, logger });
+    const liveKeys = new LiveKeys({ ring, ringPath, publicPath, load, forgetKey, audit, cards, logger });
     const unwatchHardware = watchHardware(ring, hardware, logger);
     logStart(logger, config, dir, address, ring.currentKid, created);
     logger.info(`key set of '${config.origin}', signing root ${root}`);
@@ -153,7 +153,7 @@ interface ServiceParts {
 }
 
 function createServer({ config, ring, reviewerKey, keySet, audit, guard, store, logger, metrics }: ServiceParts) {
-  const { interceptor, opener, openStored, resealStored } = createOpenInterceptor({
+  const { interceptor, opener, openStored, resealStored, forgetKey } = createOpenInterceptor({
     services: [SealedPaymentService],
     keys: ring,
     audit,
@@ -191,7 +191,7 @@ function createServer({ config, ring, reviewerKey, keySet, audit, guard, store, 
   const health = new ServiceHealth(['', SealedPaymentService.plan.typeName, KEY_SERVICE_NAME]);
   health.addTo(server);
   reflectIfConfigured(server, config, SERVICES);
-  return { server, health, opener, resealStored };
+  return { server, health, opener, resealStored, forgetKey };
 }
 
 function readCredentials({ tls }: ServiceConfig): ServerCredentials {

@@ -39,6 +39,15 @@ export function makePaddedPair(member: 'x' | 'y' | 'd'): TestPair {
   }
 }
 
+/** A key whose x begins with the length of what follows it in the encoded point: one in 256, and a DER value by chance. */
+export function makeNestedPair(crv: 'P-384' | 'P-256'): TestPair {
+  for (;;) {
+    const pair = makePair(crv);
+    const x = Buffer.from(pair.jwk.x, 'base64url');
+    if (x[0] === 2 * x.length - 1) return pair;
+  }
+}
+
 /** SEC1 PEM of a P-521 key whose d is written without its leading zero bytes, as old encoders do. */
 export function stripPrivatePart({ privateKey, jwk }: TestPair): string {
   const der = privateKey.export({ type: 'sec1', format: 'der' });

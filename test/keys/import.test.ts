@@ -3,7 +3,16 @@ import { expect } from 'chai';
 import { calculateJwkThumbprint, exportJWK } from 'jose';
 import { importKey, jwkThumbprint } from '../../src/keys/import.js';
 import { recipientKey } from '../../src/keys/public-keys.js';
-import { CURVES, makePaddedPair, makePair, printed, publicPart, refusal, stripPrivatePart } from './helpers.js';
+import {
+  CURVES,
+  makeNestedPair,
+  makePaddedPair,
+  makePair,
+  printed,
+  publicPart,
+  refusal,
+  stripPrivatePart,
+} from './helpers.js';
 
 const SIZES = { 'P-521': 66, 'P-384': 48, 'P-256': 32 } as const;
 
@@ -40,6 +49,20 @@ describe('importKey', () => {
         expect(exported).to.include({ x: jwk.x, y: jwk.y, d: jwk.d });
         expect(Buffer.from(key.jwk.x, 'base64url').length).to.equal(66);
         expect(key.jwk.kid).to.equal(await calculateJwkThumbprint(publicPart(jwk)));
+      }
+    });
+  }
+
+  for (const crv of ['P-384', 'P-256'] as const) {
+    it(`reads a ${crv} point that looks like a nested ASN.1 value`, async () => {
+      const { privateKey, publicKey } = makeNestedPair(crv);
+      const { x, y } = publicKey.export({ format: 'jwk' });
+      for (const pem of [
+        privateKey.export({ type: 'pkcs8', format: 'pem' }),
+        privateKey.export({ type: 'sec1', format: 'pem' }),
+        publicKey.export({ type: 'spki', format: 'pem' }),
+      ]) {
+        expect((await importKey(pem.toString())).jwk).to.include({ crv, x, y });
       }
     });
   }

@@ -1,4 +1,5 @@
-import { readFile, stat, writeFile } from 'node:fs/promises';
+import { mkdtemp, readFile, rm, stat, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { expect } from 'chai';
 import { errorDetails } from '../../src/client/client.js';
@@ -10,6 +11,8 @@ import { SealingSessions } from '../../src/jwe/sender.js';
 import { generatePem, type KeyRing, type RingChange } from '../../src/keys/ring.js';
 import { importRingKey, type RingKey, withDates } from '../../src/keys/ring-file.js';
 import { RingStore } from '../../src/keys/ring-store.js';
+import { LiveKeys } from '../../src/service/live-keys.js';
+import { createApplicationLogger } from '../../src/service/logger.js';
 import { callRaw, failureOf, type Harness, startHarness, validRequest } from '../support/harness.js';
 import { TokenCatcher } from '../support/token-catcher.js';
 
@@ -29,6 +32,54 @@ function told(ring: KeyRing, isMeant: (change: RingChange) => boolean): Promise<
     });
   });
 }
+
+describe('LiveKeys', () => {
+  it('forgets what was agreed with a key when its date passes and when it is taken out, at once', async () => {
+    const dir = await mkdtemp(join(tmpdir(), 'sealwire-live-keys-'));
+    const ringPath = join(dir, 'ring.json');
+    const now = nowSeconds();
+    const make = async (dates: object) => withDates(await importRingKey(generatePem('P-256')), dates);
+    const [ending, removed, current] = (await Promise.all([
+      make({ opening: now - 2 * DAY, retired: now + 2 }),
+      make({ opening: now - 2 * DAY, stored: now - DAY }),
+      make({ published: now - 5 * DAY, active: now - 2 * DAY }),
+    ])) as [RingKey, RingKey, RingKey];
+    const store = new RingStore({ path: ringPath });
+    const ring = await store.create([ending, removed, current]);
+    const steps: string[] = [];
+    let wake = () => {};
+    const step = (name: string) => {
+      steps.push(name);
+      wake();
+    };
+    const liveKeys = new LiveKeys({
+      ring,
+      ringPath,
+      publicPath: join(dir, 'public.jwks.json'),
+      load: {},
+      forgetKey: (kid) => step(`forget ${kid}`),
+      audit: { commit: async ({ event, detail }) => step(`${event} ${detail}`) },
+      cards: { sweep: async () => {} },
+      logger: createApplicationLogger('error'),
+    });
+    const until = async (count: number) => {
+      while (steps.length < count) {
+        await new Promise<void>((resolve) => {
+          wake = resolve;
+        });
+      }
+    };
+    try {
+      await store.update((keys) => keys.filter(({ kid }) => kid !== removed.kid));
+      await until(2);
+      await until(4);
+      expect(steps).to.deep.equal([removed, ending].flatMap(({ kid }) => [`forget ${kid}`, `retire ${kid}`]));
+    } finally {
+      await liveKeys.stop();
+      await rm(dir, { recursive: true });
+    }
+  });
+});
 
 describe('keys of a running service', () => {
   let harness: Harness;
