@@ -1,5 +1,6 @@
 /** Group commit: while one batch is written and synced, the next one gathers; one sync serves all waiting calls. */
 import { SealwireError } from '../errors.js';
+import { MAX_LINE_BYTES } from './line-batch.js';
 import { checkOption } from './options.js';
 
 /** Options of {@link GroupWriter}. */
@@ -255,7 +256,10 @@ export class GroupWriter {
     const encoded: Waiting[] = [];
     for (const waiting of batch) {
       try {
-        lines.push(waiting.record.encode(this.#store.nextSeq + lines.length));
+        const line = waiting.record.encode(this.#store.nextSeq + lines.length);
+        // What nobody could read again must not be written.
+        if (Buffer.byteLength(line) > MAX_LINE_BYTES) throw unavailable();
+        lines.push(line);
         encoded.push(waiting);
       } catch {
         waiting.settle(unavailable());

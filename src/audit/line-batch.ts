@@ -3,6 +3,9 @@ import { hash } from 'node:crypto';
 
 const NEWLINE = 0x0a;
 
+/** The longest line that is written and read: 64 MiB. */
+export const MAX_LINE_BYTES = 67_108_864;
+
 /** What goes to the two files of a segment. */
 export interface LineBatch {
   /** The lines, each with its newline. */

@@ -2,10 +2,12 @@
  * Reads a log folder and nothing else: every file is opened read-only, no lock is taken, and memory does not grow with the
  * log. Reads are synchronous: whoever verifies or searches a log has nothing else to do meanwhile.
  */
+
 import { hash } from 'node:crypto';
 import { closeSync, constants, existsSync, openSync, readdirSync, readSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { SealwireError } from '../errors.js';
+import { MAX_LINE_BYTES } from './line-batch.js';
 import { listSegments, segmentFile } from './log-files.js';
 
 /** One segment: what of it is there. */
@@ -22,8 +24,6 @@ export interface LogSegment {
 
 const NEWLINE = 0x0a;
 const BLOCK_BYTES = 1_048_576;
-/** Longest line, in bytes: ten times a message of 64 tokens of 96 KiB. */
-const MAX_LINE_BYTES = 67_108_864;
 
 /**
  * @param dir folder of the log

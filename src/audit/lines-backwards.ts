@@ -1,12 +1,12 @@
 /** Lines of a log from the last to the first. */
+
 import { constants } from 'node:fs';
 import { type FileHandle, open } from 'node:fs/promises';
 import { SealwireError } from '../errors.js';
+import { MAX_LINE_BYTES } from './line-batch.js';
 
 const NEWLINE = 0x0a;
 const BLOCK_BYTES = 262_144;
-/** Longest line, in bytes: ten times a message of 64 tokens of 96 KiB. */
-const MAX_LINE_BYTES = 67_108_864;
 
 /** A line without its newline, and the byte it starts at. */
 export interface Line {

@@ -54,15 +54,16 @@ export class RejectNotes {
       this.#second = { startedAt: now, records: 0, bytes: 0 };
     }
     if (Math.abs(now - this.#hour.startedAt) >= HOUR_MS) this.#hour = { startedAt: now, bytes: 0 };
+    const size = estimateSize(input);
+    // The first one of a second is written even if it takes all there is: a message has few tokens.
     const isFull =
       this.#second.records >= this.#perSecond ||
-      this.#second.bytes >= this.#bytesPerSecond ||
-      this.#hour.bytes >= this.#bytesPerHour;
+      (this.#second.records > 0 && this.#second.bytes + size > this.#bytesPerSecond) ||
+      (this.#hour.bytes > 0 && this.#hour.bytes + size > this.#bytesPerHour);
     if (isFull) {
       this.#suppress(1);
       return;
     }
-    const size = estimateSize(input);
     this.#second.records++;
     this.#second.bytes += size;
     this.#hour.bytes += size;

@@ -89,13 +89,18 @@ export class TokenOpener {
     this.#rate = new CallerRate({ now: monotonic, ...options.rate });
   }
 
+  /** The most tokens that a message may have (check 1). */
+  get tokensPerMessage(): number {
+    return this.#limits.tokensPerMessage;
+  }
+
   /**
-   * Check 1 for a message, before any of its tokens is looked at.
+   * Checks 1 to 3, as far as they need no key, for a token that is somebody else's to open.
    *
-   * @throws SealwireError `TOO_MANY_TOKENS`
+   * @throws SealwireError with the step's code
    */
-  checkCount(tokens: number): void {
-    if (tokens > this.#limits.tokensPerMessage) throw new SealwireError('TOO_MANY_TOKENS', 'too many tokens');
+  checkForm(token: string): void {
+    parseToken(token, this.#limits);
   }
 
   /**
@@ -119,7 +124,7 @@ export class TokenOpener {
    * @throws SealwireError `TOO_MANY_TOKENS`, `TOO_MANY_AGREEMENTS`
    */
   checkMessage(tokens: readonly ParsedToken[]): void {
-    this.checkCount(tokens.length);
+    if (tokens.length > this.#limits.tokensPerMessage) throw new SealwireError('TOO_MANY_TOKENS', 'too many tokens');
     if (tokens.length <= this.#limits.agreementsPerMessage) return;
     const points = new Set(
       tokens.map(({ header: { epk } }) => `${epk.crv}${epk.x.toString('latin1')}${epk.y.toString('latin1')}`),

@@ -40,14 +40,25 @@ type AnyField = SealedFieldPlan | NestedFieldPlan;
  *
  * @param plan the message type's plan
  * @param message tokens or inner messages in their fields
+ * @param most how many there may be: the walk ends with the first that is too many. Default: any number
  * @returns one entry per token; empty when nothing is sealed
- * @throws SealwireError `FIELD_REQUIRED`; `TOKEN_EMPTY` for an empty element of a repeated field or map;
+ * @throws SealwireError `TOO_MANY_TOKENS`; `FIELD_REQUIRED`; `TOKEN_EMPTY` for an empty element of a repeated field or map;
  *   `NESTED_TOO_DEEP` for nesting deeper than 100
  */
-export function collectSealed(plan: MessagePlan, message: object): SealedSite[] {
-  const sites: SealedSite[] = [];
-  collect(plan, message, '', sites, 0);
-  return sites;
+export function collectSealed(plan: MessagePlan, message: object, most = Number.POSITIVE_INFINITY): SealedSite[] {
+  const found: Found = { sites: [], most };
+  collect(plan, message, '', found, 0);
+  return found.sites;
+}
+
+interface Found {
+  readonly sites: SealedSite[];
+  readonly most: number;
+}
+
+function add({ sites, most }: Found, site: SealedSite): void {
+  if (sites.length >= most) throw new SealwireError('TOO_MANY_TOKENS', 'too many tokens');
+  sites.push(site);
 }
 
 /**
@@ -59,7 +70,7 @@ export function hasSealed(plan: MessagePlan, message: object): boolean {
   return search(plan, message, 0);
 }
 
-function collect(plan: MessagePlan, message: object, prefix: string, sites: SealedSite[], depth: number): void {
+function collect(plan: MessagePlan, message: object, prefix: string, found: Found, depth: number): void {
   checkDepth(depth);
   for (const field of plan.sealed) {
     const value = read(message, field);
@@ -67,17 +78,17 @@ function collect(plan: MessagePlan, message: object, prefix: string, sites: Seal
     if (isAbsent(value)) {
       if (field.required) throw new SealwireError('FIELD_REQUIRED', 'a required sealed field is empty', { path });
     } else if (field.shape === 'repeated' || field.shape === 'map') {
-      const before = sites.length;
+      const before = found.sites.length;
       for (const [index, element] of elements(value, field.shape === 'map')) {
         const elementPath = `${path}${formatIndex(index)}`;
         if (isAbsent(element)) throw new SealwireError('TOKEN_EMPTY', 'an element is empty', { path: elementPath });
-        sites.push({ field, path: elementPath, value: element, holder: message, index });
+        add(found, { field, path: elementPath, value: element, holder: message, index });
       }
-      if (field.required && sites.length === before) {
+      if (field.required && found.sites.length === before) {
         throw new SealwireError('FIELD_REQUIRED', 'a required sealed field is empty', { path });
       }
     } else {
-      sites.push({ field, path, value, holder: message });
+      add(found, { field, path, value, holder: message });
     }
   }
   for (const field of plan.nested) {
@@ -86,10 +97,10 @@ function collect(plan: MessagePlan, message: object, prefix: string, sites: Seal
     const path = `${prefix}${field.name}`;
     if (field.shape === 'repeated' || field.shape === 'map') {
       for (const [index, element] of elements(value, field.shape === 'map')) {
-        if (isObject(element)) collect(field.plan(), element, `${path}${formatIndex(index)}.`, sites, depth + 1);
+        if (isObject(element)) collect(field.plan(), element, `${path}${formatIndex(index)}.`, found, depth + 1);
       }
     } else {
-      collect(field.plan(), value, `${path}.`, sites, depth + 1);
+      collect(field.plan(), value, `${path}.`, found, depth + 1);
     }
   }
 }

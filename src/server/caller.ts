@@ -28,7 +28,7 @@ export interface CallerOptions {
 const MAX_CALLER_LENGTH = 256;
 
 /**
- * The default caller function: a trusted proxy's header, else the mTLS identity, else the IP address.
+ * The default caller function: a trusted proxy's header, else the mTLS identity, else the IP address, of IPv6 its /64.
  * The header of anybody else is ignored.
  *
  * @param options trusted proxies and header name
@@ -42,7 +42,7 @@ export function createCaller(options: CallerOptions = {}): CallerFunction {
   for (const proxy of proxies) addProxy(proxy, addresses, identities);
   return ({ peer, metadata, tlsIdentity }) => {
     const address = peerAddress(peer);
-    if (proxies.length === 0) return tlsIdentity ?? address;
+    if (proxies.length === 0) return tlsIdentity ?? networkOf(address);
     const family = isIP(address) === 6 ? 'ipv6' : 'ipv4';
     const trusted =
       (isIP(address) !== 0 && addresses.check(address, family)) ||
@@ -51,7 +51,7 @@ export function createCaller(options: CallerOptions = {}): CallerFunction {
       const [named] = metadata.get(header);
       if (typeof named === 'string' && named.length > 0 && named.length <= MAX_CALLER_LENGTH) return named;
     }
-    return tlsIdentity ?? address;
+    return tlsIdentity ?? networkOf(address);
   };
 }
 
@@ -74,6 +74,17 @@ function addProxy(proxy: string, addresses: BlockList, identities: Set<string>):
   addresses.addSubnet(address, bits, family);
 }
 
+/** Who has one IPv6 address has the 2^64 of its network too: limits by address would be none. IPv4 addresses stay. */
+function networkOf(address: string): string {
+  if (isIP(address) !== 6) return address;
+  const [head = '', tail] = (address.split('%', 1)[0] as string).split('::');
+  const groups = head.split(':').filter(Boolean);
+  const after = (tail ?? '').split(':').filter(Boolean);
+  if (tail !== undefined)
+    groups.push(...Array<string>(Math.max(0, 8 - groups.length - after.length)).fill('0'), ...after);
+  return `${groups.slice(0, 4).join(':')}::/64`;
+}
+
 /** The IP address in grpc-js's `ip:port` peer string; IPv4-mapped IPv6 addresses become IPv4. */
 export function peerAddress(peer: string): string {
   const end = peer.lastIndexOf(':');
@@ -86,8 +97,30 @@ export function peerAddress(peer: string): string {
 export function tlsIdentity(call: ServerInterceptingCall): string | undefined {
   const certificate = call.getAuthContext().sslPeerCertificate;
   if (certificate === undefined) return undefined;
-  const names = (certificate.subjectaltname ?? '').split(', ');
-  const find = (kind: string) => names.find((name) => name.startsWith(kind))?.slice(kind.length);
-  const identity = find('URI:') ?? find('DNS:') ?? certificate.subject?.CN;
+  const names = readAltNames(certificate.subjectaltname ?? '');
+  if (names === undefined) return undefined;
+  const find = (kind: string) => names.find(([found]) => found === kind)?.[1];
+  const identity = find('URI') ?? find('DNS') ?? certificate.subject?.CN;
   return typeof identity === 'string' && identity !== '' ? identity.slice(0, MAX_CALLER_LENGTH) : undefined;
+}
+
+/**
+ * The names in Node's text form of subjectAltName: `DNS:a, URI:b`, where a value with a comma or a quote in it is a JSON string
+ * (CVE-2021-44532: whoever splits at commas takes a part of one name for another).
+ *
+ * @returns pairs of kind and value; undefined for a text of another form
+ */
+export function readAltNames(text: string): readonly (readonly [kind: string, value: string])[] | undefined {
+  const names: [string, string][] = [];
+  const form = /([A-Za-z ]+):("(?:[^"\\]|\\.)*"|[^,"]*)(?:, |$)/y;
+  while (form.lastIndex < text.length) {
+    const [, kind = '', value = ''] = form.exec(text) ?? [];
+    if (kind === '') return undefined;
+    try {
+      names.push([kind, value.startsWith('"') ? (JSON.parse(value) as string) : value]);
+    } catch {
+      return undefined;
+    }
+  }
+  return names;
 }

@@ -1,4 +1,5 @@
 /** Stored tokens: opened for a handler long after the call that brought them. */
+import type { Metadata } from '@grpc/grpc-js';
 import { SealwireError } from '../errors.js';
 import type { Grant } from '../jwe/grant.js';
 import type { TokenOpener } from '../jwe/opener.js';
@@ -9,7 +10,7 @@ import type { MessagePlan, SealedFieldPlan, ServicePlan } from '../schema/plan.j
 import type { SealedSite } from '../schema/walk.js';
 import type { AuditInput, AuditSink } from './audit-sink.js';
 import type { Granter } from './granter.js';
-import { createRecord, createRejectRecord, describeField, NO_CALL } from './records.js';
+import { type CallFacts, createRecord, createRejectRecord, describeField, factsOf } from './records.js';
 
 /** Where a stored token came from. */
 export interface StoredTokenPlace {
@@ -17,6 +18,13 @@ export interface StoredTokenPlace {
   readonly field: string;
   /** The bound siblings as they were, as properties of the message: `{ orderId, amountMinor, currencyCode }`. */
   readonly bound?: object;
+  /** The call that asks, as the handler got it: its caller is recorded. Default: nobody is named. */
+  readonly call?: StoredTokenCall;
+}
+
+/** A handler's call, of any kind. */
+export interface StoredTokenCall {
+  readonly metadata: Metadata;
 }
 
 /**
@@ -45,6 +53,8 @@ export interface OpenedStored {
   readonly plaintext: Buffer;
   /** For a reviewer, when there is one. */
   readonly grant: Grant | undefined;
+  /** Of the call that asks. */
+  readonly facts: CallFacts;
   readonly startedAt: number;
 }
 
@@ -58,20 +68,21 @@ export type WithStored = <T>(
 /** @returns what opening and re-sealing share */
 export function createStoredReader({ services, opener, audit, caller, granter }: StoredOpenerOptions): WithStored {
   const fields = collectFields(services);
-  return async (token, { field: fullName, bound = {} }, use) => {
+  return async (token, { field: fullName, bound = {}, call }, use) => {
     const field = fields.get(fullName);
     if (field === undefined) throw new SealwireError('PLAN_INVALID', `no sealed field ${fullName}`);
     const startedAt = performance.now();
+    const facts = factsOf(call?.metadata);
     const site: SealedSite = { field, path: field.name, value: token, holder: bound };
     let parsed: ParsedToken | undefined;
     try {
       parsed = opener.check(token, expectationOf(site), 'stored');
       const grant = field.transient ? undefined : (await granter?.())?.createGrant();
       const plaintext = await opener.open(parsed, caller, 'stored', grant);
-      return await use({ site, parsed, plaintext, grant, startedAt });
+      return await use({ site, parsed, plaintext, grant, facts, startedAt });
     } catch (error) {
       audit.note(
-        createRejectRecord(error, NO_CALL, startedAt, (_path, code) => [
+        createRejectRecord(error, facts, startedAt, (_path, code) => [
           describeField(site, token, parsed, 'refused', code, false),
         ]),
       );
@@ -91,9 +102,12 @@ export function createStoredOpener(withStored: WithStored, audit: AuditSink): Op
 }
 
 /** The record that a stored token was opened. */
-export function createOpenStoredRecord({ site, parsed, grant, startedAt }: OpenedStored, detail: string): AuditInput {
+export function createOpenStoredRecord(
+  { site, parsed, grant, facts, startedAt }: OpenedStored,
+  detail: string,
+): AuditInput {
   const field = describeField(site, parsed.token, parsed, 'opened', '', !site.field.transient, grant?.text);
-  return createRecord('openStored', NO_CALL, [field], detail, startedAt);
+  return createRecord('openStored', facts, [field], detail, startedAt);
 }
 
 /** All sealed fields that requests and responses can hold, by full name. */

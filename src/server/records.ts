@@ -1,4 +1,5 @@
 /** Audit records of calls. Literals without spread: these are made for every message. */
+import type { Metadata } from '@grpc/grpc-js';
 import { SealwireError } from '../errors.js';
 import type { ParsedToken } from '../jwe/token.js';
 import { boundValues } from '../schema/binding.js';
@@ -16,6 +17,20 @@ export interface CallFacts {
 
 /** Facts of something that belongs to no call. */
 export const NO_CALL: CallFacts = { method: '', peer: '', principal: '', requestId: '', traceparent: '' };
+
+/** Under which a call's metadata carries its facts to {@link factsOf}; a symbol cannot come from a request. */
+const FACTS = Symbol('sealwire.call');
+type Marked = Metadata & { [FACTS]?: CallFacts };
+
+/** Lets whoever has the handler's call find out whose it is. */
+export function attachFacts(metadata: Metadata, facts: CallFacts): void {
+  (metadata as Marked)[FACTS] = facts;
+}
+
+/** @returns {@link NO_CALL} for metadata of a call that is not ours */
+export function factsOf(metadata: Metadata | undefined): CallFacts {
+  return (metadata as Marked | undefined)?.[FACTS] ?? NO_CALL;
+}
 
 export function createRecord(
   event: AuditInput['event'],

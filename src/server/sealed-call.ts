@@ -14,10 +14,11 @@ import { recipientsOf } from '../schema/walk.js';
 import type { AuditSink } from './audit-sink.js';
 import { type CallerFunction, tlsIdentity } from './caller.js';
 import { IncomingMessages, type ReadAhead } from './incoming.js';
+import { sizeOf } from './message-size.js';
 import { type CallEnd, endOf, type ServerMetrics } from './metrics.js';
 import type { MessageOpener } from './open-message.js';
 import { OutgoingMessages, type WriteAhead } from './outgoing.js';
-import type { CallFacts } from './records.js';
+import { attachFacts, type CallFacts } from './records.js';
 import type { ReplyAgreement, ReplyTokenReader } from './reply-token.js';
 import type { MessageReplier } from './seal-reply.js';
 import { toStatusObject } from './status.js';
@@ -77,7 +78,7 @@ export class SealedServerCall extends ServerInterceptingCall {
       onReceiveMetadata: (metadata) => this.#begin(metadata, listener),
       onReceiveMessage: (message: object) => {
         if (this.#incoming === undefined) listener.onReceiveMessage(message);
-        else this.#incoming.add(message, sizeOf(message));
+        else this.#incoming.add(message, this.#method.requestStream ? sizeOf(message) : 0);
       },
       onReceiveHalfClose: () => {
         if (this.#incoming === undefined) listener.onReceiveHalfClose();
@@ -93,7 +94,11 @@ export class SealedServerCall extends ServerInterceptingCall {
   }
 
   override sendMessage(message: unknown, callback: () => void): void {
-    if (this.#ended) return;
+    if (this.#ended) {
+      // The handler's stream would otherwise wait for this write for good.
+      process.nextTick(callback);
+      return;
+    }
     if (this.#outgoing === undefined) super.sendMessage(message, callback);
     else this.#outgoing.add(message as object, callback);
   }
@@ -115,6 +120,7 @@ export class SealedServerCall extends ServerInterceptingCall {
       const facts = this.#describeCall(metadata);
       this.#facts = facts;
       if (response === undefined || !recipientsOf(response).includes('')) {
+        attachFacts(metadata, facts);
         listener.onReceiveMetadata(metadata);
         return;
       }
@@ -124,6 +130,7 @@ export class SealedServerCall extends ServerInterceptingCall {
           if (this.#ended) return;
           this.#reply = reply;
           this.#facts = reply.call;
+          attachFacts(metadata, reply.call);
           listener.onReceiveMetadata(metadata);
         })
         .catch((error: unknown) => this.#fail(error));
@@ -202,16 +209,6 @@ export class SealedServerCall extends ServerInterceptingCall {
 function toReplyError(error: unknown): unknown {
   if (error instanceof SealwireError && REPLY_FAILURES.has(error.code)) return error;
   return new Error('the response cannot be sealed');
-}
-
-/** About how much memory a message with its tokens takes. */
-function sizeOf(message: object): number {
-  let size = 256;
-  for (const value of Object.values(message)) {
-    if (typeof value === 'string') size += value.length;
-    else if (typeof value === 'object' && value !== null) size += sizeOf(value as object);
-  }
-  return size;
 }
 
 /** The first text value of a metadata key if it has the expected form, else empty. */

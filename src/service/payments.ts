@@ -10,7 +10,7 @@ import type {
   SealedPaymentServiceServer,
 } from '../gen/payments/v1/payments_sealed.js';
 import { tokenOf } from '../schema/opened.js';
-import type { OpenStored } from '../server/open-stored.js';
+import type { OpenStored, StoredTokenCall } from '../server/open-stored.js';
 import { isLuhn, isUnexpired } from './payment-rules.js';
 import { cardPlace, type PaymentStore, type StoredPayment } from './payment-store.js';
 
@@ -46,9 +46,9 @@ export function createPaymentHandlers(options: PaymentsOptions): SealedPaymentSe
   }
 
   /** With the card opened again, which the interceptor seals for whoever asked. */
-  async function toOpenedPayment(payment: StoredPayment): Promise<OpenedPayment> {
+  async function toOpenedPayment(payment: StoredPayment, call: StoredTokenCall): Promise<OpenedPayment> {
     const { paymentId, orderId, amountMinor, currencyCode, status: result, card } = payment;
-    const opened = card && (await openStored<CardDetails>(card, cardPlace(payment)));
+    const opened = card && (await openStored<CardDetails>(card, { ...cardPlace(payment), call }));
     return { paymentId, orderId, amountMinor, currencyCode, status: result, card: opened };
   }
 
@@ -60,7 +60,7 @@ export function createPaymentHandlers(options: PaymentsOptions): SealedPaymentSe
     async getPayment(call, callback) {
       const payment = store.findById(call.request.paymentId);
       if (payment === undefined) callback({ code: status.NOT_FOUND, details: 'no such payment' });
-      else callback(null, { payment: await toOpenedPayment(payment) });
+      else callback(null, { payment: await toOpenedPayment(payment, call) });
     },
 
     async importPayments(call, callback) {
@@ -76,8 +76,9 @@ export function createPaymentHandlers(options: PaymentsOptions): SealedPaymentSe
     /** An order has one payment, which never changes: the stream ends after it. Without an order it goes on. */
     async watchPayments(call) {
       for await (const payment of paymentsOf(store, call)) {
-        const drained = call.write({ payment: await toOpenedPayment(payment) });
-        if (!drained) await new Promise<void>((resolve) => onceAny(call, ['drain', 'close', 'cancelled'], resolve));
+        const opened = await toOpenedPayment(payment, call);
+        if (call.cancelled) return;
+        if (!call.write({ payment: opened })) await drained(call);
         if (call.cancelled) return;
         if (call.request.orderId !== '') break;
       }
@@ -86,8 +87,7 @@ export function createPaymentHandlers(options: PaymentsOptions): SealedPaymentSe
 
     async reconcile(call) {
       for await (const request of call) {
-        if (call.write(reconcile(store, request as OpenedReconcileRequest))) continue;
-        await new Promise<void>((resolve) => onceAny(call, ['drain', 'close', 'cancelled'], resolve));
+        if (!call.write(reconcile(store, request as OpenedReconcileRequest))) await drained(call);
       }
       call.end();
     },
@@ -164,10 +164,18 @@ function reconcile(store: PaymentStore, request: OpenedReconcileRequest): Opened
   return { paymentId, matched, note: { value: matched ? `matches ${what}` : `does not name ${what}` } };
 }
 
-function onceAny(call: NodeJS.EventEmitter, events: readonly string[], work: () => void): void {
-  const done = () => {
-    for (const event of events) call.removeListener(event, done);
-    work();
-  };
-  for (const event of events) call.once(event, done);
+/** Resolves when the caller has read enough, or is gone. */
+function drained(call: ServerWritable): Promise<void> {
+  return new Promise((resolve) => {
+    const events = ['drain', 'close', 'cancelled'] as const;
+    const done = () => {
+      for (const event of events) call.removeListener(event, done);
+      resolve();
+    };
+    for (const event of events) call.once(event, done);
+    // An event that has passed does not come again.
+    if (call.cancelled || call.destroyed) done();
+  });
 }
+
+type ServerWritable = NodeJS.EventEmitter & { readonly cancelled: boolean; readonly destroyed: boolean };

@@ -43,6 +43,12 @@ for (const custody of ['in a file', 'in a PKCS#11 token'] as const) {
       expect(String(payment?.card)).to.equal('[opened payments.v1.CardDetails]');
       const events = (await harness.auditRecords()).map(({ event }) => event);
       expect(events).to.deep.equal(['start', 'open', 'openStored', 'seal']);
+      // Whoever asked is named also where the handler opens.
+      const [, , stored] = await harness.auditRecords();
+      expect([stored?.method, stored?.principal]).to.deep.equal([
+        '/payments.v1.PaymentService/GetPayment',
+        '127.0.0.1',
+      ]);
     });
 
     it('says that a payment does not exist', async () => {

@@ -1,7 +1,14 @@
+import { execFile } from 'node:child_process';
+import { X509Certificate } from 'node:crypto';
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { promisify } from 'node:util';
 import { Metadata } from '@grpc/grpc-js';
 import { expect } from 'chai';
 import { SealwireError } from '../../src/errors.js';
-import { type CallerOptions, createCaller, peerAddress } from '../../src/server/caller.js';
+import { type CallerOptions, createCaller, peerAddress, readAltNames } from '../../src/server/caller.js';
+import { requireTool } from '../support/tools.js';
 
 function callerOf(options: CallerOptions, peer: string, header?: string, tlsIdentity?: string): string {
   const metadata = new Metadata();
@@ -12,7 +19,7 @@ function callerOf(options: CallerOptions, peer: string, header?: string, tlsIden
 describe('caller', () => {
   it('is the address without its port by default', () => {
     expect(callerOf({}, '203.0.113.9:4711')).to.equal('203.0.113.9');
-    expect(callerOf({}, '[2001:db8::1]:4711')).to.equal('2001:db8::1');
+    expect(callerOf({}, '[2001:db8::1]:4711')).to.equal('2001:db8:0:0::/64');
     expect(callerOf({}, '::ffff:203.0.113.9:4711')).to.equal('203.0.113.9');
   });
 
@@ -51,7 +58,71 @@ describe('caller', () => {
     });
   }
 
+  it('is the network of an IPv6 address: whoever has one has 2^64', () => {
+    for (const peer of [
+      '[2001:db8:1:2::7]:1',
+      '[2001:db8:1:2:ffff:ffff:ffff:ffff]:9',
+      '[2001:db8:1:2:0:0:0:1%eth0]:1',
+    ]) {
+      expect(callerOf({}, peer)).to.equal('2001:db8:1:2::/64');
+    }
+    expect(callerOf({}, '[2001:db8:1:3::7]:1')).to.equal('2001:db8:1:3::/64');
+    expect(callerOf({}, '[::1]:1')).to.equal('0:0:0:0::/64');
+    expect(callerOf({ trustedProxies: ['10.0.0.1'] }, '[2001:db8::7]:1')).to.equal('2001:db8:0:0::/64');
+  });
+
   it('takes a peer without a port', () => {
     expect(peerAddress('unknown')).to.equal('unknown');
+  });
+});
+
+describe('readAltNames', () => {
+  for (const [text, names] of [
+    ['', []],
+    ['DNS:a.example', [['DNS', 'a.example']]],
+    [
+      'DNS:a, URI:spiffe://b/c, IP Address:127.0.0.1',
+      [
+        ['DNS', 'a'],
+        ['URI', 'spiffe://b/c'],
+        ['IP Address', '127.0.0.1'],
+      ],
+    ],
+    ['DNS:"foo, URI:spiffe://corp/admin, DNS:x"', [['DNS', 'foo, URI:spiffe://corp/admin, DNS:x']]],
+    [
+      'DNS:"a\\"b, URI:c", URI:d',
+      [
+        ['DNS', 'a"b, URI:c'],
+        ['URI', 'd'],
+      ],
+    ],
+  ] as const) {
+    it(`reads ${text}`, () => expect(readAltNames(text)).to.deep.equal(names));
+  }
+  for (const text of ['DNS:"a', 'a.example', 'DNS:a,URI:b', 'DNS:"a"b', 'DNS:"\\x"', ', DNS:a']) {
+    it(`refuses ${text}`, () => expect(readAltNames(text)).to.equal(undefined));
+  }
+
+  it('does not take a part of a name for a name, in a real certificate', async function () {
+    requireTool(this, 'openssl');
+    const dir = await mkdtemp(join(tmpdir(), 'sealwire-san-'));
+    const conf =
+      '[req]\ndistinguished_name=d\nx509_extensions=x\nprompt=no\n[d]\nCN=honest\n[x]\nsubjectAltName=@n\n[n]\n';
+    await writeFile(join(dir, 'conf'), `${conf}DNS.1 = foo, URI:spiffe://corp/admin\n`);
+    const args = [
+      'req',
+      '-x509',
+      '-newkey',
+      'ec',
+      '-pkeyopt',
+      'ec_paramgen_curve:P-256',
+      '-nodes',
+      '-config',
+      join(dir, 'conf'),
+    ];
+    const { stdout } = await promisify(execFile)('openssl', [...args, '-keyout', join(dir, 'key')]);
+    await rm(dir, { recursive: true });
+    const { subjectAltName = '' } = new X509Certificate(stdout);
+    expect(readAltNames(subjectAltName)).to.deep.equal([['DNS', 'foo, URI:spiffe://corp/admin']]);
   });
 });
