@@ -119,6 +119,13 @@ const refusals: Readonly<Record<string, (log: CrashedLog) => { changes: Changes;
     const changes = { [segmentFile(second, 'jsonl')]: undefined, [segmentFile(second, 'leaves')]: undefined };
     return { changes, says: [`records ${second} to ${third - 1} are missing`] };
   },
+  'a line file that belongs to no segment': (log) => {
+    const inside = (log.segments[1] as number) + 1;
+    return {
+      changes: { [segmentFile(inside, 'jsonl')]: Buffer.from('{}\n') },
+      says: [segmentFile(inside, 'leaves'), 'is missing'],
+    };
+  },
   'leaves of an earlier segment that are gone': (log) => {
     const [, second, third] = log.segments as [number, number, number];
     return {

@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { expect } from 'chai';
 import { segmentFile } from '../../src/audit/log-files.js';
+import { finishSealwire } from '../support/command.js';
 import { fillRepeatedly, requireMount } from '../support/fill-disk.js';
 import { killRepeatedly } from '../support/kill-service.js';
 import { PaymentsLoad, readRecords } from '../support/payments-load.js';
@@ -74,4 +75,31 @@ describe('a service whose disk fails to sync', () => {
       expect(readRecords(dir).length).to.be.greaterThan(50);
     }).timeout(60_000);
   }
+});
+
+describe('a service whose log was changed', () => {
+  it('does not start, and says in one line where', async () => {
+    const dir = await mkdtemp(join(tmpdir(), 'sealwire-changed-'));
+    try {
+      const service = await startServiceProcess({ dir, config: { logLevel: 'error' } });
+      const load = new PaymentsLoad(service.client, 'order');
+      load.start(1);
+      await load.until(({ acknowledged }) => acknowledged.length >= 5);
+      await load.stop();
+      await stopServiceProcess(service);
+      const path = join(dir, 'audit', segmentFile(0, 'jsonl'));
+      const lines = readFileSync(path, 'utf8').split('\n');
+      const at = Buffer.byteLength(`${lines.slice(0, 3).join('\n')}\n`);
+      lines[3] = (lines[3] as string).replace('order-2', 'order-9');
+      writeFileSync(path, lines.join('\n'));
+      const { code, stdout, stderr } = await finishSealwire(['serve', '--listen', '127.0.0.1:0', '--dir', dir]);
+      expect(code).to.equal(3);
+      expect(stdout).to.equal('');
+      const [line, ...more] = stderr.trimEnd().split('\n');
+      expect(more).to.deep.equal([]);
+      expect(line).to.contain(`${path}: record 3, at byte ${at}, does not fit its leaf`);
+    } finally {
+      await rm(dir, { recursive: true, force: true });
+    }
+  });
 });
