@@ -88,6 +88,13 @@ describe('RingFollower', () => {
       await followed.until(() => followed.ring.currentKid === kids[1]);
     }));
 
+  it('does not read a file again that has not changed', () =>
+    inRingFolder(async (_path, followed) => {
+      const { loads } = followed;
+      for (let count = 0; count < 3; count++) await followed.follower.check();
+      expect([loads, followed.loads]).to.deep.equal([1, 1]);
+    }));
+
   it('takes several changes in a row, and ends with the last', () =>
     inRingFolder(async (path, followed) => {
       const store = new RingStore({ path });
@@ -137,6 +144,8 @@ describe('RingFollower', () => {
       const followed = new Followed(path, await KeyRing.fromKeys([pairs[0] as object]), {}, 10);
       try {
         await followed.until(() => followed.faults.length === 1);
+        for (let count = 0; count < 3; count++) await followed.follower.check();
+        expect(followed.codes()).to.deep.equal(['KEY_FILE_MISSING']);
         await mkdir(join(dir, 'later'));
         await writeFile(path, ringText(pairs[1] as object), { mode: 0o600 });
         await followed.until(() => followed.ring.currentKid === kids[1]);
