@@ -77,6 +77,41 @@ describe('verifying a log', () => {
     expect(verify(appending).findings).to.deep.equal([]);
   });
 
+  it('notices damage to the files that only programs read, in a log of several segments', () => {
+    const change = (name: string, edit: (bytes: Buffer) => Buffer) => {
+      const files = log(420, 100);
+      return verify(files.set(name, edit(Buffer.from(files.get(name) as Buffer))));
+    };
+    const flip = (bytes: Buffer) => {
+      bytes[40] = (bytes[40] as number) ^ 1;
+      return bytes;
+    };
+    expect(summary(change('00000000000000000300.frontier', flip))).to.deep.equal([
+      ['bad-frontier', undefined, undefined],
+    ]);
+    expect(summary(change('00000000000000000300.leaves', flip))).to.deep.equal([['bad-leaf', 301, undefined]]);
+    // Shorter or longer than the lines, in the middle and at the end.
+    for (const name of ['00000000000000000100.leaves', '00000000000000000400.leaves']) {
+      const first = Number(name.slice(0, 20));
+      expect(summary(change(name, (bytes) => bytes.subarray(0, 70)))[0]).to.deep.equal([
+        'bad-leaf',
+        first + 2,
+        undefined,
+      ]);
+    }
+    const longer = (bytes: Buffer) => Buffer.concat([bytes, Buffer.alloc(32)]);
+    expect(summary(change('00000000000000000100.leaves', longer))[0]).to.deep.equal(['bad-leaf', 200, undefined]);
+  });
+
+  it('takes a segment that is being begun for none, and one without lines for missing', () => {
+    const files = log(420, 100);
+    const begun = new Map(files).set('00000000000000000420.leaves', Buffer.alloc(0));
+    expect(verify(begun)).to.include({ ok: true, records: 420 });
+    const cut = new Map(files);
+    cut.delete('00000000000000000400.jsonl');
+    expect(summary(verify(cut))[0]).to.deep.equal(['missing', 400, 419]);
+  });
+
   it('verifies what retention left', () => {
     const files = log(420, 100);
     files.delete('00000000000000000000.jsonl');
