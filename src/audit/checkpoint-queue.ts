@@ -1,12 +1,13 @@
 /** The checkpoints that a log has to agree with, in the order of their sizes: its own, read as they are needed, and kept ones. */
-import { existsSync, readFileSync } from 'node:fs';
+import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { SealwireError } from '../errors.js';
 import { type Checkpoint, openCheckpoint } from './checkpoint.js';
 import type { Finding } from './findings.js';
-import { readItemBlocks, readOrThrow } from './line-blocks.js';
+import { readItemBlocks, readSmallFile } from './line-blocks.js';
 import { CHECKPOINT_FILE, CHECKPOINTS_FILE } from './log-files.js';
 import type { NoteVerifier } from './note-keys.js';
+import { MAX_NOTE_BYTES } from './signed-note.js';
 
 /** A checkpoint whose signature is good, and where it is from. */
 export interface Pin extends Checkpoint {
@@ -25,7 +26,7 @@ export interface LatestCheckpoint {
 export function readLatest(dir: string, verifier: NoteVerifier): LatestCheckpoint | undefined {
   const path = join(dir, CHECKPOINT_FILE);
   if (!existsSync(path)) return undefined;
-  const note = readOrThrow(path, () => readFileSync(path));
+  const note = readSmallFile(path);
   const { checkpoint, finding } = open(note, verifier, 'the latest checkpoint');
   return { note: note.toString('utf8'), checkpoint, finding };
 }
@@ -113,6 +114,8 @@ function* readNotes(path: string): Generator<Buffer, Buffer, undefined> {
       start = end + 2;
     }
     rest = rest.subarray(start);
+    // No note is so long: what follows is none, however much it is.
+    if (rest.length > 2 * MAX_NOTE_BYTES) return rest;
   }
   return rest;
 }
@@ -120,7 +123,7 @@ function* readNotes(path: string): Generator<Buffer, Buffer, undefined> {
 /** What is being appended, or was torn by a crash, is the latest checkpoint, which was written before. */
 function isBeginningOf(torn: Buffer, latestPath: string): boolean {
   if (torn.length === 0) return true;
-  const latest = existsSync(latestPath) ? readOrThrow(latestPath, () => readFileSync(latestPath)) : Buffer.alloc(0);
+  const latest = existsSync(latestPath) ? readSmallFile(latestPath) : Buffer.alloc(0);
   return Buffer.concat([latest, Buffer.from('\n')])
     .subarray(0, torn.length)
     .equals(torn);

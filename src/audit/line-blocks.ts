@@ -4,7 +4,17 @@
  */
 
 import { hash } from 'node:crypto';
-import { closeSync, constants, existsSync, openSync, readdirSync, readSync, statSync } from 'node:fs';
+import {
+  closeSync,
+  constants,
+  existsSync,
+  fstatSync,
+  openSync,
+  readdirSync,
+  readFileSync,
+  readSync,
+  statSync,
+} from 'node:fs';
 import { join } from 'node:path';
 import { SealwireError } from '../errors.js';
 import { MAX_LINE_BYTES } from './line-batch.js';
@@ -24,6 +34,8 @@ export interface LogSegment {
 
 const NEWLINE = 0x0a;
 const BLOCK_BYTES = 1_048_576;
+/** Of checkpoints, keys and frontiers. */
+const MAX_SMALL_BYTES = 1_048_576;
 
 /**
  * @param dir folder of the log
@@ -179,8 +191,28 @@ export function* readItemBlocks(path: string, itemBytes: number, from = 0): Gene
   }
 }
 
+/** A pipe in a folder of somebody else's must not make a reader wait for ever. */
 function openForReading(path: string): number {
-  return readOrThrow(path, () => openSync(path, constants.O_RDONLY | constants.O_NOFOLLOW));
+  const { O_RDONLY, O_NOFOLLOW, O_NONBLOCK } = constants;
+  const fd = readOrThrow(path, () => openSync(path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK));
+  if (readOrThrow(path, () => fstatSync(fd).isFile())) return fd;
+  closeSync(fd);
+  throw new SealwireError('AUDIT_FILE_INVALID', `${path}: not a file`);
+}
+
+/**
+ * @returns the file's content
+ * @throws SealwireError `AUDIT_FILE_INVALID` when it cannot be read or is larger than any such file
+ */
+export function readSmallFile(path: string): Buffer {
+  const fd = openForReading(path);
+  try {
+    const { size } = readOrThrow(path, () => fstatSync(fd));
+    if (size > MAX_SMALL_BYTES) throw new SealwireError('AUDIT_FILE_INVALID', `${path}: too large`);
+    return readOrThrow(path, () => readFileSync(fd));
+  } finally {
+    closeSync(fd);
+  }
 }
 
 /** @throws SealwireError `AUDIT_FILE_INVALID` with the system's code in place of its words */

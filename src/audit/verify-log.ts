@@ -2,12 +2,12 @@
  * Verifies a log: every line against its leaf hash and its number, the tree against every checkpoint. It shares
  * nothing with the writer but the formats, writes nothing, and works on a log that is being written.
  */
-import { existsSync, readFileSync } from 'node:fs';
+import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Checkpoint } from './checkpoint.js';
 import { type LatestCheckpoint, type Pin, PinQueue, readLatest } from './checkpoint-queue.js';
 import type { Finding } from './findings.js';
-import { type LogSegment, listLog, readOrThrow } from './line-blocks.js';
+import { type LogSegment, listLog, readSmallFile } from './line-blocks.js';
 import { segmentFile, VERIFIER_KEY_FILE } from './log-files.js';
 import { MerkleFrontier } from './merkle-tree.js';
 import type { NoteVerifier } from './note-keys.js';
@@ -188,7 +188,7 @@ class LogCheck {
   #checkFrontier({ first }: LogSegment): void {
     const path = join(this.#options.dir, segmentFile(first, 'frontier'));
     if (this.#tree.size !== first || !existsSync(path)) return;
-    const bytes = readOrThrow(path, () => readFileSync(path));
+    const bytes = readSmallFile(path);
     // Where leaves and lines disagree, the frontier may side with either.
     if ([this.#tree, this.#lineTree].some((tree) => tree && bytes.equals(Buffer.concat(tree.hashes)))) return;
     this.#report({ kind: 'bad-frontier', seq: undefined, detail: `the frontier file of segment ${first} is wrong` });
@@ -197,7 +197,7 @@ class LogCheck {
   #checkKey(): void {
     const path = join(this.#options.dir, VERIFIER_KEY_FILE);
     if (!existsSync(path)) return;
-    if (readOrThrow(path, () => readFileSync(path, 'utf8')).trimEnd() === this.#options.verifier.vkey) return;
+    if (readSmallFile(path).toString('utf8').trimEnd() === this.#options.verifier.vkey) return;
     this.#report({
       kind: 'bad-key',
       seq: undefined,

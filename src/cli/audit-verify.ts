@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { type Checkpoint, openCheckpoint, parseCheckpoint, splitCheckpoints } from '../audit/checkpoint.js';
 import { readLatest } from '../audit/checkpoint-queue.js';
 import type { Finding } from '../audit/findings.js';
-import { readOrThrow } from '../audit/line-blocks.js';
+import { readOrThrow, readSmallFile } from '../audit/line-blocks.js';
 import { VERIFIER_KEY_FILE } from '../audit/log-files.js';
 import { type NoteVerifier, parseVerifierKey } from '../audit/note-keys.js';
 import { parseNote } from '../audit/signed-note.js';
@@ -75,7 +75,8 @@ export async function checkpoint({ dir, vkey }: { readonly dir: string; readonly
 export function readVerifier(dir: string, vkey: string | undefined): NoteVerifier {
   const isText = vkey !== undefined && !existsSync(vkey) && vkey.includes('+');
   const path = vkey ?? join(dir, VERIFIER_KEY_FILE);
-  const text = isText ? vkey : readOrThrow(path, () => readFileSync(path, 'utf8'));
+  const read = () => (vkey === undefined ? readSmallFile(path) : readOrThrow(path, () => readFileSync(path)));
+  const text = isText ? vkey : read().toString('utf8');
   return asInput(isText ? 'the key' : path, () => parseVerifierKey(text.trim()));
 }
 

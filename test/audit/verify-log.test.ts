@@ -1,5 +1,6 @@
 /** Verification of whole logs and of logs that were changed in every way we could think of. */
-import { mkdtempSync, rmSync } from 'node:fs';
+import { execFileSync } from 'node:child_process';
+import { mkdtempSync, rmSync, symlinkSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { expect } from 'chai';
@@ -198,6 +199,35 @@ describe('verifying a log', () => {
     files.delete('checkpoint');
     files.delete('checkpoints');
     expect(summary(verify(files))).to.deep.equal([['bad-checkpoint', undefined, undefined]]);
+  });
+
+  it('is not held up by what a hostile folder holds in place of files', () => {
+    const dir = mkdtempSync(join(tmpdir(), 'sealwire-verify-'));
+    try {
+      const attempt = () => verifyLog({ dir, verifier: signer.verifier });
+      for (const name of [
+        `${'0'.repeat(20)}.jsonl`,
+        `${'0'.repeat(20)}.leaves`,
+        'checkpoint',
+        'checkpoints',
+        'log.vkey',
+      ]) {
+        writeLog(dir, log(5));
+        rmSync(join(dir, name));
+        execFileSync('mkfifo', [join(dir, name)]);
+        expect(attempt, name).to.throw(`${name}: not a file`).with.property('code', 'AUDIT_FILE_INVALID');
+        rmSync(join(dir, name));
+        symlinkSync('/dev/zero', join(dir, name));
+        expect(attempt, name).to.throw(`${name}: ELOOP`).with.property('code', 'AUDIT_FILE_INVALID');
+        rmSync(join(dir, name));
+      }
+      writeLog(dir, log(5).set('checkpoint', Buffer.alloc(1_048_577)));
+      expect(attempt).to.throw('checkpoint: too large').with.property('code', 'AUDIT_FILE_INVALID');
+      writeLog(dir, log(5).set('checkpoints', Buffer.alloc(8_388_608, 65)));
+      expect(summary(attempt())).to.deep.equal([['bad-checkpoint', undefined, undefined]]);
+    } finally {
+      rmSync(dir, { recursive: true, force: true });
+    }
   });
 
   it('refuses a folder that is not there, by code', () => {
