@@ -3,7 +3,7 @@ import { isDiskFull, syncFolder } from './append-file.js';
 import type { CheckpointStore } from './checkpoint-store.js';
 import { encodeBatch } from './line-batch.js';
 import { explain, type LogFolder, openFolder } from './log-folder.js';
-import { HASH_BYTES, type MerkleFrontier } from './merkle-tree.js';
+import type { MerkleFrontier } from './merkle-tree.js';
 import {
   type LogFilesFound,
   type LogFilesOptions,
@@ -23,7 +23,7 @@ export interface MerkleLogOptions extends LogFilesOptions {
   readonly segmentBytes?: number;
   /** Age at which a segment ends, in ms. Default 86,400,000 (a day); 1,000 to 2^31 - 1. */
   readonly segmentAgeMs?: number;
-  /** Records after which a checkpoint is made. Default 10,000; 1 to 1,000,000. */
+  /** Records after which a checkpoint is made. Default 10,000; 1 to 100,000. */
   readonly checkpointRecords?: number;
   /** Time after which the first record behind a checkpoint gets the next one, in ms. Default 10,000; 10 to 86,400,000. */
   readonly checkpointMs?: number;
@@ -31,6 +31,8 @@ export interface MerkleLogOptions extends LogFilesOptions {
   readonly now?: () => number;
 }
 
+/** Leaves that may wait for room: of 262,144 records. */
+const MAX_PENDING_BYTES = 8_388_608;
 /** How long a full disk is left alone before a checkpoint or a new segment is tried again. */
 const FULL_RETRY_MS = 1_000;
 
@@ -43,6 +45,12 @@ export class MerkleLog {
   readonly #now: () => number;
   readonly #wrap: WrapFile;
   #segment: Segment;
+  /**
+   * Leaves that are not in their file yet. They go there with the next checkpoint: written with each batch they would be
+   * one more file for the journal of the file system, which makes the sync of the lines twice as long.
+   */
+  #pending: Buffer[] = [];
+  #pendingBytes = 0;
   /** Whether lines were written since the last sync. */
   #isUnsynced = false;
   /** The checkpoint that is being written, beside the calls. */
@@ -106,7 +114,7 @@ export class MerkleLog {
   }
 
   /**
-   * Appends lines, with their leaves.
+   * Appends lines.
    *
    * @param lines without newlines
    * @returns false when there was no room: nothing of them is in the log, and it can be tried again
@@ -114,27 +122,23 @@ export class MerkleLog {
    */
   async append(lines: readonly string[]): Promise<boolean> {
     this.#throwFailure();
+    // Leaves have found no room for long: lines without them must not go on for ever.
+    if (this.#pendingBytes >= MAX_PENDING_BYTES) return false;
     const segment = this.#segment;
     const { bytes, leaves } = encodeBatch(lines);
-    const leafBytes = (this.#frontier.size - segment.firstSeq) * HASH_BYTES;
-    const results = await Promise.allSettled([
-      segment.lines.append(bytes),
-      segment.leaves.append(Buffer.concat(leaves)),
-    ]);
-    const errors = results.filter((result) => result.status === 'rejected').map(({ reason }) => reason as unknown);
-    if (errors.length > 0) {
-      const other = errors.find((error) => !isDiskFull(error));
-      if (other !== undefined) return this.#fail(other);
+    try {
+      await segment.lines.append(bytes);
+    } catch (error) {
+      if (!isDiskFull(error)) return this.#fail(error);
       // What was written of them must be gone before the next ones come.
-      await Promise.all([segment.lines.cut(segment.lineBytes), segment.leaves.cut(leafBytes)]).catch((error) =>
-        this.#fail(error),
-      );
+      await segment.lines.cut(segment.lineBytes).catch((failure: unknown) => this.#fail(failure));
       return false;
     }
     this.#isUnsynced = true;
     segment.lineBytes += bytes.length;
     segment.startedAtMs ??= this.#now();
     for (const leaf of leaves) this.#frontier.append(leaf);
+    this.#keepLeaves([Buffer.concat(leaves)]);
     this.#scheduleCheckpoint();
     return true;
   }
@@ -202,9 +206,12 @@ export class MerkleLog {
     this.#timer = undefined;
     this.#isTimeUp = false;
     const head = { size: this.#frontier.size, root: this.#frontier.root() };
-    const { leaves } = this.#segment;
+    const segment = this.#segment;
+    const leaves = this.#pending;
+    this.#pending = [];
+    this.#pendingBytes = 0;
     this.#checkpointing = this.#tryWithRoom(async () => {
-      await leaves.sync();
+      await this.#writeLeaves(segment, leaves);
       await this.#checkpoints.write(head);
     }).finally(() => {
       this.#checkpointing = undefined;
@@ -212,6 +219,30 @@ export class MerkleLog {
       if (this.isDue()) this.#wake();
     });
     return this.#checkpointing;
+  }
+
+  #keepLeaves(leaves: readonly Buffer[]): void {
+    for (const bytes of leaves) {
+      this.#pending.push(bytes);
+      this.#pendingBytes += bytes.length;
+    }
+  }
+
+  async #writeLeaves(segment: Segment, leaves: readonly Buffer[]): Promise<void> {
+    const bytes = Buffer.concat(leaves);
+    try {
+      await segment.leaves.append(bytes);
+    } catch (error) {
+      if (!isDiskFull(error)) throw error;
+      await segment.leaves.cut(segment.leafBytes).catch((failure: unknown) => this.#fail(failure));
+      const later = this.#pending;
+      this.#pending = [];
+      this.#pendingBytes = 0;
+      this.#keepLeaves([...leaves, ...later]);
+      throw error;
+    }
+    segment.leafBytes += bytes.length;
+    await segment.leaves.sync();
   }
 
   /** Waits until a checkpoint covers everything. */
@@ -260,7 +291,7 @@ function checkLimits({ segmentBytes, segmentAgeMs, checkpointRecords, checkpoint
   return {
     segmentBytes: checkOption('segmentBytes', segmentBytes ?? 67_108_864, 4_096, 1_073_741_824),
     segmentAgeMs: checkOption('segmentAgeMs', segmentAgeMs ?? 86_400_000, 1_000, 2_147_483_647),
-    checkpointRecords: checkOption('checkpointRecords', checkpointRecords ?? 10_000, 1, 1_000_000),
+    checkpointRecords: checkOption('checkpointRecords', checkpointRecords ?? 10_000, 1, 100_000),
     checkpointMs: checkOption('checkpointMs', checkpointMs ?? 10_000, 10, 86_400_000),
   };
 }

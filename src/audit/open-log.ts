@@ -5,7 +5,7 @@ import { type AppendFile, openAppendFile, syncFolder } from './append-file.js';
 import { CheckpointStore, isLogSigned, readLatest } from './checkpoint-store.js';
 import { type SegmentFileKind, segmentFile } from './log-files.js';
 import { openLogKey } from './log-key.js';
-import type { MerkleFrontier } from './merkle-tree.js';
+import { HASH_BYTES, type MerkleFrontier } from './merkle-tree.js';
 import { recoverLog } from './recovery.js';
 
 /** Which file an {@link AppendFile} is. */
@@ -40,6 +40,7 @@ export interface Segment {
   readonly lines: AppendFile;
   readonly leaves: AppendFile;
   lineBytes: number;
+  leafBytes: number;
   /** Time of its first record. */
   startedAtMs: number | undefined;
 }
@@ -69,8 +70,9 @@ export async function openLogFiles(dir: string, options: LogFilesOptions): Promi
       checkpoints = await CheckpointStore.open(dir, signer, latest, wrap);
       if (latest.tornBytes > 0) told.push(`cut ${latest.tornBytes} bytes of a checkpoint that was not finished`);
     }
-    const { lineBytes, startedAtMs } = segment;
-    return { checkpoints, frontier, segment: { ...files, lineBytes, startedAtMs }, repairs: told };
+    const { firstSeq, lineBytes, startedAtMs } = segment;
+    const leafBytes = (frontier.size - firstSeq) * HASH_BYTES;
+    return { checkpoints, frontier, segment: { ...files, lineBytes, leafBytes, startedAtMs }, repairs: told };
   } catch (error) {
     await Promise.allSettled([files.lines.close(), files.leaves.close(), checkpoints?.close()]);
     throw error;
@@ -89,6 +91,7 @@ export function openSegment(dir: string, firstSeq: number, wrap: WrapFile): Segm
       lines: wrap(lines, 'jsonl'),
       leaves: wrap(leaves.file, 'leaves'),
       lineBytes: 0,
+      leafBytes: 0,
       startedAtMs: undefined,
     };
   } catch (error) {

@@ -29,9 +29,9 @@ export const auditSchema = z
     checkpointRecords: z
       .int()
       .min(1)
-      .max(1_000_000)
+      .max(100_000)
       .default(10_000)
-      .describe('Records after which a checkpoint is signed; 1 to 1,000,000.'),
+      .describe('Records after which a checkpoint is signed; 1 to 100,000.'),
     checkpointMs: z
       .int()
       .min(10)

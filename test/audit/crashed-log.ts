@@ -4,7 +4,8 @@ import { cp, readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { expect } from 'chai';
 import { openCheckpoint } from '../../src/audit/checkpoint.js';
-import { listSegments } from '../../src/audit/log-files.js';
+import { listSegments, segmentFile } from '../../src/audit/log-files.js';
+import { hashLeaf } from '../../src/audit/merkle-tree.js';
 import { parseSignerKey, parseVerifierKey } from '../../src/audit/note-keys.js';
 import { type VerifyReport, verifyLog } from '../../src/audit/verify-log.js';
 import { type LogFiles, readLog, writeLog } from '../support/log-builder.js';
@@ -42,6 +43,14 @@ function makeImage(): Promise<Image> {
     });
     const files = readLog(crashed);
     files.delete('lock');
+    // As if the crash had come in the middle of a checkpoint, the leaves written and the rest not.
+    for (const seq of listSegments([...files.keys()], 'jsonl')) {
+      const lines = (files.get(segmentFile(seq, 'jsonl')) as Buffer).toString('utf8').split('\n').slice(0, -1);
+      const leaves = Buffer.concat(lines.map((line) => hashLeaf(Buffer.from(line))));
+      const written = files.get(segmentFile(seq, 'leaves')) as Buffer;
+      expect(leaves.subarray(0, written.length)).to.deep.equal(written);
+      files.set(segmentFile(seq, 'leaves'), leaves);
+    }
     return { files, key: await readFile(`${dir}.key`, 'utf8') };
   });
 }

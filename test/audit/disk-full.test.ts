@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import { expect } from 'chai';
 import type { AppendFile } from '../../src/audit/append-file.js';
 import { segmentFile } from '../../src/audit/log-files.js';
+import { MerkleLog } from '../../src/audit/merkle-log.js';
 import { verify } from './crashed-log.js';
 import {
   expectAuditFailed,
@@ -30,29 +31,27 @@ async function expectWhole(dir: string, records: number): Promise<void> {
 
 describe('a full disk', () => {
   for (const code of ['ENOSPC', 'EDQUOT']) {
-    for (const kind of ['jsonl', 'leaves'] as const) {
-      it(`refuses calls while it lasts, and leaves nothing of them (${code}, ${kind})`, () =>
-        inFolder(async (dir) => {
-          await withTestFile(dir, { kind }, async (log, file) => {
-            await log.commit(input());
-            const sizes = async () => {
-              const names = [segmentFile(0, 'jsonl'), segmentFile(0, 'leaves')];
-              return (await Promise.all(names.map((name) => stat(join(dir, name))))).map(({ size }) => size);
-            };
-            const before = await sizes();
-            file.failAppend = systemError(code);
-            for (let attempt = 0; attempt < 3; attempt++) {
-              await Promise.all([log.commit(input()), log.commit(input())].map(expectAuditFailed));
-              expect(await sizes()).to.deep.equal(before);
-              expect(log.stats()).to.include({ isFull: true, hasFailed: false });
-            }
-            file.failAppend = undefined;
-            await Promise.all([log.commit(input()), log.commit(input())]);
-            expect(log.stats()).to.include({ isFull: false, hasFailed: false });
-          });
-          await expectWhole(dir, 4);
-        }));
-    }
+    it(`refuses calls while it lasts, and leaves nothing of them (${code})`, () =>
+      inFolder(async (dir) => {
+        await withTestFile(dir, {}, async (log, file) => {
+          await log.commit(input());
+          const sizes = async () => {
+            const names = [segmentFile(0, 'jsonl'), segmentFile(0, 'leaves')];
+            return (await Promise.all(names.map((name) => stat(join(dir, name))))).map(({ size }) => size);
+          };
+          const before = await sizes();
+          file.failAppend = systemError(code);
+          for (let attempt = 0; attempt < 3; attempt++) {
+            await Promise.all([log.commit(input()), log.commit(input())].map(expectAuditFailed));
+            expect(await sizes()).to.deep.equal(before);
+            expect(log.stats()).to.include({ isFull: true, hasFailed: false });
+          }
+          file.failAppend = undefined;
+          await Promise.all([log.commit(input()), log.commit(input())]);
+          expect(log.stats()).to.include({ isFull: false, hasFailed: false });
+        });
+        await expectWhole(dir, 4);
+      }));
   }
 
   it('refuses calls in async mode too, once it is known', () =>
@@ -114,6 +113,62 @@ describe('a full disk', () => {
     ));
 });
 
+describe('leaves', () => {
+  const leafBytes = async (dir: string) => (await stat(join(dir, segmentFile(0, 'leaves')))).size;
+
+  it('are written with the checkpoint that covers them, not with each record', () =>
+    inFolder(async (dir) => {
+      await withTestFile(dir, { kind: 'leaves' }, async (log, file) => {
+        for (let call = 0; call < 5; call++) await log.commit(input());
+        expect(file.calls).to.deep.equal([]);
+        expect(await leafBytes(dir)).to.equal(0);
+      });
+      expect(await leafBytes(dir)).to.equal(6 * 32);
+    }));
+
+  it('that found no room stand in the order of their records once they have it', () =>
+    inFolder(async (dir) => {
+      await withTestFile(dir, { kind: 'leaves', checkpointRecords: 3 }, async (log, file) => {
+        file.failAppend = systemError('ENOSPC');
+        for (let call = 0; call < 4; call++) await log.commit(input());
+        await until(() => file.calls.includes('cut'));
+        await settle();
+        for (let call = 0; call < 4; call++) await log.commit(input());
+        expect(await leafBytes(dir)).to.equal(0);
+        file.failAppend = undefined;
+      });
+      await expectWhole(dir, 9);
+    }));
+
+  it('that could not be cut away stop the log for good', () =>
+    inFolder((dir) =>
+      withTestFile(dir, { kind: 'leaves', checkpointRecords: 3 }, async (log, file) => {
+        file.failAppend = systemError('ENOSPC');
+        file.failCut = systemError('ENOSPC');
+        for (let call = 0; call < 4; call++) await log.commit(input()).catch(() => {});
+        await until(() => file.calls.includes('cut'));
+        await settle();
+        await expectAuditFailed(log.commit(input()));
+        expect(log.stats().hasFailed).to.equal(true);
+      }),
+    ));
+
+  it('that wait for room are bounded: then the disk counts as full', () =>
+    inFolder(async (dir) => {
+      const wrapFile = (real: AppendFile, kind: string) => {
+        const file = new TestFile(real);
+        if (kind === 'leaves') file.failAppend = systemError('ENOSPC');
+        return file;
+      };
+      const { log } = await MerkleLog.open({ dir, origin: 'test', wrapFile });
+      const batch = Array.from({ length: 32_768 }, () => '{}');
+      for (let count = 0; count < 8; count++) expect(await log.append(batch)).to.equal(true);
+      expect(await log.append(['{}'])).to.equal(false);
+      expect(log.nextSeq).to.equal(8 * 32_768);
+      await log.close();
+    }));
+});
+
 describe('a checkpoint', () => {
   it('follows the configured number of records, and holds up no call', () =>
     inFolder(async (dir) => {
@@ -172,28 +227,25 @@ describe('a checkpoint', () => {
       };
       return { state, wrapFile };
     };
-
-    if (failing !== 'leaves') {
-      it(`that finds no room is put off, and made later (${failing})`, () =>
-        inFolder(async (dir) => {
-          const { state, wrapFile } = wrapWith((file) => {
-            file.failAppend = systemError('ENOSPC');
-          });
-          await withLog(dir, { checkpointRecords: 2, wrapFile }, async (log) => {
-            state.isFailing = true;
-            for (let call = 0; call < 5; call++) await log.commit(input());
-            await until(() => state.files > 0);
-            await settle();
-            await log.commit(input());
-            expect(log.stats().hasFailed).to.equal(false);
-            state.isFailing = false;
-          });
-          await expectWhole(dir, 7);
-          // And the list of all lacks none.
-          await withLog(dir, {}, async () => {});
-          await expectWhole(dir, 8);
-        }));
-    }
+    it(`that finds no room is put off, and made later (${failing})`, () =>
+      inFolder(async (dir) => {
+        const { state, wrapFile } = wrapWith((file) => {
+          file.failAppend = systemError('ENOSPC');
+        });
+        await withLog(dir, { checkpointRecords: 2, wrapFile }, async (log) => {
+          state.isFailing = true;
+          for (let call = 0; call < 5; call++) await log.commit(input());
+          await until(() => state.files > 0);
+          await settle();
+          await log.commit(input());
+          expect(log.stats().hasFailed).to.equal(false);
+          state.isFailing = false;
+        });
+        await expectWhole(dir, 7);
+        // And the list of all lacks none.
+        await withLog(dir, {}, async () => {});
+        await expectWhole(dir, 8);
+      }));
 
     it(`that cannot be synced stops the log for good (${failing})`, () =>
       inFolder((dir) => {

@@ -191,7 +191,7 @@ const refusals: Readonly<Record<string, (log: CrashedLog) => { changes: Changes;
   },
   'a list of checkpoints whose last one was changed': (log) => {
     const list = Buffer.from(log.files.get('checkpoints') as Buffer);
-    list[list.length - 10] = 0x42;
+    list[list.length - 10] = list[list.length - 10] === 0x42 ? 0x43 : 0x42;
     return { changes: { checkpoints: list }, says: ['checkpoints: '] };
   },
   'another verifier key': () => {

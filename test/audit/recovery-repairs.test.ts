@@ -41,6 +41,16 @@ describe('a log that was not closed', () => {
       }
     }));
 
+  it('gets those leaves that no checkpoint had come to write', () =>
+    withCrashedLog(async (log) => {
+      const [, , first = 0] = log.segments;
+      const name = segmentFile(first, 'leaves');
+      const leaves = log.files.get(name) as Buffer;
+      await restore(log, { [name]: leaves.subarray(0, (log.signed - first) * HASH_BYTES) });
+      expect(verify(log.dir)).to.deep.include({ findings: [], unsigned: log.records - log.signed });
+      expect(await reopen(log)).to.deep.equal([`made ${log.records - log.signed} leaves anew from their lines`]);
+    }));
+
   it('gets leaves back that the disk has as zeros, or not at all', () =>
     withCrashedLog(async (log) => {
       const [, , first = 0] = log.segments;
