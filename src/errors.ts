@@ -160,6 +160,7 @@ export interface SealwireErrorOptions {
   readonly cause?: unknown;
   readonly violations?: readonly Violation[];
   readonly violationsOmitted?: number;
+  readonly ageSeconds?: number | undefined;
 }
 
 /** The one error class. `message` never contains plaintext, a token or key material. */
@@ -174,6 +175,8 @@ export class SealwireError extends Error {
   readonly violations: readonly Violation[] | undefined;
   /** How many more rules are broken than `violations` has. */
   readonly violationsOmitted: number;
+  /** With `TOKEN_STALE` and `TOKEN_FROM_FUTURE`: how old the token is by this clock; negative: from the future. */
+  readonly ageSeconds: number | undefined;
 
   constructor(code: ErrorCode, message: string, options?: SealwireErrorOptions) {
     super(message, options?.cause === undefined ? undefined : { cause: options.cause });
@@ -181,6 +184,7 @@ export class SealwireError extends Error {
     this.path = options?.path;
     this.violations = options?.violations;
     this.violationsOmitted = options?.violationsOmitted ?? 0;
+    this.ageSeconds = options?.ageSeconds;
   }
 
   /** The caller-visible reason, or undefined for local errors. */

@@ -3,6 +3,7 @@
 import { readFileSync } from 'node:fs';
 import { Command, CommanderError } from 'commander';
 import { registerAudit } from './audit-command.js';
+import { registerDebug } from './debug-command.js';
 import { ExitCode, exitCodeOf, messageOf } from './exit.js';
 import { registerKeys } from './keys-command.js';
 import { registerRequest } from './request-command.js';
@@ -13,7 +14,13 @@ const { version } = JSON.parse(readFileSync(new URL('../../../package.json', imp
 };
 
 /** In the order in which `--help` lists them. */
-const commands: readonly ((program: Command) => void)[] = [registerServe, registerRequest, registerKeys, registerAudit];
+const commands: readonly ((program: Command) => void)[] = [
+  registerServe,
+  registerRequest,
+  registerDebug,
+  registerKeys,
+  registerAudit,
+];
 
 const program = new Command('sealwire')
   .description('gRPC messages with sealed fields')

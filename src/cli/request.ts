@@ -56,7 +56,7 @@ export async function request(name: string, flags: RequestFlags): Promise<void> 
   const keys = await openKeySource(flags);
   const sessions = new SealingSessions();
   try {
-    const sealer = new MessageSealer({ sessions });
+    const sealer = new MessageSealer({ sessions, forwardTokens: true });
     const lines: string[] = [];
     let count = 0;
     for await (const node of readMessages(data)) {
@@ -119,7 +119,7 @@ export async function call(name: string, flags: CallFlags): Promise<void> {
   const metadata = readHeaders(flags.header ?? []);
   const { method } = await loadMethod(flags, name);
   const keys = await openKeySource(flags);
-  const client = new MethodClient(flags.address, readCredentials(flags), method, { keys });
+  const client = new MethodClient(flags.address, readCredentials(flags), method, { keys, forwardTokens: true });
   const { request: requestPlan, response: responsePlan } = method.plan;
   const deadline = flags.maxTime === undefined ? {} : { deadline: Date.now() + flags.maxTime * 1000 };
   try {

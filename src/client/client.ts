@@ -37,6 +37,8 @@ export interface SealedClientOptions {
   readonly channelOptions?: Omit<ClientOptions, 'interceptors' | 'interceptor_providers'>;
   /** Where metrics go. Default: OpenTelemetry's global meter provider. */
   readonly meterProvider?: MeterProvider;
+  /** Whether what looks like a token goes out as it is in fields of the service too. Default false. */
+  readonly forwardTokens?: boolean;
   /** Clock in ms since 1970. Default `Date.now`. */
   readonly now?: () => number;
 }
@@ -75,13 +77,14 @@ export class SealedClient {
     service: SealedServiceDefinition<ServiceDefinition>,
     options: SealedClientOptions,
   ) {
-    const { keys, sessions, credential, meterProvider, now } = options;
+    const { keys, sessions, credential, meterProvider, forwardTokens, now } = options;
     const seal = createSealInterceptor({
       services: [service],
       keys,
       ...(sessions && { sessions }),
       ...(credential && { credential }),
       ...(meterProvider && { meterProvider }),
+      ...(forwardTokens && { forwardTokens }),
       ...(now && { now }),
     });
     this.#definition = service.definition;

@@ -25,6 +25,8 @@ export interface SealInterceptorOptions {
   readonly credential?: CredentialFunction;
   /** Where metrics go. Default: OpenTelemetry's global meter provider, as it is when the interceptor is created. */
   readonly meterProvider?: MeterProvider;
+  /** Whether what looks like a token goes out as it is in fields of the service too. Default false. */
+  readonly forwardTokens?: boolean;
   /** Clock in ms since 1970. Default `Date.now`. */
   readonly now?: () => number;
 }
@@ -37,7 +39,8 @@ export interface SealInterceptorOptions {
  */
 export function createSealInterceptor(options: SealInterceptorOptions): Interceptor {
   const sessions = options.sessions ?? new SealingSessions();
-  const sealer = new MessageSealer({ sessions, ...(options.now && { now: options.now }) });
+  const { forwardTokens, now } = options;
+  const sealer = new MessageSealer({ sessions, forwardTokens, ...(now && { now }) });
   const { keys, credential = noCredential } = options;
   const shared = { sealer, keys, credential, metrics: new ClientMetrics(options.meterProvider) };
   const methods = new Map<string, MethodPlan>();

@@ -2,6 +2,7 @@
 import { SealwireError } from '../errors.js';
 import type { RecipientKey } from '../jwe/recipient.js';
 import type { AgreementSession, SealingSessions } from '../jwe/sender.js';
+import { looksLikeToken } from '../jwe/token.js';
 import type { MessagePlan } from '../schema/plan.js';
 import { encodeSite } from '../schema/seal-sites.js';
 import { collectSealed, replaceSealed, type SealedSite } from '../schema/walk.js';
@@ -13,6 +14,8 @@ export type RecipientKeys = ReadonlyMap<string, RecipientKey>;
 /** Options of {@link MessageSealer}. */
 export interface MessageSealerOptions {
   readonly sessions: SealingSessions;
+  /** Whether what looks like a token goes out as it is in fields of the service too. Default false. */
+  readonly forwardTokens?: boolean | undefined;
   /** Clock in ms since 1970. Default `Date.now`. */
   readonly now?: () => number;
 }
@@ -21,10 +24,12 @@ export interface MessageSealerOptions {
 export class MessageSealer {
   readonly #sessions: SealingSessions;
   readonly #now: () => number;
+  readonly #forwardTokens: boolean;
 
   constructor(options: MessageSealerOptions) {
     this.#sessions = options.sessions;
     this.#now = options.now ?? Date.now;
+    this.#forwardTokens = options.forwardTokens ?? false;
   }
 
   /**
@@ -40,8 +45,7 @@ export class MessageSealer {
     const pending: Promise<unknown>[] = [];
     for (const { field, value } of sites) {
       const { recipient } = field;
-      // A token for another recipient is forwarded as it is.
-      if (sessions.has(recipient) || (recipient !== '' && typeof value === 'string')) continue;
+      if (sessions.has(recipient) || this.#isForwarded(recipient, value)) continue;
       const key = keys.get(recipient);
       if (key === undefined) throw new SealwireError('KEY_NOT_FOUND', `no key for recipient '${recipient}'`);
       const session = this.#sessions.acquire(key);
@@ -72,6 +76,12 @@ export class MessageSealer {
     return session instanceof Promise ? session.then(begin) : begin(session);
   }
 
+  /** A token for another recipient always is. */
+  #isForwarded(recipient: string, value: unknown): value is string {
+    if (typeof value !== 'string') return false;
+    return recipient !== '' || (this.#forwardTokens && looksLikeToken(value));
+  }
+
   #sealAll(
     plan: MessagePlan,
     message: object,
@@ -79,14 +89,16 @@ export class MessageSealer {
     sessions: ReadonlyMap<string, AgreementSession>,
   ): object {
     const iat = Math.floor(this.#now() / 1000);
-    const tokens = sites.map((site) => sealSite(site, sessions.get(site.field.recipient), iat));
+    const tokens = sites.map((site) => {
+      const { field, value } = site;
+      return this.#isForwarded(field.recipient, value) ? value : sealSite(site, sessions.get(field.recipient), iat);
+    });
     return replaceSealed(plan, message, sites, tokens, { absent: '' });
   }
 }
 
 function sealSite(site: SealedSite, session: AgreementSession | undefined, iat: number): string {
-  const { field, value, path } = site;
-  if (typeof value === 'string' && field.recipient !== '') return value;
+  const { field, path } = site;
   if (session === undefined) {
     throw new SealwireError('SEAL_INPUT', `${path} must be a ${field.codec.typeName}`, { path });
   }

@@ -58,8 +58,10 @@ export function checkPolicy(
   checkBinding(bnd, expected.bound, policy);
   if (iat === undefined || options.freshness === false) return;
   const now = nowMs / 1000;
-  if (iat < now - MAX_AGE_SECONDS) throw new SealwireError('TOKEN_STALE', 'iat is too old');
-  if (iat > now + MAX_SKEW_SECONDS) throw new SealwireError('TOKEN_FROM_FUTURE', 'iat is in the future');
+  const ageSeconds = Math.floor(now) - iat;
+  if (iat < now - MAX_AGE_SECONDS) throw new SealwireError('TOKEN_STALE', 'iat is too old', { ageSeconds });
+  if (iat > now + MAX_SKEW_SECONDS)
+    throw new SealwireError('TOKEN_FROM_FUTURE', 'iat is in the future', { ageSeconds });
 }
 
 /** `bnd` is present exactly when the field binds siblings; interop lets it be absent. */

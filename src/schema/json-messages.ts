@@ -15,6 +15,7 @@ import {
   toJson,
 } from '@bufbuild/protobuf';
 import { SealwireError } from '../errors.js';
+import { looksLikeToken } from '../jwe/token.js';
 import { Analysis } from './analysis.js';
 import { createPlans, type Plans, readDescriptors } from './descriptor-plans.js';
 import { createDynamicCodec, type LoaderObject } from './dynamic-codec.js';
@@ -59,8 +60,6 @@ export interface JsonField {
 
 /** Bound siblings need exact integers; bytes and enums are what JSON shows. */
 const OPTIONS: LoaderOptions = { keepCase: true, longs: String, enums: String, bytes: String };
-/** Five parts, the first of them a JSON object: base64url of `{"`. */
-const TOKEN = /^ey[A-Za-z0-9_-]+(?:\.[A-Za-z0-9_-]*){4}$/;
 /** Of these proto3 JSON has no object with the fields' names. */
 const SPECIAL = /^google\.protobuf\.(?:Any|Duration|FieldMask|Struct|Timestamp|Value|ListValue|\w+Value)$/;
 const DOUBLES = /^google\.protobuf\.(?:Struct|Value|ListValue)$/;
@@ -252,7 +251,7 @@ class Message implements JsonMessage {
     return eachNode(field, value, (node) => {
       if (sealed !== undefined && node.kind === 'string') {
         // A field that others sealed is handed on.
-        if (TOKEN.test(node.value)) return node.value;
+        if (looksLikeToken(node.value)) return node.value;
         if (node.value === '' && field.fieldKind === 'scalar') return undefined;
         if (!SPECIAL.test(sealed.typeName)) {
           throw inputError(node.at, `${field.name} is a ${sealed.typeName} in braces, or a whole token of five parts`);

@@ -3,7 +3,7 @@
  * `google.rpc.Status` details. Transport-free, so that client and server share it.
  */
 
-import { type Reason, SealwireError, type Violation } from '../errors.js';
+import { type ErrorCode, type Reason, SealwireError, type Violation } from '../errors.js';
 import { BadRequest, ErrorInfo } from '../gen/google/rpc/error_details.js';
 import { Status } from '../gen/google/rpc/status.js';
 
@@ -99,6 +99,10 @@ export function errorStatus(error: unknown, context: ErrorStatusContext = {}): E
   if (reason === 'SEALED_FIELD_STALE' && context.nowMs !== undefined) {
     metadata['serverTime'] = String(Math.floor(context.nowMs / 1000));
   }
+  const { ageSeconds, code: step } = error as SealwireError;
+  if (reason === 'SEALED_FIELD_STALE' && ageSeconds !== undefined) metadata['ageSeconds'] = String(ageSeconds);
+  const limit = limitKinds[step];
+  if (limit !== undefined) metadata['limit'] = limit;
   const { violations = [], violationsOmitted } = error as SealwireError;
   const fitting = fitViolations(violations);
   const omitted = violations.length - fitting.length + violationsOmitted;
@@ -111,6 +115,19 @@ export function errorStatus(error: unknown, context: ErrorStatusContext = {}): E
   }
   return { code, details: text, statusDetails: Status.encode({ code, message: text, details }).finish() };
 }
+
+/** Which kind of limit: what to do about it differs, and it tells nothing of a key or a plaintext. */
+const limitKinds: Partial<Readonly<Record<ErrorCode, string>>> = {
+  TOKEN_TOO_LARGE: 'size',
+  HEADER_TOO_LARGE: 'size',
+  INNER_TOO_LARGE: 'size',
+  NESTED_TOO_DEEP: 'size',
+  TOO_MANY_TOKENS: 'count',
+  TOO_MANY_AGREEMENTS: 'count',
+  CALLER_RATE: 'rate',
+  POOL_FULL: 'capacity',
+  REPLAY_STORE_FULL: 'capacity',
+};
 
 /** As many violations as fit. */
 function fitViolations(violations: readonly Violation[]): Violation[] {

@@ -207,5 +207,5 @@ async function atAsync(site: SealedSite, plaintext: Buffer | Promise<Buffer>): P
 
 function withPath(error: unknown, path: string): unknown {
   if (!(error instanceof SealwireError) || error.path !== undefined) return error;
-  return new SealwireError(error.code, error.message, { path });
+  return new SealwireError(error.code, error.message, { path, ageSeconds: error.ageSeconds });
 }

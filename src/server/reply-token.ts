@@ -131,5 +131,5 @@ function refuse(code: 'NO_REPLY_KEY' | 'TOKEN_ENCODING' | 'CALLER_REFUSED', mess
 
 function withPath(error: unknown): unknown {
   if (!(error instanceof SealwireError) || error.path !== undefined) return error;
-  return new SealwireError(error.code, error.message, { path: REPLY_METADATA });
+  return new SealwireError(error.code, error.message, { path: REPLY_METADATA, ageSeconds: error.ageSeconds });
 }

@@ -59,6 +59,21 @@ describe('status mapping', () => {
     expect(detailsOf(new SealwireError('TOKEN_STALE', ''), context)?.metadata).to.deep.equal({ serverTime: '5' });
   });
 
+  it('tells the age of a token with SEALED_FIELD_STALE only', () => {
+    const old = new SealwireError('TOKEN_STALE', '', { ageSeconds: 301 });
+    expect(detailsOf(old)?.metadata).to.deep.equal({ ageSeconds: '301' });
+    expect(detailsOf(new SealwireError('REPLAYED', '', { ageSeconds: 301 }))?.metadata).to.deep.equal({});
+  });
+
+  it('tells the kind of every limit, and of nothing else', () => {
+    const kinds = Object.entries(reasonByStep).map(([step, reason]) => {
+      const { limit } = detailsOf(new SealwireError(step as StepCode, ''))?.metadata ?? {};
+      expect(limit !== undefined, step).to.equal(reason === 'LIMIT_EXCEEDED');
+      return limit;
+    });
+    expect(new Set(kinds)).to.deep.equal(new Set([undefined, 'size', 'count', 'rate', 'capacity']));
+  });
+
   for (const [name, error] of [
     ['a plain Error', new Error('secret')],
     ['a local error', new SealwireError('KEY_FILE_INVALID', '/etc/secret')],
