@@ -3,11 +3,14 @@ import { MessageSealer } from '../../src/client/seal-message.js';
 import { SealwireError } from '../../src/errors.js';
 import type { AuthorizeRequest } from '../../src/gen/payments/v1/payments.js';
 import { SealedPaymentService } from '../../src/gen/payments/v1/payments_sealed.js';
+import { openGranted } from '../../src/jwe/grant.js';
 import { peekHeader } from '../../src/jwe/header.js';
+import type { RecipientKey } from '../../src/jwe/recipient.js';
 import { SealingSessions } from '../../src/jwe/sender.js';
 import { KeyRing } from '../../src/keys/ring.js';
 import type { AuditInput } from '../../src/server/audit-sink.js';
 import { createOpenInterceptor } from '../../src/server/open-interceptor.js';
+import { makeKey } from '../jwe/helpers.js';
 import { refusal } from '../keys/helpers.js';
 import { validRequest } from '../support/harness.js';
 
@@ -17,7 +20,7 @@ const { orderId, amountMinor, currencyCode } = validRequest;
 const PLACE = { field: FIELD, bound: { orderId, amountMinor, currencyCode } };
 
 /** A service with an old key and the current one, and a card sealed to the old one. */
-async function setUp(commit: (input: AuditInput) => Promise<void> = async () => {}) {
+async function setUp(commit: (input: AuditInput) => Promise<void> = async () => {}, reviewerKey?: RecipientKey) {
   const old = await KeyRing.create('P-256');
   const ring = await KeyRing.create('P-521');
   const now = Math.floor(Date.now() / 1_000);
@@ -29,6 +32,7 @@ async function setUp(commit: (input: AuditInput) => Promise<void> = async () => 
   const { resealStored, openStored } = createOpenInterceptor({
     services: [SealedPaymentService],
     keys,
+    ...(reviewerKey && { reviewerKey }),
     audit: {
       async commit(input) {
         await commit(input);
@@ -45,6 +49,17 @@ async function setUp(commit: (input: AuditInput) => Promise<void> = async () => 
 }
 
 describe('resealStored', () => {
+  it('grants a reviewer both tokens, the old and the new one', async () => {
+    const reviewer = makeKey('P-256');
+    const { resealStored, seal, records } = await setUp(undefined, reviewer);
+    await resealStored(await seal(), PLACE);
+    const opened = records.map(({ fields: [field] }) =>
+      openGranted(field?.token as string, field?.grant as string, reviewer.privateKey).plaintext.toString('latin1'),
+    );
+    expect(opened).to.have.length(2);
+    for (const plaintext of opened) expect(plaintext).to.include(validRequest.card.number);
+  });
+
   it('seals the same content to the current key, for the same place', async () => {
     const { keys, resealStored, openStored, seal, records } = await setUp();
     const token = await seal();
