@@ -1,12 +1,25 @@
 import { createHash } from 'node:crypto';
 import { expect } from 'chai';
-import { encodeRecord, tokenDigest } from '../../src/audit/record.js';
+import { type AuditFieldInput, type AuditInput, encodeRecord, tokenDigest } from '../../src/audit/record.js';
 import { field, input, type Line, reject, TOKEN } from './helpers.js';
 
 const FRAME = { seq: 7, time: Date.UTC(2030, 0, 2, 3, 4, 5, 6), origin: 'payments' };
 const encode = (value: Parameters<typeof encodeRecord>[0]) => JSON.parse(encodeRecord(value, FRAME)) as Line;
 
 describe('encodeRecord', () => {
+  it('holds a grant only beside the token that it opens', () => {
+    const grantOf = (changes: Partial<AuditFieldInput>, event: AuditInput['event'] = 'open') => {
+      const fields = [field({ grant: 'header.key', ...changes })];
+      const line = encodeRecord(input({ event, fields }), FRAME);
+      return (JSON.parse(line) as { fields: { grant: unknown }[] }).fields[0]?.grant;
+    };
+    expect(grantOf({})).to.equal('header.key');
+    expect(grantOf({ grant: undefined })).to.equal(null);
+    expect(grantOf({ keep: false })).to.equal(null);
+    expect(grantOf({ outcome: 'refused' })).to.equal(null);
+    expect(grantOf({}, 'reject')).to.equal(null);
+  });
+
   it('writes the fixed keys in their fixed order', () => {
     const record = encode(input());
     const keys = 'v seq time event origin method peer principal requestId traceparent fields durationUs detail';
