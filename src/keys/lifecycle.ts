@@ -24,7 +24,10 @@ export interface KeyDates {
   readonly stored?: number;
   /** Refused everywhere. Default: never. */
   readonly retired?: number;
-  /** Taken out of use ahead of its other dates, by force: refused everywhere from then on, whatever they say. */
+  /**
+   * When it was taken out of use by force. It is refused everywhere, whatever the other dates say, and also by a clock that
+   * has not come to this one: whoever withdraws a key does not mean "in a moment".
+   */
   readonly withdrawn?: number;
 }
 
@@ -37,7 +40,7 @@ const MAX_SECONDS = 253_402_300_799;
 /** @param now seconds since 1970; may have a fraction */
 export function keyState(dates: KeyDates, now: number): KeyState {
   const { published, active, opening, stored, retired, withdrawn } = dates;
-  if (hasCome(withdrawn, now) || hasCome(retired, now)) return 'retired';
+  if (withdrawn !== undefined || hasCome(retired, now)) return 'retired';
   if (hasCome(stored, now)) return 'stored';
   if (hasCome(opening, now)) return 'opening';
   if (active === undefined || hasCome(active, now)) return 'active';
@@ -77,6 +80,7 @@ function earliest(...dates: readonly (number | undefined)[]): number | undefined
 export function nextChange(dates: Iterable<KeyDates>, now: number): number | undefined {
   let next: number | undefined;
   for (const key of dates) {
+    if (key.withdrawn !== undefined) continue;
     for (const name of DATE_NAMES) {
       const date = key[name];
       if (date !== undefined && date > now && (next === undefined || date < next)) next = date;

@@ -160,7 +160,7 @@ function checkOverlap({ kid, dates }: DatedKey, keys: readonly DatedKey[], now: 
   const { opening } = dates;
   const end = endOfOpening(dates);
   // A withdrawn key is refused at once: whoever withdraws it has chosen that.
-  if (opening === undefined || end === undefined || end <= now || end === dates.withdrawn) return;
+  if (opening === undefined || end === undefined || end <= now || dates.withdrawn !== undefined) return;
   if (end - opening < TOKEN_WINDOW_SECONDS) {
     throw invalid(
       `key ${kid}: refused ${end - opening} s after senders stop, but a token may be ${TOKEN_WINDOW_SECONDS} s on its way`,
