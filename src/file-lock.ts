@@ -42,12 +42,12 @@ export async function takeFileLock(path: string): Promise<FileLock> {
     held.delete(path);
     throw error;
   }
+  const isHeld = async () => (await readFile(path, 'utf8').catch(() => '')) === ownText();
   return {
-    async isHeld() {
-      return (await readFile(path, 'utf8').catch(() => '')) === ownText();
-    },
+    isHeld,
     async release() {
-      await rm(path, { force: true });
+      // What was taken from us is another's by now.
+      if (await isHeld()) await rm(path, { force: true });
       held.delete(path);
     },
   };
@@ -77,7 +77,9 @@ function besides(path: string): string {
 }
 
 async function removeStale(path: string): Promise<void> {
-  const text = await readFile(path, 'utf8').catch(() => '');
+  const text = await readFile(path, 'utf8').catch(() => undefined);
+  // Released meanwhile: whatever is there next is somebody's.
+  if (text === undefined) return;
   refuseIfRunning(text);
   // Moved away before it is deleted: if another process took the lock meanwhile, it gets it back.
   const moved = besides(path);

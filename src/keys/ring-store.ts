@@ -133,8 +133,10 @@ export class RingStore {
     const { path, publicPath } = this.#options;
     const lock = await this.#takeLock();
     try {
-      await removeLeftovers(path, 0);
-      if (publicPath !== undefined) await removeLeftovers(publicPath, ABANDONED_MS);
+      // It may have private keys in it, and only who has the lock makes one.
+      await removeLeftovers(path, UNFINISHED, 0);
+      await removeLeftovers(path, UNFINISHED_LOCK, ABANDONED_MS);
+      if (publicPath !== undefined) await removeLeftovers(publicPath, UNFINISHED, ABANDONED_MS);
       return await work(lock);
     } finally {
       await lock.release();
@@ -169,17 +171,23 @@ function busy(path: string, holder: string): SealwireError {
   return new SealwireError('KEY_FILE_BUSY', `${path}: ${holder} is changing it; try again`);
 }
 
-/** A running service writes public keys without the lock: an unfinished file of this age, in ms, is nobody's. */
+/** Others make files of these names without the lock: one of this age, in ms, is nobody's. */
 const ABANDONED_MS = 60_000;
+const UNFINISHED = /^\.[0-9a-f]{12}\.tmp$/;
+const UNFINISHED_LOCK = /^\.lock\.[0-9a-f]{12}$/;
 
-/** What a writer leaves that is killed: unfinished files, some with private keys in them. @param ageMs younger ones stay */
-async function removeLeftovers(path: string, ageMs: number): Promise<void> {
+/**
+ * What a writer leaves that is killed.
+ *
+ * @param path the file that was to be written
+ * @param form the rest of an unfinished file's name
+ * @param ageMs younger ones stay
+ */
+async function removeLeftovers(path: string, form: RegExp, ageMs: number): Promise<void> {
   const folder = dirname(path);
-  const start = `${basename(path)}.`;
-  const isLeftover = (name: string) =>
-    name.startsWith(start) && /^(?:lock\.[0-9a-f]{12}|[0-9a-f]{12}\.tmp)$/.test(name.slice(start.length));
+  const start = basename(path);
   const names = await readdir(folder).catch(() => []);
-  for (const name of names.filter(isLeftover)) {
+  for (const name of names.filter((each) => each.startsWith(start) && form.test(each.slice(start.length)))) {
     const file = join(folder, name);
     const { mtimeMs } = await stat(file).catch(() => ({ mtimeMs: Number.POSITIVE_INFINITY }));
     if (ageMs === 0 || Date.now() - mtimeMs >= ageMs) await rm(file, { force: true });
