@@ -61,6 +61,12 @@ export function listLog(dir: string): LogSegment[] {
   }));
 }
 
+/** The segment as it is now: retention may have removed its lines since it was listed. */
+export function withoutRemoved(segment: LogSegment): LogSegment {
+  const { lines, end } = segment;
+  return end === undefined || lines === undefined || existsSync(lines) ? segment : { ...segment, lines: undefined };
+}
+
 /** Some lines of a segment. Valid until the next block is asked for. */
 export class LineBlock {
   readonly #bytes: Buffer;

@@ -1,6 +1,6 @@
 /** Records of a log, forward or from the end, and the one with a number. */
 import { SealwireError } from '../errors.js';
-import { type LineBlock, type LogSegment, listLog, readLineBlocks } from './line-blocks.js';
+import { type LineBlock, type LogSegment, listLog, readLineBlocks, withoutRemoved } from './line-blocks.js';
 import type { LogFilter } from './log-filter.js';
 import { type LogRecord, parseRecord } from './log-record.js';
 
@@ -27,7 +27,8 @@ export interface SearchOptions {
  * @throws SealwireError `AUDIT_FILE_INVALID` when the log cannot be read
  */
 export function* searchLog(dir: string, filter: LogFilter, options: SearchOptions = {}): Generator<FoundRecord> {
-  for (const segment of listLog(dir)) {
+  for (const listed of listLog(dir)) {
+    const segment = withoutRemoved(listed);
     if (segment.lines === undefined) continue;
     let seq = segment.first;
     for (const block of readLineBlocks(segment.lines)) {

@@ -7,7 +7,7 @@ import { join } from 'node:path';
 import type { Checkpoint } from './checkpoint.js';
 import { type LatestCheckpoint, type Pin, PinQueue, readLatest } from './checkpoint-queue.js';
 import type { Finding } from './findings.js';
-import { type LogSegment, listLog, readSmallFile } from './line-blocks.js';
+import { type LogSegment, listLog, readSmallFile, withoutRemoved } from './line-blocks.js';
 import { segmentFile, VERIFIER_KEY_FILE } from './log-files.js';
 import { MerkleFrontier } from './merkle-tree.js';
 import type { NoteVerifier } from './note-keys.js';
@@ -72,7 +72,8 @@ class LogCheck {
   readonly #agreed = { own: 0, kept: 0 };
   #agreedOwn = 0;
   #agreedKept = 0;
-  #hasLines = false;
+  /** Paths of lines that were read; retention may remove them behind us. */
+  readonly #read: string[] = [];
   #isOff = false;
   #removed = 0;
 
@@ -111,7 +112,8 @@ class LogCheck {
   }
 
   /** @returns sequence number after the segment's last record */
-  #checkSegment(segment: LogSegment): number {
+  #checkSegment(listed: LogSegment): number {
+    const segment = withoutRemoved(listed);
     this.#checkFrontier(segment);
     const since = this.#options.sinceKept ? Math.min(...(this.#options.kept ?? []).map(({ size }) => size)) : 0;
     const check = new SegmentCheck(segment, {
@@ -121,11 +123,11 @@ class LogCheck {
       append: (leaf, line) => this.#append(leaf, line),
       progress: (records) => this.#options.progress?.(records),
     });
-    const { records, hasLines } = check.run();
+    const records = check.run();
     const next = segment.first + records;
-    if (hasLines) this.#hasLines = true;
+    if (segment.lines !== undefined) this.#read.push(segment.lines);
     // Retention removes the oldest, and never the one that is written to.
-    else if (!this.#hasLines && segment.end !== undefined) this.#removed += records;
+    else if (segment.end !== undefined && !this.#read.some((path) => existsSync(path))) this.#removed += records;
     else
       this.#report({
         kind: 'missing',

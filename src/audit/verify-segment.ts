@@ -15,13 +15,6 @@ export interface SegmentCheckOptions {
   readonly progress: (records: number) => void;
 }
 
-/** What a segment holds. */
-export interface SegmentFacts {
-  readonly records: number;
-  /** False when its lines were removed. */
-  readonly hasLines: boolean;
-}
-
 const PROGRESS_RECORDS = 4_096;
 
 /** Goes through one segment. */
@@ -42,7 +35,8 @@ export class SegmentCheck {
     this.#seq = segment.first;
   }
 
-  run(): SegmentFacts {
+  /** @returns how many records the segment has */
+  run(): number {
     const { lines, first, end } = this.#segment;
     // Behind the segment's end there is nothing to compare with; the next one starts with that number.
     const stop = end ?? Number.POSITIVE_INFINITY;
@@ -63,8 +57,7 @@ export class SegmentCheck {
     this.#appendRest(stop);
     this.#checkLength(written, lines !== undefined);
     this.#leaves.close();
-    const hasLines = lines !== undefined;
-    return { records: (hasLines && end === undefined ? written : this.#seq) - first, hasLines };
+    return (lines !== undefined && end === undefined ? written : this.#seq) - first;
   }
 
   /** A line that was verified before: its leaf counts. */

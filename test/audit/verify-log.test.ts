@@ -5,6 +5,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { expect } from 'chai';
 import { openCheckpoint } from '../../src/audit/checkpoint.js';
+import { compileFilter } from '../../src/audit/log-filter.js';
+import { searchLog } from '../../src/audit/read-records.js';
 import { type VerifyReport, verifyLog } from '../../src/audit/verify-log.js';
 import { attackLog } from '../support/attack-log.js';
 import { linesOf } from '../support/log-attacks.js';
@@ -122,6 +124,30 @@ describe('verifying a log', () => {
     expect(summary(verify(files))).to.deep.equal([['missing', 300, 399]]);
     files.delete('00000000000000000000.leaves');
     expect(summary(verify(files))[0]).to.deep.equal(['missing', 0, 99]);
+  });
+
+  it('takes lines that retention removes meanwhile for removed, and a gap for missing', () => {
+    const dir = mkdtempSync(join(tmpdir(), 'sealwire-verify-'));
+    const removeWhenAsked = (...names: string[]) => {
+      writeLog(dir, log(420, 100));
+      // Told for the first time when the first segment is open and the others are listed.
+      const progress = () => {
+        for (const name of names) rmSync(join(dir, name), { force: true });
+      };
+      return verifyLog({ dir, verifier: signer.verifier, progress });
+    };
+    try {
+      const both = ['00000000000000000000.jsonl', '00000000000000000100.jsonl'];
+      expect(removeWhenAsked(...both)).to.include({ ok: true, records: 420, removed: 100 });
+      expect(summary(removeWhenAsked('00000000000000000100.jsonl'))).to.deep.equal([['missing', 100, 199]]);
+      writeLog(dir, log(420, 100));
+      const found = searchLog(dir, compileFilter({}));
+      expect(found.next().value).to.include({ seq: 0 });
+      rmSync(join(dir, '00000000000000000100.jsonl'));
+      expect([...found].map(({ seq }) => seq)).to.have.length(319);
+    } finally {
+      rmSync(dir, { recursive: true, force: true });
+    }
   });
 
   it('verifies only what came after a kept checkpoint when asked to', () => {
