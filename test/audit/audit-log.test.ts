@@ -121,7 +121,7 @@ describe('AuditLog', () => {
 
   it('refuses a commit that the disk holds up past the deadline', () =>
     inFolder((dir) =>
-      withTestFile(dir, { deadlineMs: 5 }, async (log, file) => {
+      withTestFile(dir, { deadlineMs: 250 }, async (log, file) => {
         const { gate, open } = makeGate();
         file.gate = gate;
         await expectAuditFailed(log.commit(input()));

@@ -127,7 +127,7 @@ describe('a slow or hung disk', () => {
       const { gate, open } = makeGate();
       let hung: TestFile | undefined;
       const behind: Promise<void>[] = [];
-      await withTestFile(dir, { deadlineMs: 20 }, async (log, file) => {
+      await withTestFile(dir, { deadlineMs: 300 }, async (log, file) => {
         hung = file;
         file.gate = gate;
         behind.push(expectAuditFailed(log.commit(input())));
