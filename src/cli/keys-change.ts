@@ -19,12 +19,13 @@ import {
 } from '../keys/rotation.js';
 import { createFirstKey, makeKeyFolder } from '../service/key-files.js';
 import { formatDuration } from './duration.js';
-import type { PlaceFlags } from './keys-options.js';
+import { findTokenKey, makeTokenKey, orTellWhere, type TokenKey } from './keys-hardware.js';
+import type { HardwareFlags, PlaceFlags } from './keys-options.js';
 import { askOnce, findPlace, type KeyPlace, openStore, pickKey } from './keys-place.js';
 import { print } from './output.js';
 
 /** Flags of `init`. */
-export interface InitFlags extends PlaceFlags {
+export interface InitFlags extends PlaceFlags, HardwareFlags {
   readonly curve: Curve;
   readonly encrypt?: boolean;
 }
@@ -35,13 +36,26 @@ export async function init({ curve, encrypt, ...flags }: InitFlags): Promise<voi
   const place = findPlace(flags, isEncrypted);
   if (flags.ring === undefined) await makeKeyFolder(flags.dir);
   const store = openStore(place, isEncrypted ? place.passphrase : undefined);
-  const ring = await store.create([await createFirstKey(curve)]);
-  await print(`key ${ring.currentKid} (${curve}) is active\n${whereKeysAre(place, isEncrypted)}`);
+  // Before a key is made on a token, where it would stay.
+  if (existsSync(place.ringPath))
+    throw new SealwireError('KEY_FILE_WRITE', `${place.ringPath}: there is a file already`);
+  const made = flags.custody === undefined ? undefined : await makeTokenKey(flags.custody, curve, flags);
+  const first = made === undefined ? await createFirstKey(curve) : withDates(made.key, { active: nowSeconds() });
+  const ring = await orTellWhere(made, () => store.create([first]));
+  await print(`key ${ring.currentKid} (${curve}) is active\n${whereKeysAre(place, isEncrypted)}${whereTokenIs(made)}`);
 }
 
 function whereKeysAre({ ringPath, publicPath }: KeyPlace, isEncrypted: boolean): string {
   const where = `private keys ${ringPath}${isEncrypted ? ' (encrypted)' : ''}\n`;
   return publicPath === undefined ? where : `${where}public keys ${publicPath}\n`;
+}
+
+function whereTokenIs(made: TokenKey | undefined): string {
+  return made === undefined ? '' : `its private half ${made.uri}\n`;
+}
+
+function nowSeconds(): number {
+  return Math.floor(Date.now() / 1_000);
 }
 
 /** Flags that make a schedule. */
@@ -54,18 +68,23 @@ export interface ScheduleFlags {
 }
 
 /** Flags of `rotate`. */
-export interface RotateFlags extends PlaceFlags, ScheduleFlags {
+export interface RotateFlags extends PlaceFlags, ScheduleFlags, HardwareFlags {
   readonly curve?: Curve;
 }
 
 /** Adds a key that follows the active one, or brings forward the one that waits. */
 export async function rotate(flags: RotateFlags): Promise<void> {
   const schedule = toSchedule(flags);
+  const { store } = findPlace(flags);
   let said = '';
-  await findPlace(flags).store.update(async (keys) => {
+  let made: TokenKey | undefined;
+  const change = async (keys: readonly RingKey[]) => {
     const now = Date.now() / 1_000;
     const waiting = flags.now === true ? findWaiting(keys, now) : undefined;
     if (waiting !== undefined) {
+      if (flags.custody !== undefined) {
+        throw new SealwireError('OPTIONS_INVALID', '--custody: a key waits already, and --now brings it forward');
+      }
       if (flags.curve !== undefined && flags.curve !== waiting.crv) {
         throw new SealwireError('OPTIONS_INVALID', `--curve: the key that waits is on ${waiting.crv}`);
       }
@@ -74,11 +93,18 @@ export async function rotate(flags: RotateFlags): Promise<void> {
       return applyDates(keys, planned).map((key) => (key.kid === waiting.kid ? withDates(key, planned.next) : key));
     }
     const planned = planRotation(keys, schedule, now);
-    const next = await importRingKey(generatePem(flags.curve ?? currentKey(keys, now)?.crv ?? 'P-521'));
+    const curve = flags.curve ?? currentKey(keys, now)?.crv ?? 'P-521';
+    if (flags.custody !== undefined) made = await makeTokenKey(flags.custody, curve, flags);
+    const next = made?.key ?? (await importRingKey(generatePem(curve)));
     said = describeRotation(next.kid, planned);
     return [...applyDates(keys, planned), withDates(next, planned.next)];
-  });
-  await print(said);
+  };
+  try {
+    await store.update(change);
+  } catch (error) {
+    await orTellWhere(made, () => Promise.reject(error));
+  }
+  await print(`${said}${whereTokenIs(made)}`);
 }
 
 function toSchedule({ now, publishAhead, every, openAfter, keepStored }: ScheduleFlags): RotationSchedule {
@@ -178,15 +204,15 @@ export async function remove(kid: string, flags: PlaceFlags): Promise<void> {
 }
 
 /** Flags of `import`. */
-export interface ImportFlags extends PlaceFlags, ScheduleFlags {
+export interface ImportFlags extends PlaceFlags, ScheduleFlags, HardwareFlags {
   readonly as: 'next' | 'opening' | 'stored';
 }
 
 /** Adds a private key that was made elsewhere. */
-export async function importKey(file: string, { as, ...flags }: ImportFlags): Promise<void> {
+export async function importKey(file: string | undefined, { as, ...flags }: ImportFlags): Promise<void> {
   const schedule = toSchedule(flags);
   const place = findPlace(flags);
-  const key = withDates(await importRingKey(await readKeyFile(file, { secret: true })), {});
+  const key = withDates(await readForeignKey(file, flags), {});
   if (as === 'next' && !existsSync(place.ringPath)) {
     if (flags.ring === undefined) await makeKeyFolder(flags.dir);
     const isEncrypted = flags.passphraseFile !== undefined;
@@ -210,6 +236,15 @@ export async function importKey(file: string, { as, ...flags }: ImportFlags): Pr
     return [...applyDates(keys, planned), withDates(key, planned.next)];
   });
   await print(said);
+}
+
+async function readForeignKey(file: string | undefined, flags: HardwareFlags): Promise<RingKey> {
+  const { custody } = flags;
+  if ((file === undefined) === (custody === undefined)) {
+    throw new SealwireError('OPTIONS_INVALID', 'import what? give a file, or --custody for a key in a token');
+  }
+  if (custody !== undefined) return (await findTokenKey(custody, flags)).key;
+  return importRingKey(await readKeyFile(file as string, { secret: true }));
 }
 
 /** Of a key that was in use elsewhere: it only opens what it has to. */

@@ -4,7 +4,7 @@ import { parseDuration } from './duration.js';
 import type { ImportFlags, InitFlags, PassphraseFlags, RetireFlags, RotateFlags } from './keys-change.js';
 import type { ExportFlags, ListFlags } from './keys-list.js';
 
-import { addPlaceOptions, type PlaceFlags } from './keys-options.js';
+import { addHardwareOptions, addPlaceOptions, type PlaceFlags } from './keys-options.js';
 import { registerKeysRoot } from './keys-root-command.js';
 
 const CURVES = ['P-521', 'P-384', 'P-256'];
@@ -28,7 +28,7 @@ export function registerKeys(program: Command): void {
 }
 
 function registerInit(keys: Command): void {
-  addPlaceOptions(keys.command('init'))
+  addHardwareOptions(addPlaceOptions(keys.command('init')))
     .description('make a key ring with one key, which is active at once')
     .addOption(new Option('--curve <name>', 'of the key').choices(CURVES).default('P-521'))
     .option('--encrypt', 'encrypt the ring with a passphrase (implied by --passphrase-file)')
@@ -37,7 +37,8 @@ function registerInit(keys: Command): void {
       `
 Examples:
   sealwire keys init
-  sealwire keys init --dir /srv/payments --passphrase-file /run/secrets/ring`,
+  sealwire keys init --dir /srv/payments --passphrase-file /run/secrets/ring
+  sealwire keys init --custody 'pkcs11:token=payments' --module /usr/lib/softhsm/libsofthsm2.so`,
     )
     .action(async (flags: InitFlags) => (await import('./keys-change.js')).init(flags));
 }
@@ -65,7 +66,7 @@ function addScheduleOptions(command: Command): Command {
 }
 
 function registerRotate(keys: Command): void {
-  addScheduleOptions(addPlaceOptions(keys.command('rotate')))
+  addScheduleOptions(addHardwareOptions(addPlaceOptions(keys.command('rotate'))))
     .description('add a key that follows the active one')
     .addOption(new Option('--curve <name>', "of the new key (default: the active key's)").choices(CURVES))
     .addHelpText(
@@ -76,7 +77,8 @@ Refused while a key waits (exit code 1), and with times so short that calls woul
 Examples:
   sealwire keys rotate
   sealwire keys rotate --every 90d --publish-ahead 24h --open-after 7d
-  sealwire keys rotate --now`,
+  sealwire keys rotate --now
+  sealwire keys rotate --custody 'pkcs11:token=payments;object=2027'`,
     )
     .action(async (flags: RotateFlags) => (await import('./keys-change.js')).rotate(flags));
 }
@@ -96,8 +98,8 @@ function registerRetire(keys: Command): void {
 }
 
 function registerImport(keys: Command): void {
-  addScheduleOptions(addPlaceOptions(keys.command('import <file>')))
-    .description('add a private key from a PEM (PKCS#8, SEC1) or JWK file')
+  addScheduleOptions(addHardwareOptions(addPlaceOptions(keys.command('import [file]'))))
+    .description('add a private key from a PEM (PKCS#8, SEC1) or JWK file, or one that is in a PKCS#11 token')
     .addOption(
       new Option(
         '--as <state>',
@@ -108,9 +110,12 @@ function registerImport(keys: Command): void {
     )
     .addHelpText(
       'after',
-      '\nExamples:\n  sealwire keys import key.pem\n  sealwire keys import old.jwk.json --as stored',
+      '\nExamples:\n  sealwire keys import key.pem\n  sealwire keys import old.jwk.json --as stored' +
+        "\n  sealwire keys import --custody 'pkcs11:token=payments;object=2027'",
     )
-    .action(async (file: string, flags: ImportFlags) => (await import('./keys-change.js')).importKey(file, flags));
+    .action(async (file: string | undefined, flags: ImportFlags) =>
+      (await import('./keys-change.js')).importKey(file, flags),
+    );
 }
 
 function registerExport(keys: Command): void {
