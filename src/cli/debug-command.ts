@@ -4,6 +4,7 @@ import type { DoctorFlags } from './doctor.js';
 import type { ExplainFlags } from './explain.js';
 import type { InspectFlags } from './inspect.js';
 import { addPlaceOptions } from './keys-options.js';
+import { endWithReader } from './output.js';
 import type { OpenFlags, SealFlags } from './seal.js';
 import {
   addKeyOptions,
@@ -21,13 +22,23 @@ export function registerDebug(program: Command): void {
   registerInspect(program);
   program
     .command('explain [reason]')
+    .hook('preAction', endWithReader)
     .description('tell what a reason of a refused call, or a step of an audit record, means')
     .option('--json', 'print JSON')
-    .addHelpText('after', '\nExamples:\n  sealwire explain\n  sealwire explain SEALED_FIELD_STALE')
+    .addHelpText(
+      'after',
+      `
+@ in place of a reason reads an error of buf curl from stdin, whose details it prints as base64.
+
+Examples:
+  sealwire explain
+  sealwire explain SEALED_FIELD_STALE
+  buf curl … 2>&1 | sealwire explain @`,
+    )
     .action(async (reason: string | undefined, flags: ExplainFlags) =>
       (await import('./explain.js')).explain(reason, flags),
     );
-  addKeyOptions(addTlsOptions(program.command('doctor <host:port>')))
+  addKeyOptions(addTlsOptions(program.command('doctor <host:port>').hook('preAction', endWithReader)))
     .description('check a service from here: reachability, TLS, clock, reflection, key set, a round trip')
     .option('--json', 'print JSON')
     .addHelpText(
@@ -44,7 +55,7 @@ Example:
 }
 
 function registerSeal(program: Command): void {
-  addSchemaOptions(addKeyOptions(addTargetOptions(program.command('seal <field>'))))
+  addSchemaOptions(addKeyOptions(addTargetOptions(program.command('seal <field>').hook('preAction', endWithReader))))
     .description('seal one inner message for a field: prints one token')
     .requiredOption('-d, --data <json>', 'the inner message as JSON; @ reads stdin, @FILE a file')
     .option('--bound <json>', 'the fields beside it that it is bound to, as JSON')
@@ -60,7 +71,7 @@ Example:
 }
 
 function registerOpen(program: Command): void {
-  addPlaceOptions(program.command('open [token]'))
+  addPlaceOptions(program.command('open [token]').hook('preAction', endWithReader))
     .description('open a token with the key ring and print the inner message; recorded in the audit log')
     .requiredOption('--reason <text>', 'why: written to the audit log before anything is printed')
     .option('--audit <folder>', 'audit log to record it in (default: that of the service, which must not run then)')
@@ -83,7 +94,7 @@ Example:
 }
 
 function registerInspect(program: Command): void {
-  addSchemaOptions(addKeyOptions(addTargetOptions(program.command('inspect [token]'))))
+  addSchemaOptions(addKeyOptions(addTargetOptions(program.command('inspect [token]').hook('preAction', endWithReader))))
     .description(
       'explain a token without any key: header, sizes, age, and each rule of the strict policy that it breaks',
     )

@@ -1,5 +1,6 @@
 /** Declares `sealwire request`, `sealwire response` and `sealwire call`. */
 import { type Command, InvalidArgumentError } from 'commander';
+import { endWithReader } from './output.js';
 import type { CallFlags, RequestFlags, ResponseFlags } from './request.js';
 import { addKeyOptions, addSchemaOptions, addTargetOptions, collect, DATA_HELP } from './target-options.js';
 
@@ -7,7 +8,9 @@ const DATA = ['-d, --data <json>', 'message as JSON; @ reads stdin, @FILE a file
 
 /** Adds the commands; their code is loaded when they run. */
 export function registerRequest(program: Command): void {
-  addSchemaOptions(addKeyOptions(addTargetOptions(program.command('request <method>'))))
+  addSchemaOptions(
+    addKeyOptions(addTargetOptions(program.command('request <method>').hook('preAction', endWithReader))),
+  )
     .description('seal a JSON request: prints what grpcurl -d @ and buf curl take')
     .option(...DATA)
     .option('--session <file>', 'keep what opens the replies of one call there (mode 0600), for sealwire response')
@@ -28,6 +31,7 @@ Examples:
     .action(async (method: string, flags: RequestFlags) => (await import('./request.js')).request(method, flags));
   program
     .command('response')
+    .hook('preAction', endWithReader)
     .description('open the sealed fields of what grpcurl or buf curl printed, message by message')
     .requiredOption('--session <file>', 'what sealwire request --session wrote')
     .addHelpText(
@@ -40,7 +44,7 @@ Example:
     sealwire response --session get.session`,
     )
     .action(async (flags: ResponseFlags) => (await import('./request.js')).response(flags));
-  addSchemaOptions(addKeyOptions(addTargetOptions(program.command('call <method>'))))
+  addSchemaOptions(addKeyOptions(addTargetOptions(program.command('call <method>').hook('preAction', endWithReader))))
     .description('make a sealed call and print the opened responses')
     .option(...DATA)
     .option('-H, --header <line>', "metadata, 'name: value'; can be repeated", collect)

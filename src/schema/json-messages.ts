@@ -1,27 +1,11 @@
-/**
- * Messages as JSON with their inner messages in place, for the command line: to the objects that plans work on, and back.
- * Proto3 JSON is `@bufbuild/protobuf`'s; what it says about an error quotes values, so places and types are told from here.
- */
-import {
-  type DescField,
-  type DescMessage,
-  type DescMethod,
-  type FileRegistry,
-  fromBinary,
-  fromJson,
-  type JsonObject,
-  type JsonValue,
-  toBinary,
-  toJson,
-} from '@bufbuild/protobuf';
+/** Messages as JSON, for the command line: the methods, messages and sealed fields of a schema. */
+import type { DescField, DescMessage, DescMethod, FileRegistry } from '@bufbuild/protobuf';
 import { SealwireError } from '../errors.js';
-import { looksLikeToken } from '../jwe/token.js';
 import { Analysis } from './analysis.js';
 import { createPlans, type Plans, readDescriptors } from './descriptor-plans.js';
-import { createDynamicCodec, type LoaderObject } from './dynamic-codec.js';
-import { define, inputError, type JsonMember, type JsonNode, type PlainJson, toPlain } from './json-reader.js';
+import { type JsonMessage, listOf, ReflectedMessage } from './json-message.js';
 import { type LoaderForm, type LoaderOptions, parseLoaderOptions } from './loader-form.js';
-import type { InnerCodec, MessagePlan, MethodPlan, SealedFieldPlan } from './plan.js';
+import type { MessagePlan, MethodPlan, SealedFieldPlan } from './plan.js';
 
 /** One method with what it takes to make and read its messages. */
 export interface JsonMethod {
@@ -34,22 +18,6 @@ export interface JsonMethod {
   readonly response: JsonMessage;
 }
 
-/** One message type. */
-export interface JsonMessage {
-  readonly typeName: string;
-  /**
-   * @param node a JSON object; sealed fields hold inner messages, or tokens that stay as they are
-   * @throws SealwireError `SEAL_INPUT` with line and column; no value is quoted
-   */
-  fromJson(node: JsonNode): object;
-  /** @param message tokens or inner messages in its sealed fields. @throws SealwireError `SEAL_INPUT` */
-  toJson(message: object): PlainJson;
-  /** Wire format; sealed fields hold tokens. @throws SealwireError `SEAL_INPUT` */
-  encode(message: object): Uint8Array;
-  /** @throws SealwireError `SEAL_INPUT` for malformed bytes */
-  decode(bytes: Uint8Array): object;
-}
-
 /** One sealed field by its full name. */
 export interface JsonField {
   readonly plan: SealedFieldPlan;
@@ -60,17 +28,13 @@ export interface JsonField {
 
 /** Bound siblings need exact integers; bytes and enums are what JSON shows. */
 const OPTIONS: LoaderOptions = { keepCase: true, longs: String, enums: String, bytes: String };
-/** Of these proto3 JSON has no object with the fields' names. */
-const SPECIAL = /^google\.protobuf\.(?:Any|Duration|FieldMask|Struct|Timestamp|Value|ListValue|\w+Value)$/;
-const DOUBLES = /^google\.protobuf\.(?:Struct|Value|ListValue)$/;
-
 /** Everything that a schema says about JSON messages. */
 export class JsonSchema {
   readonly #registry: FileRegistry;
   readonly #analysis: Analysis;
   readonly #plans: Plans;
   readonly #form: LoaderForm = parseLoaderOptions(OPTIONS);
-  readonly #messages = new Map<DescMessage, Message>();
+  readonly #messages = new Map<DescMessage, ReflectedMessage>();
 
   /**
    * @param descriptors a serialized `google.protobuf.FileDescriptorSet` with options and imports
@@ -151,10 +115,10 @@ export class JsonSchema {
     }
   }
 
-  #message(desc: DescMessage): Message {
+  #message(desc: DescMessage): ReflectedMessage {
     const known = this.#messages.get(desc);
     if (known !== undefined) return known;
-    const message = new Message(desc, this.#registry, this.#form, {
+    const message = new ReflectedMessage(desc, this.#registry, this.#form, {
       sealed: (field) => this.#sealedCodec(field),
       message: (type) => this.#message(type),
     });
@@ -162,165 +126,10 @@ export class JsonSchema {
     return message;
   }
 
-  #sealedCodec(field: DescField): Message | undefined {
+  #sealedCodec(field: DescField): ReflectedMessage | undefined {
     const sealed = this.#analysis.describe(field.parent)?.sealed.find(({ desc }) => desc === field);
     if (sealed === undefined) return undefined;
     return this.#message(sealed.inner ?? (this.#registry.getMessage(sealed.option.type) as DescMessage));
-  }
-}
-
-interface Lookup {
-  /** The inner message of a sealed field; undefined when it is not sealed. */
-  sealed(field: DescField): Message | undefined;
-  message(desc: DescMessage): Message;
-}
-
-class Message implements JsonMessage {
-  readonly typeName: string;
-  readonly #desc: DescMessage;
-  readonly #registry: FileRegistry;
-  readonly #form: LoaderForm;
-  readonly #lookup: Lookup;
-  readonly #codec: InnerCodec<LoaderObject>;
-
-  constructor(desc: DescMessage, registry: FileRegistry, form: LoaderForm, lookup: Lookup) {
-    this.typeName = desc.typeName;
-    this.#desc = desc;
-    this.#registry = registry;
-    this.#form = form;
-    this.#lookup = lookup;
-    this.#codec = createDynamicCodec(desc, registry, form);
-  }
-
-  encode(message: object): Uint8Array {
-    return this.#guard(() => this.#codec.encode(message as LoaderObject));
-  }
-
-  decode(bytes: Uint8Array): object {
-    return this.#guard(() => this.#codec.decode(bytes));
-  }
-
-  fromJson(node: JsonNode): LoaderObject {
-    if (SPECIAL.test(this.typeName)) return this.#fromSpecial(node);
-    if (node.kind !== 'object') throw inputError(node.at, `a ${this.typeName} is an object in braces`);
-    const object: LoaderObject = {};
-    const seen = new Set<DescField>();
-    for (const member of node.members) {
-      const field = this.#desc.fields.find(({ name, jsonName }) => member.name === jsonName || member.name === name);
-      if (field === undefined) throw inputError(member.at, `${this.typeName} has no field of this name${this.#hint()}`);
-      // Of `orderId` and `order_id` either one could be meant.
-      if (seen.has(field)) throw inputError(member.at, `${field.name} is there twice`);
-      seen.add(field);
-      if (member.value.kind === 'literal' && member.value.value === null) continue;
-      define(object, this.#form.key(field), this.#fromMember(field, member));
-    }
-    return object;
-  }
-
-  toJson(message: object): PlainJson {
-    if (SPECIAL.test(this.typeName)) return this.#plainJson(message as LoaderObject);
-    const own: LoaderObject = {};
-    const others = new Map<DescField, PlainJson>();
-    for (const field of this.#desc.fields) {
-      const key = this.#form.key(field);
-      const value = Object.hasOwn(message, key) ? (message as LoaderObject)[key] : undefined;
-      const sealed = this.#lookup.sealed(field);
-      // An empty string is an absent token.
-      if (value === undefined || value === null || (sealed !== undefined && value === '')) continue;
-      const inner = sealed ?? this.#nested(field);
-      if (inner === undefined) define(own, key, value);
-      else
-        others.set(
-          field,
-          mapContainer(field, value, (item) => (typeof item === 'string' ? item : inner.toJson(item as object))),
-        );
-    }
-    const plain = this.#plainJson(own) as { [name: string]: PlainJson };
-    const json: { [name: string]: PlainJson } = {};
-    for (const field of this.#desc.fields) {
-      const value = others.get(field) ?? (Object.hasOwn(plain, field.jsonName) ? plain[field.jsonName] : undefined);
-      if (value !== undefined) define(json, field.jsonName, value);
-    }
-    return json;
-  }
-
-  #fromMember(field: DescField, { at, value }: JsonMember): unknown {
-    const sealed = this.#lookup.sealed(field);
-    const inner = sealed ?? this.#nested(field);
-    if (inner === undefined) return this.#fromLeaf(field, at, value);
-    return eachNode(field, value, (node) => {
-      if (sealed !== undefined && node.kind === 'string') {
-        // A field that others sealed is handed on.
-        if (looksLikeToken(node.value)) return node.value;
-        if (node.value === '' && field.fieldKind === 'scalar') return undefined;
-        if (!SPECIAL.test(sealed.typeName)) {
-          throw inputError(node.at, `${field.name} is a ${sealed.typeName} in braces, or a whole token of five parts`);
-        }
-      }
-      return inner.fromJson(node);
-    });
-  }
-
-  /** The message type of a field that may hold sealed fields; undefined for those that proto3 JSON writes in another way. */
-  #nested(field: DescField): Message | undefined {
-    const { message } = field;
-    return message === undefined || SPECIAL.test(message.typeName) ? undefined : this.#lookup.message(message);
-  }
-
-  #fromLeaf(field: DescField, at: JsonMember['at'], value: JsonNode): unknown {
-    const json = { [field.jsonName]: toPlain(value, this.#numbers(field.message)) } as JsonObject;
-    try {
-      const decoded = this.#codec.decode(
-        toBinary(this.#desc, fromJson(this.#desc, json, { registry: this.#registry })),
-      );
-      const key = this.#form.key(field);
-      if (Object.hasOwn(decoded, key)) return decoded[key];
-      return undefined;
-    } catch {
-      throw inputError(at, `${field.name} is not a valid ${typeOf(field)}`);
-    }
-  }
-
-  #fromSpecial(node: JsonNode): LoaderObject {
-    try {
-      const plain = toPlain(node, this.#numbers(this.#desc));
-      return this.#decodePlain(this.#isInMessageForm(node) ? (plain as { value: PlainJson }).value : plain);
-    } catch {
-      throw inputError(node.at, `not a valid ${this.typeName}`);
-    }
-  }
-
-  /** `{"value": …}` of a wrapper, as the opened type has it. */
-  #isInMessageForm(node: JsonNode): boolean {
-    if (node.kind !== 'object' || node.members.length !== 1 || node.members[0]?.name !== 'value') return false;
-    return this.#desc.fields.length === 1 && this.#desc.fields[0]?.name === 'value';
-  }
-
-  #decodePlain(plain: PlainJson): LoaderObject {
-    const message = fromJson(this.#desc, plain as JsonValue, { registry: this.#registry });
-    return this.#codec.decode(toBinary(this.#desc, message));
-  }
-
-  #plainJson(object: LoaderObject): PlainJson {
-    const message = fromBinary(this.#desc, this.encode(object));
-    return this.#guard(() => toJson(this.#desc, message, { registry: this.#registry })) as PlainJson;
-  }
-
-  #numbers(desc: DescMessage | undefined): 'exact' | 'double' {
-    return desc !== undefined && DOUBLES.test(desc.typeName) ? 'double' : 'exact';
-  }
-
-  /** Errors of the codec quote values. */
-  #guard<T>(work: () => T): T {
-    try {
-      return work();
-    } catch {
-      throw new SealwireError('SEAL_INPUT', `not a valid ${this.typeName}`);
-    }
-  }
-
-  #hint(): string {
-    return listOf(this.#desc.fields.map(({ name }) => name));
   }
 }
 
@@ -329,56 +138,6 @@ export function splitMethod(name: string): { readonly service: string; readonly 
   const match = /^\/?([\w.]+)[/.](\w+)$/.exec(name);
   if (match !== null) return { service: match[1] as string, method: match[2] as string };
   throw new SealwireError('OPTIONS_INVALID', `'${name.slice(0, 200)}' is not a method: write package.Service/Method`);
-}
-
-/** @returns a loader value of the field's shape */
-function eachNode(field: DescField, node: JsonNode, convert: (node: JsonNode) => unknown): unknown {
-  if (field.fieldKind === 'list') {
-    if (node.kind !== 'array') throw inputError(node.at, `${field.name} is a list in brackets`);
-    return node.items.map(convert);
-  }
-  if (field.fieldKind !== 'map') return convert(node);
-  if (node.kind !== 'object') throw inputError(node.at, `${field.name} is a map in braces`);
-  const map: LoaderObject = {};
-  for (const { name, value } of node.members) define(map, name, convert(value));
-  return map;
-}
-
-function mapContainer(field: DescField, value: unknown, convert: (item: unknown) => PlainJson): PlainJson {
-  if (field.fieldKind === 'list') return (value as unknown[]).map(convert);
-  if (field.fieldKind !== 'map') return convert(value);
-  const map: { [name: string]: PlainJson } = {};
-  for (const [key, item] of Object.entries(value as object)) define(map, key, convert(item));
-  return map;
-}
-
-function typeOf(field: DescField): string {
-  const { proto, message } = field;
-  const name = message?.typeName ?? field.enum?.typeName ?? SCALARS[proto.type] ?? 'value';
-  if (field.fieldKind === 'list') return `list of ${name}`;
-  return field.fieldKind === 'map' ? 'map' : name;
-}
-/** Names by `FieldDescriptorProto.Type`. */
-const SCALARS: Readonly<Record<number, string>> = {
-  1: 'double',
-  2: 'float',
-  3: 'int64',
-  4: 'uint64',
-  5: 'int32',
-  6: 'fixed64',
-  7: 'fixed32',
-  8: 'bool',
-  9: 'string',
-  12: 'bytes (base64)',
-  13: 'uint32',
-  15: 'sfixed32',
-  16: 'sfixed64',
-  17: 'sint32',
-  18: 'sint64',
-};
-
-function listOf(names: readonly string[]): string {
-  return names.length === 0 ? '' : `; it has ${names.join(', ')}`;
 }
 
 function firstOf<T, R>(items: Iterable<T>, find: (item: T) => R | undefined): R | undefined {

@@ -6,6 +6,7 @@ import { promisify } from 'node:util';
 import { status } from '@grpc/grpc-js';
 import { expect } from 'chai';
 import { z } from 'zod';
+import { explanations } from '../../src/cli/explanations.js';
 import { KEY_SET_CODES, reasonByStep } from '../../src/errors.js';
 import { statusByReason } from '../../src/schema/status.js';
 import { configSchema, ENVIRONMENT } from '../../src/service/config.js';
@@ -49,6 +50,16 @@ describe('the documents', () => {
 
   it('list every step with its reason, and no other', async () => {
     expect(await readTable('docs/errors.md', 'step')).to.deep.equal(Object.entries(reasonByStep));
+  });
+
+  it('explain every reason in the words of sealwire explain', async () => {
+    const plain = (text: string) => text.replaceAll('`', '');
+    const expected = Object.entries(explanations).map(([reason, { meaning, remedy }]) => [
+      reason,
+      plain(meaning),
+      plain(remedy),
+    ]);
+    expect(await readTable('docs/debugging.md', 'reason')).to.deep.equal(expected);
   });
 
   it('list every refusal of a key set, and no other', async () => {
