@@ -1,5 +1,4 @@
 /** `sealwire doctor`: what works of a service, seen from here, and what to do about the rest. */
-import { lookup } from 'node:dns/promises';
 import { readFileSync } from 'node:fs';
 import { connect } from 'node:net';
 import { connect as connectTls } from 'node:tls';
@@ -81,14 +80,11 @@ function split(address: string): { host: string; port: number } {
 
 async function reach(address: string): Promise<[string, boolean]> {
   const { host, port } = split(address);
-  const { address: found } = await lookup(host).catch(() => {
-    throw new SealwireError('SCHEMA_UNAVAILABLE', `${host}: no such host`);
-  });
   const begun = performance.now();
-  await new Promise<void>((done, fail) => {
-    const socket = connect({ host: found, port, timeout: DEADLINE_MS }, () => {
+  const found = await new Promise<string>((done, fail) => {
+    const socket = connect({ host, port, timeout: DEADLINE_MS }, () => {
+      done(socket.remoteAddress ?? host);
       socket.destroy();
-      done();
     });
     socket.once('timeout', () => socket.destroy(Object.assign(new Error(), { code: 'ETIMEDOUT' })));
     socket.once('error', ({ code }: NodeJS.ErrnoException) =>

@@ -39,6 +39,12 @@ const MEANINGS: Readonly<Record<string, string>> = {
 
 /** Exit code 1 when the token breaks a rule. */
 export async function inspect(argument: string | undefined, flags: InspectFlags): Promise<void> {
+  if (flags.data === '@' && (argument === undefined || argument === '@')) {
+    throw new SealwireError(
+      'OPTIONS_INVALID',
+      'token and message cannot both come from stdin: give one as an argument or @FILE',
+    );
+  }
   const token = await readToken(argument);
   const bound = flags.data === undefined ? undefined : await findBound(flags);
   const inspection = inspectToken(token, { nowMs: Date.now(), field: flags.field, bound });

@@ -164,6 +164,13 @@ describe('sealwire seal, open, inspect, explain and doctor', function () {
       ],
       ['inspect: half a token', () => ['inspect'], 2, /the token has 1 of its 5 parts: it was cut/, half],
       ['inspect: a PEM', () => ['inspect'], 2, /this is PEM, not a token/, () => '-----BEGIN CANARY-----'],
+      [
+        'inspect: two things on stdin',
+        () => ['inspect', '--field', FIELD, '-d', '@'],
+        2,
+        /cannot both come from stdin/,
+        half,
+      ],
       ['inspect: nothing', () => ['inspect'], 2, /no token/, () => '\n'],
       ['open: half a token', () => open(), 2, /it was cut/, half],
       ['open: a PEM', () => open(), 2, /this is PEM, not a token/, () => '-----BEGIN PRIVATE KEY-----'],
