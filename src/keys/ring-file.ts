@@ -5,6 +5,7 @@
  * not understood must not be ignored.
  */
 import type { KeyObject } from 'node:crypto';
+import { setImmediate } from 'node:timers/promises';
 import { SealwireError } from '../errors.js';
 import type { Curve } from '../jwe/algorithms.js';
 import { parseKeySet } from './files.js';
@@ -50,7 +51,13 @@ export async function parseRingFile(path: string, text: string): Promise<RingFil
   const members = parseKeySet(path, text);
   try {
     const { keys: _, ...others } = JSON.parse(text) as Members;
-    return { keys: await Promise.all(members.map(importRingKey)), others };
+    const keys: RingKey[] = [];
+    for (const key of members) {
+      keys.push(await importRingKey(key));
+      // Each takes some ms, and a service that reads its ring again serves calls meanwhile.
+      await setImmediate();
+    }
+    return { keys, others };
   } catch (error) {
     throw inFile(path, error);
   }

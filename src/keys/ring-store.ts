@@ -25,6 +25,12 @@ export interface RingStoreOptions {
 /** Makes the next keys of the present ones; a key may be the very same object. */
 export type ChangeKeys = (keys: readonly RingKey[]) => readonly RingKey[] | Promise<readonly RingKey[]>;
 
+/** A writer's turn: the file that it writes, and the lock on it. */
+interface Turn {
+  readonly target: string;
+  readonly lock: FileLock;
+}
+
 const TYPE = 'jwk-set+json';
 const RETRY_MS = 20;
 
@@ -53,11 +59,11 @@ export class RingStore {
    * @throws SealwireError `KEY_FILE_WRITE` when there is one already, `KEY_FILE_BUSY`, `KEY_DATES_INVALID`
    */
   create(keys: readonly RingKey[]): Promise<KeyRing> {
-    return this.#locked(async (lock) => {
+    return this.#locked(async (turn) => {
       const { path, passphrase } = this.#options;
       const isThere = await readProtectedFile(path, TYPE, passphrase).then(() => true, isNotMissing);
       if (isThere) throw new SealwireError('KEY_FILE_WRITE', `${path}: there is a file already`);
-      return this.#write({ keys, others: {} }, passphrase, lock);
+      return this.#write({ keys, others: {} }, passphrase, turn);
     });
   }
 
@@ -72,12 +78,12 @@ export class RingStore {
   ): Promise<{ readonly ring: KeyRing; readonly created: boolean }> {
     const found = await this.#loadIfThere();
     if (found !== undefined) return { ring: found, created: false };
-    return this.#locked(async (lock) => {
+    return this.#locked(async (turn) => {
       // Somebody else may have made one meanwhile.
       const ring = await this.#loadIfThere();
       if (ring !== undefined) return { ring, created: false };
       const file = { keys: await make(), others: {} };
-      return { ring: await this.#write(file, this.#options.passphrase, lock), created: true };
+      return { ring: await this.#write(file, this.#options.passphrase, turn), created: true };
     });
   }
 
@@ -98,10 +104,10 @@ export class RingStore {
    * @throws SealwireError as {@link KeyRing.load}; `KEY_FILE_BUSY`, `KEY_FILE_WRITE`, `KEY_DATES_INVALID`, and what `change` throws
    */
   update(change: ChangeKeys): Promise<KeyRing> {
-    return this.#locked(async (lock) => {
+    return this.#locked(async (turn) => {
       const { file, encrypted } = await this.#read();
       const keys = await change(file.keys);
-      return this.#write({ ...file, keys }, encrypted ? this.#options.passphrase : undefined, lock);
+      return this.#write({ ...file, keys }, encrypted ? this.#options.passphrase : undefined, turn);
     });
   }
 
@@ -111,7 +117,7 @@ export class RingStore {
    * @throws SealwireError as {@link update}
    */
   protect(passphrase: PassphraseSource | undefined): Promise<KeyRing> {
-    return this.#locked(async (lock) => this.#write((await this.#read()).file, passphrase, lock));
+    return this.#locked(async (turn) => this.#write((await this.#read()).file, passphrase, turn));
   }
 
   async #read(): Promise<{ readonly file: RingFile; readonly encrypted: boolean }> {
@@ -120,38 +126,47 @@ export class RingStore {
     return { file: await parseRingFile(path, text), encrypted };
   }
 
-  async #write(file: RingFile, passphrase: PassphraseSource | undefined, lock: FileLock): Promise<KeyRing> {
+  async #write(file: RingFile, passphrase: PassphraseSource | undefined, turn: Turn): Promise<KeyRing> {
     const { path, publicPath, ring: options } = this.#options;
     const ring = KeyRing.fromRingKeys(file.keys, options);
-    if (!(await lock.isHeld())) throw busy(path, 'another process');
-    await writeProtectedFile(path, formatRingFile(file), TYPE, passphrase);
+    if (!(await turn.lock.isHeld())) throw busy(path, 'another process');
+    await writeProtectedFile(turn.target, formatRingFile(file), TYPE, passphrase);
     if (publicPath !== undefined) await ring.savePublic(publicPath);
     return ring;
   }
 
-  async #locked<T>(work: (lock: FileLock) => Promise<T>): Promise<T> {
-    const { path, publicPath } = this.#options;
-    const lock = await this.#takeLock();
+  async #locked<T>(work: (turn: Turn) => Promise<T>): Promise<T> {
+    const { publicPath } = this.#options;
+    const target = await this.#findTarget();
+    const lock = await this.#takeLock(target);
     try {
       // It may have private keys in it, and only who has the lock makes one.
-      await removeLeftovers(path, UNFINISHED, 0);
-      await removeLeftovers(path, UNFINISHED_LOCK, ABANDONED_MS);
+      await removeLeftovers(target, UNFINISHED, 0);
+      await removeLeftovers(target, UNFINISHED_LOCK, ABANDONED_MS);
       if (publicPath !== undefined) await removeLeftovers(publicPath, UNFINISHED, ABANDONED_MS);
-      return await work(lock);
+      return await work({ target, lock });
     } finally {
       await lock.release();
     }
   }
 
-  async #takeLock(): Promise<FileLock> {
-    const { path, waitMs = 10_000 } = this.#options;
+  /** Behind symbolic links: whoever uses another name of the file must take turns too, and find it changed. */
+  async #findTarget(): Promise<string> {
+    const { path } = this.#options;
+    const target = await realpath(path).catch(() => undefined);
+    if (target !== undefined) return target;
     const folder = await realpath(dirname(path)).catch((error: NodeJS.ErrnoException) => {
       throw new SealwireError('KEY_FILE_WRITE', `${dirname(path)}: ${error.code ?? 'cannot be used'}`);
     });
+    return join(folder, basename(path));
+  }
+
+  async #takeLock(target: string): Promise<FileLock> {
+    const { path, waitMs = 10_000 } = this.#options;
     const giveUpAt = performance.now() + waitMs;
     for (;;) {
       try {
-        return await takeFileLock(join(folder, `${basename(path)}.lock`));
+        return await takeFileLock(`${target}.lock`);
       } catch (error) {
         if (!(error instanceof FileLockBusy)) {
           throw new SealwireError('KEY_FILE_WRITE', `${path}: ${(error as NodeJS.ErrnoException).code ?? 'no lock'}`);

@@ -22,7 +22,8 @@ export function createMetricsEndpoint(): MetricsEndpoint {
   const exporter = new PrometheusExporter({ preventServerStart: true, withoutTargetInfo: true });
   const provider = new SdkMeterProvider({ readers: [exporter] });
   const server = createServer({ requestTimeout: 10_000 }, (request, response) => {
-    const { pathname } = new URL(request.url ?? '/', 'http://localhost');
+    // Not by `URL`, which throws for some targets, such as `//`: that would end the process.
+    const [pathname] = (request.url ?? '').split('?', 1);
     const isRead = request.method === 'GET' || request.method === 'HEAD';
     if (pathname === PATH && isRead) exporter.getMetricsRequestHandler(request, response);
     else response.writeHead(isRead ? 404 : 405, { 'content-type': 'text/plain' }).end(`see ${PATH}\n`);

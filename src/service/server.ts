@@ -82,6 +82,8 @@ export async function startService(
   const { ring, created } = await loadKeys(dir, load);
   const { reviewerKey: reviewerFile } = config.audit;
   const reviewerKey = reviewerFile === undefined ? undefined : await loadReviewerKey(reviewerFile);
+  // First, for its lock: of two services with one folder the second must end before it makes or signs anything.
+  const audit = await openAuditLog(config, dir, logger);
   const { publisher: keySet, root } = await startKeySet({
     dir,
     origin: config.origin,
@@ -89,8 +91,10 @@ export async function startService(
     logger,
     passphrase,
     ...config.keySet,
+  }).catch(async (error: unknown) => {
+    await audit.close();
+    throw error;
   });
-  const audit = await openAuditLog(config, dir, logger);
   const metrics = createMetricsEndpoint();
   try {
     const store = new PaymentStore();

@@ -1,4 +1,4 @@
-import { readdir, readFile, utimes, writeFile } from 'node:fs/promises';
+import { mkdir, readdir, readFile, readlink, symlink, utimes, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { expect } from 'chai';
 import { isEncrypted } from '../../src/keys/encryption.js';
@@ -144,6 +144,20 @@ describe('RingStore', () => {
       await new RingStore({ path, waitMs: 0 }).update((keys) => keys);
       // Somebody may be about to link the newer one into place.
       expect((await readdir(dir)).sort()).to.deep.equal(['ring.json', 'ring.json.lock.1123456789ab']);
+    }));
+
+  it('changes the file that a link means, and takes turns with who uses its own name', () =>
+    inFolder(async (dir) => {
+      const path = join(dir, 'ring.json');
+      await new RingStore({ path }).create([await newKey()]);
+      await mkdir(join(dir, 'service'));
+      const linked = join(dir, 'service', 'keys.json');
+      await symlink('../ring.json', linked);
+      const add = (name: string) => new RingStore({ path: name }).update(async (keys) => [...keys, await newKey()]);
+      await Promise.all([add(linked), add(path), add(linked), add(path)]);
+      expect((await KeyRing.load(path)).keys()).to.have.length(5);
+      expect(await readlink(linked)).to.equal('../ring.json');
+      expect((await readdir(dir)).sort()).to.deep.equal(['ring.json', 'service']);
     }));
 
   it('says so when there is no folder, or none that can be written', () =>

@@ -1,4 +1,5 @@
 import { readFile } from 'node:fs/promises';
+import { request } from 'node:http';
 import { join } from 'node:path';
 import { expect } from 'chai';
 import { AuditLog } from '../../src/audit/audit-log.js';
@@ -143,6 +144,20 @@ describe('the metrics endpoint', () => {
     const address = `http://${harness.service.metricsAddress}`;
     expect((await fetch(`${address}/keys/ring.json`)).status).to.equal(404);
     expect((await fetch(`${address}/metrics`, { method: 'POST' })).status).to.equal(405);
+    expect((await fetch(`${address}/metrics?name=x`)).status).to.equal(200);
+  });
+
+  it('survives targets that are no URLs', async () => {
+    const [host = '', port] = (harness.service.metricsAddress ?? '').split(':');
+    for (const path of ['//', '*', 'http://[', '/%']) {
+      const status = await new Promise((resolve, reject) => {
+        request({ host, port, path }, (answer) => resolve(answer.resume().statusCode))
+          .on('error', reject)
+          .end();
+      });
+      expect(status, path).to.equal(404);
+    }
+    expect((await read()).samples.size).to.be.greaterThan(0);
   });
 
   it('is off by choice', async () => {
