@@ -1,7 +1,5 @@
 /** `sealwire keys verify`: a service's key files, or a key set from anywhere, against pinned roots. */
-import { readFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
-import { type ChannelCredentials, credentials } from '@grpc/grpc-js';
 import { createKeySetFetcher } from '../client/key-set-fetcher.js';
 import { SealwireError } from '../errors.js';
 import { readKeyFile } from '../keys/files.js';
@@ -12,6 +10,7 @@ import { ExitCode } from './exit.js';
 import { findPlace } from './keys-place.js';
 import { findName } from './keys-root.js';
 import { formatTable, paint, print, printJson } from './output.js';
+import { readCredentials } from './target.js';
 
 /** Flags of the command. */
 export interface VerifyKeysFlags {
@@ -57,20 +56,15 @@ export async function verify(flags: VerifyKeysFlags): Promise<void> {
 async function readGivenSet({ address, file, tls, tlsCa }: VerifyKeysFlags): Promise<string | undefined> {
   if (file !== undefined) return (await readKeyFile(resolve(file), { secret: false })).trim();
   if (address === undefined) return undefined;
-  const fetcher = createKeySetFetcher({ address, credentials: readCredentials(tls, tlsCa), deadlineMs: DEADLINE_MS });
+  const fetcher = createKeySetFetcher({
+    address,
+    credentials: readCredentials({ ...(tls && { tls }), ...(tlsCa !== undefined && { tlsCa }) }),
+    deadlineMs: DEADLINE_MS,
+  });
   try {
     return (await fetcher.fetch('')).text;
   } finally {
     fetcher.close();
-  }
-}
-
-function readCredentials(tls: boolean | undefined, ca: string | undefined): ChannelCredentials {
-  if (ca === undefined) return tls === true ? credentials.createSsl() : credentials.createInsecure();
-  try {
-    return credentials.createSsl(readFileSync(ca));
-  } catch {
-    throw new SealwireError('OPTIONS_INVALID', `--tls-ca: ${ca}: cannot be read as PEM certificates`);
   }
 }
 

@@ -204,7 +204,22 @@ describe('sealwire seal, open, inspect, explain and doctor', function () {
     }
   });
 
-  it('has an example on every help page', async () => {
+  describe('when the service has stopped', () => {
+    it('open records in the log of a service that has stopped, which still verifies', async () => {
+      service.process.child.kill();
+      await service.process.ended;
+      await mustRun(['open', '--dir', service.dir, '--reason', 'after hours'], token);
+      const log = ['--dir', join(service.dir, 'audit')];
+      expect(await mustRun(['audit', 'search', ...log, '--event', 'reveal', '--format', 'jsonl'])).to.include(
+        'after hours',
+      );
+      await mustRun(['audit', 'verify', ...log]);
+    });
+  });
+});
+
+describe('sealwire --help', () => {
+  it('has an example on every page', async () => {
     for (const command of ['request', 'response', 'call', 'seal', 'open', 'inspect', 'explain', 'doctor']) {
       expect(await mustRun([command, '--help'])).to.match(/\nExamples?:\n {2}/);
     }
