@@ -1,6 +1,6 @@
 /** Key files: read only when nobody else can, written so that a crash leaves the old file or the new one. */
 import { randomBytes } from 'node:crypto';
-import { open, rename, rm, stat } from 'node:fs/promises';
+import { link, lstat, open, rename, rm, stat } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { SealwireError } from '../errors.js';
 
@@ -22,7 +22,9 @@ export async function readKeyFile(path: string, { secret }: ReadKeyFileOptions):
     throw new SealwireError('KEY_FILE_MISSING', `${path}: ${missing ? 'no such file' : 'cannot be opened'}`);
   });
   try {
-    const { mode, size } = await file.stat();
+    const found = await file.stat();
+    const { mode, size } = found;
+    if (found.isDirectory()) throw new SealwireError('KEY_FILE_INVALID', `${path}: a folder, not a file`);
     if (secret && (mode & 0o077) !== 0) {
       const octal = (mode & 0o777).toString(8).padStart(4, '0');
       throw new SealwireError('KEY_FILE_MODE', `${path}: mode ${octal} lets others read it; run chmod 600 ${path}`);
@@ -34,13 +36,24 @@ export async function readKeyFile(path: string, { secret }: ReadKeyFileOptions):
   }
 }
 
+/** Options of {@link writeKeyFile}. */
+export interface WriteKeyFileOptions {
+  /** Refuse to take the place of anything, also of what cannot be read. Default false. */
+  readonly isNew?: boolean;
+}
+
 /**
  * Writes a file atomically: a new file beside it, synced, renamed over it, and the folder synced.
  *
  * @param mode permissions, e.g. 0o600
  * @throws SealwireError `KEY_FILE_WRITE`
  */
-export async function writeKeyFile(path: string, text: string, mode: number): Promise<void> {
+export async function writeKeyFile(
+  path: string,
+  text: string,
+  mode: number,
+  { isNew = false }: WriteKeyFileOptions = {},
+): Promise<void> {
   const temporary = `${path}.${randomBytes(6).toString('hex')}.tmp`;
   try {
     const file = await open(temporary, 'wx', mode);
@@ -50,16 +63,25 @@ export async function writeKeyFile(path: string, text: string, mode: number): Pr
     } finally {
       await file.close();
     }
-    await rename(temporary, path);
+    if (isNew) {
+      await link(temporary, path);
+      await rm(temporary);
+    } else await rename(temporary, path);
     const folder = await open(dirname(path), 'r');
     await folder.sync().finally(() => folder.close());
   } catch (cause) {
     await rm(temporary, { force: true }).catch(() => {});
-    throw new SealwireError(
-      'KEY_FILE_WRITE',
-      `${path}: ${(cause as NodeJS.ErrnoException).code ?? 'cannot be written'}`,
-    );
+    const { code = 'cannot be written' } = cause as NodeJS.ErrnoException;
+    throw new SealwireError('KEY_FILE_WRITE', `${path}: ${code === 'EEXIST' ? 'there is a file already' : code}`);
   }
+}
+
+/** Whether there is anything of that name, if only a link to nothing or a file that cannot be opened. */
+export function isTaken(path: string): Promise<boolean> {
+  return lstat(path).then(
+    () => true,
+    ({ code }: NodeJS.ErrnoException) => code !== 'ENOENT' && code !== 'ENOTDIR',
+  );
 }
 
 /** What tells one version of a file from another; undefined when there is no file. */

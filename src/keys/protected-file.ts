@@ -1,7 +1,7 @@
 /** Private key files in their two forms, plain JSON and encrypted: read, written, and told apart from half a file. */
 import { SealwireError } from '../errors.js';
 import { decryptKeyFile, encryptKeyFile, isEncrypted, type KeyFileType } from './encryption.js';
-import { readKeyFile, writeKeyFile } from './files.js';
+import { readKeyFile, type WriteKeyFileOptions, writeKeyFile } from './files.js';
 
 /** Gives the passphrase of a key file, asked for each time one is read or written encrypted. */
 export type PassphraseSource = () => string | Promise<string>;
@@ -50,9 +50,10 @@ export async function writeProtectedFile(
   text: string,
   type: KeyFileType,
   passphrase?: PassphraseSource,
+  options?: WriteKeyFileOptions,
 ): Promise<void> {
   const content = passphrase === undefined ? text : await encryptKeyFile(text, await passphrase(), type);
-  await writeKeyFile(path, content, 0o600);
+  await writeKeyFile(path, content, 0o600, options);
 }
 
 /** Whether a bracket that JSON text opens is never closed. */

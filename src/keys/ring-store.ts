@@ -4,6 +4,7 @@ import { basename, dirname, join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { SealwireError } from '../errors.js';
 import { type FileLock, FileLockBusy, takeFileLock } from '../file-lock.js';
+import { isTaken } from './files.js';
 import { type PassphraseSource, readProtectedFile, writeProtectedFile } from './protected-file.js';
 import { KeyRing, type KeyRingOptions } from './ring.js';
 import { formatRingFile, parseRingFile, type RingFile, type RingKey } from './ring-file.js';
@@ -29,6 +30,8 @@ export type ChangeKeys = (keys: readonly RingKey[]) => readonly RingKey[] | Prom
 interface Turn {
   readonly target: string;
   readonly lock: FileLock;
+  /** Whether there must be no file yet. */
+  readonly isNew?: boolean;
 }
 
 const TYPE = 'jwk-set+json';
@@ -61,9 +64,8 @@ export class RingStore {
   create(keys: readonly RingKey[]): Promise<KeyRing> {
     return this.#locked(async (turn) => {
       const { path, passphrase } = this.#options;
-      const isThere = await readProtectedFile(path, TYPE, passphrase).then(() => true, isNotMissing);
-      if (isThere) throw new SealwireError('KEY_FILE_WRITE', `${path}: there is a file already`);
-      return this.#write({ keys, others: {} }, passphrase, turn);
+      if (await isTaken(path)) throw new SealwireError('KEY_FILE_WRITE', `${path}: there is a file already`);
+      return this.#write({ keys, others: {} }, passphrase, { ...turn, isNew: true });
     });
   }
 
@@ -83,7 +85,7 @@ export class RingStore {
       const ring = await this.#loadIfThere();
       if (ring !== undefined) return { ring, created: false };
       const file = { keys: await make(), others: {} };
-      return { ring: await this.#write(file, this.#options.passphrase, turn), created: true };
+      return { ring: await this.#write(file, this.#options.passphrase, { ...turn, isNew: true }), created: true };
     });
   }
 
@@ -91,7 +93,9 @@ export class RingStore {
     try {
       return await this.load();
     } catch (error) {
-      if (error instanceof SealwireError && error.code === 'KEY_FILE_MISSING') return undefined;
+      const isMissing = error instanceof SealwireError && error.code === 'KEY_FILE_MISSING';
+      // A new ring in the place of one that cannot be opened just now would be the end of its keys.
+      if (isMissing && !(await isTaken(this.#options.path))) return undefined;
       throw error;
     }
   }
@@ -129,8 +133,9 @@ export class RingStore {
   async #write(file: RingFile, passphrase: PassphraseSource | undefined, turn: Turn): Promise<KeyRing> {
     const { path, publicPath, ring: options } = this.#options;
     const ring = KeyRing.fromRingKeys(file.keys, options);
-    if (!(await turn.lock.isHeld())) throw busy(path, 'another process');
-    await writeProtectedFile(turn.target, formatRingFile(file), TYPE, passphrase);
+    const { target, lock, isNew = false } = turn;
+    if (!(await lock.isHeld())) throw busy(path, 'another process');
+    await writeProtectedFile(target, formatRingFile(file), TYPE, passphrase, { isNew });
     if (publicPath !== undefined) await ring.savePublic(publicPath);
     return ring;
   }
@@ -176,10 +181,6 @@ export class RingStore {
       }
     }
   }
-}
-
-function isNotMissing(error: unknown): boolean {
-  return !(error instanceof SealwireError) || error.code !== 'KEY_FILE_MISSING';
 }
 
 function busy(path: string, holder: string): SealwireError {

@@ -1,6 +1,7 @@
 /** Files of the signing root: made once, and replaced by another one while clients pin both. */
-import { access, rename } from 'node:fs/promises';
+import { rename } from 'node:fs/promises';
 import { SealwireError } from '../errors.js';
+import { isTaken } from './files.js';
 import type { PassphraseSource } from './protected-file.js';
 import { loadVerificationKey, SigningKey, type VerificationKey } from './signing-key.js';
 
@@ -54,11 +55,13 @@ export async function beginRootRotation(paths: RootPaths, passphrase?: Passphras
  * @throws SealwireError `KEY_FILE_MISSING` when no rotation was begun, `KEY_FILE_WRITE`, those of reading the next root
  */
 export async function finishRootRotation(paths: RootPaths, passphrase?: PassphraseSource): Promise<SigningKey> {
-  const next = await SigningKey.load(paths.next, passphrase);
+  const { key, isMoved } = await findNext(paths, passphrase);
   try {
-    // A crash after this leaves the next root where it is found again.
-    await rename(paths.root, paths.old).catch(ignoreMissing);
-    await rename(paths.next, paths.root);
+    if (!isMoved) {
+      // A crash after this leaves the next root where it is found again.
+      await rename(paths.root, paths.old).catch(ignoreMissing);
+      await rename(paths.next, paths.root);
+    }
     await rename(paths.nextPublic, paths.rootPublic).catch(ignoreMissing);
   } catch (error) {
     throw new SealwireError(
@@ -66,8 +69,21 @@ export async function finishRootRotation(paths: RootPaths, passphrase?: Passphra
       `${paths.root}: ${(error as NodeJS.ErrnoException).code ?? 'not written'}`,
     );
   }
-  await next.savePublic(paths.rootPublic);
-  return next;
+  await key.savePublic(paths.rootPublic);
+  return key;
+}
+
+/** The next root, and whether a crash came when it was in place already and its public half was not. */
+async function findNext(
+  { root, next, nextPublic }: RootPaths,
+  passphrase?: PassphraseSource,
+): Promise<{ readonly key: SigningKey; readonly isMoved: boolean }> {
+  if (!(await isTaken(next)) && (await isTaken(nextPublic))) {
+    const key = await SigningKey.load(root, passphrase);
+    // Another one: the next root was taken away.
+    if (key.kid === (await loadVerificationKey(nextPublic)).kid) return { key, isMoved: true };
+  }
+  return { key: await SigningKey.load(next, passphrase), isMoved: false };
 }
 
 /** The public half of the root; of an encrypted one too. @throws SealwireError `KEY_FILE_MISSING`, `KEY_FILE_INVALID` */
@@ -77,18 +93,14 @@ export function loadRootPublic(paths: RootPaths): Promise<VerificationKey> {
 
 async function writeNew(path: string, publicPath: string, passphrase?: PassphraseSource): Promise<SigningKey> {
   const key = await SigningKey.generate();
-  await key.save(path, passphrase);
+  await key.save(path, passphrase, { isNew: true });
   await key.savePublic(publicPath);
   return key;
 }
 
 async function refuseExisting(...paths: readonly string[]): Promise<void> {
   for (const path of paths) {
-    const found = await access(path).then(
-      () => true,
-      () => false,
-    );
-    if (found) throw new SealwireError('KEY_FILE_WRITE', `${path}: there is a file already`);
+    if (await isTaken(path)) throw new SealwireError('KEY_FILE_WRITE', `${path}: there is a file already`);
   }
 }
 

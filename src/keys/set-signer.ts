@@ -2,11 +2,10 @@
  * The files of set signing: root, set-signing key, delegation. With the root at hand everything is made and
  * renewed without asking; with the root elsewhere the delegation is brought here, once in 90 days.
  */
-import { access } from 'node:fs/promises';
 import { join } from 'node:path';
 import { type ErrorCode, SealwireError } from '../errors.js';
 import { type Delegation, signDelegation, verifyDelegation } from './delegation.js';
-import { readKeyFile, writeKeyFile } from './files.js';
+import { isTaken, readKeyFile, writeKeyFile } from './files.js';
 import type { SetSigner } from './key-set-publisher.js';
 import type { PassphraseSource } from './protected-file.js';
 import { loadVerificationKey, SigningKey } from './signing-key.js';
@@ -47,27 +46,36 @@ const RENEW_BELOW_SECONDS = 30 * 86_400;
  * @throws SealwireError `KEY_FILE_MODE`, `KEY_FILE_INVALID`, `KEY_FILE_INCOMPLETE`, `KEY_FILE_MISSING`, `KEY_FILE_WRITE`
  */
 export async function ensureRoot(paths: SetSignerPaths, passphrase?: PassphraseSource): Promise<string> {
-  const root = await loadRoot(paths.root, passphrase);
-  if (root !== undefined) {
-    await root.savePublic(paths.rootPublic);
-    return root.kid;
-  }
-  for (const path of [paths.root, paths.rootPublic, paths.delegation]) {
-    if (await exists(path)) return (await loadVerificationKey(paths.rootPublic)).kid;
-  }
-  const made = await SigningKey.generate();
-  await made.save(paths.root, passphrase);
-  await made.savePublic(paths.rootPublic);
-  return made.kid;
+  const traces = await Promise.all([paths.root, paths.rootPublic, paths.delegation].map(isTaken));
+  const root = traces.includes(true) ? await loadRoot(paths.root, passphrase) : await makeKey(paths.root, passphrase);
+  if (root === undefined) return (await loadVerificationKey(paths.rootPublic)).kid;
+  await root.savePublic(paths.rootPublic);
+  return root.kid;
 }
 
 /** The set-signing key; made when there is none, encrypted if there is a passphrase. */
 export async function ensureSetSigningKey(paths: SetSignerPaths, passphrase?: PassphraseSource): Promise<SigningKey> {
   const known = await unless(['KEY_FILE_MISSING'], SigningKey.load(paths.signer, passphrase));
-  const key = known ?? (await SigningKey.generate());
-  if (known === undefined) await key.save(paths.signer, passphrase);
-  if (known === undefined || !(await exists(paths.signerPublic))) await key.savePublic(paths.signerPublic);
+  const key = known ?? (await makeKey(paths.signer, passphrase));
+  // After a crash it may be that of a key before; what is carried to the root must be this one's.
+  const isPublished = await loadVerificationKey(paths.signerPublic).then(
+    ({ kid }) => kid === key.kid,
+    () => false,
+  );
+  if (!isPublished) await key.savePublic(paths.signerPublic);
   return key;
+}
+
+/** A new key, or the one that somebody else made meanwhile: nothing takes the place of a key that is there. */
+async function makeKey(path: string, passphrase?: PassphraseSource): Promise<SigningKey> {
+  const key = await SigningKey.generate();
+  try {
+    await key.save(path, passphrase, { isNew: true });
+    return key;
+  } catch (error) {
+    if (await isTaken(path)) return SigningKey.load(path, passphrase);
+    throw error;
+  }
 }
 
 /** Options of {@link loadSetSigner}. */
@@ -149,11 +157,4 @@ async function unless<T>(codes: readonly ErrorCode[], work: Promise<T>): Promise
 function asSealwireError(error: unknown): SealwireError {
   if (error instanceof SealwireError) return error;
   throw error;
-}
-
-function exists(path: string): Promise<boolean> {
-  return access(path).then(
-    () => true,
-    () => false,
-  );
 }

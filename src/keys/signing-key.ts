@@ -2,7 +2,7 @@
 import { generateKeyPairSync } from 'node:crypto';
 import { SealwireError } from '../errors.js';
 import { curves } from '../jwe/algorithms.js';
-import { readKeyFile, writeKeyFile } from './files.js';
+import { readKeyFile, type WriteKeyFileOptions, writeKeyFile } from './files.js';
 import { checkCoordinate, jwkThumbprint, toPrivateKey, toPublicKey } from './import.js';
 import { type JoseKey, type Members, SIGNATURE_ALGORITHM, signJws, toJoseKey } from './jws.js';
 import { type PassphraseSource, readProtectedFile, writeProtectedFile } from './protected-file.js';
@@ -99,9 +99,9 @@ export class SigningKey {
   }
 
   /** Writes the private JWK atomically with mode 0600, encrypted if there is a passphrase. @throws SealwireError `KEY_FILE_WRITE` */
-  async save(path: string, passphrase?: PassphraseSource): Promise<void> {
+  async save(path: string, passphrase?: PassphraseSource, options?: WriteKeyFileOptions): Promise<void> {
     const text = `${JSON.stringify({ ...describe(this), d: this.#d }, null, 2)}\n`;
-    await writeProtectedFile(path, text, FILE_TYPE, passphrase);
+    await writeProtectedFile(path, text, FILE_TYPE, passphrase, options);
   }
 
   /** Writes the public JWK atomically with mode 0644. @throws SealwireError `KEY_FILE_WRITE` */

@@ -154,15 +154,34 @@ describe('sealwire keys root', () => {
   });
 
   it('rotate --finish takes up where a crash left it', async () => {
+    const steps = [
+      ['root.json', 'root.old.json'],
+      ['root.next.json', 'root.json'],
+      ['root.next.pub.json', 'root.pub.json'],
+    ] as const;
     await serve();
     await stop();
+    for (const count of [1, 2]) {
+      await done('root', 'rotate', '--dir', service());
+      const next = await done('root', 'show', '--root', at('service/keys/root.next.pub.json'));
+      for (const [from, to] of steps.slice(0, count)) await rename(at('service/keys', from), at('service/keys', to));
+      const said = await done('root', 'rotate', '--dir', service(), '--finish');
+      expect(said).to.include(`signing root ${next}`);
+      expect(await thumbprint()).to.equal(next.trim());
+      await serve();
+      expect(await verdict(next.trim())).to.equal('ok');
+      await stop();
+    }
+  });
+
+  it('rotate --finish does not take the present root for the next one, when that was taken away', async () => {
+    await done('root', 'init', '--dir', service());
     await done('root', 'rotate', '--dir', service());
-    // The first of its steps was done.
-    await rename(at('service/keys/root.json'), at('service/keys/root.old.json'));
-    const said = await done('root', 'rotate', '--dir', service(), '--finish');
-    expect(said).to.include(await thumbprint());
-    await serve();
-    expect(await verdict(await thumbprint())).to.equal('ok');
+    await rm(at('service/keys/root.next.json'));
+    const before = await read(at('service/keys/root.pub.json'));
+    expectFailure(await keys('root', 'rotate', '--dir', service(), '--finish'), 3, /root\.next\.json: no such file/);
+    expect(await read(at('service/keys/root.pub.json'))).to.equal(before);
+    expect((await SigningKey.load(at('service/keys/root.json'))).kid).to.equal(await thumbprint());
   });
 
   it('keeps a root encrypted; the service takes it for one that is elsewhere', async () => {

@@ -1,4 +1,4 @@
-import { mkdir, readdir, readFile, readlink, symlink, utimes, writeFile } from 'node:fs/promises';
+import { mkdir, readdir, readFile, readlink, rm, symlink, utimes, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { expect } from 'chai';
 import { isEncrypted } from '../../src/keys/encryption.js';
@@ -158,6 +158,21 @@ describe('RingStore', () => {
       expect((await KeyRing.load(path)).keys()).to.have.length(5);
       expect(await readlink(linked)).to.equal('../ring.json');
       expect((await readdir(dir)).sort()).to.deep.equal(['ring.json', 'service']);
+    }));
+
+  it('makes no new ring in the place of one that cannot be opened, or is not mounted yet', () =>
+    inFolder(async (dir) => {
+      const path = join(dir, 'ring.json');
+      for (const target of ['elsewhere/ring.json', 'ring.json']) {
+        await symlink(target, path);
+        const store = new RingStore({ path });
+        await refusal(() => store.ensure(() => expect.fail('asked for keys')), 'KEY_FILE_MISSING');
+        await refusal(async () => store.create([await newKey()]), 'KEY_FILE_WRITE');
+        expect(await readlink(path)).to.equal(target);
+        await rm(path);
+      }
+      await mkdir(path);
+      await refusal(() => new RingStore({ path }).load(), 'KEY_FILE_INVALID');
     }));
 
   it('says so when there is no folder, or none that can be written', () =>

@@ -1,5 +1,5 @@
 /** The files of set signing, and the service with the root at hand and without. */
-import { chmod, mkdir, mkdtemp, readFile, rm, stat, writeFile } from 'node:fs/promises';
+import { chmod, mkdir, mkdtemp, readFile, readlink, rm, stat, symlink, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Writable } from 'node:stream';
@@ -7,8 +7,8 @@ import { expect } from 'chai';
 import { signDelegation } from '../../src/keys/delegation.js';
 import { verifyKeySet } from '../../src/keys/key-set.js';
 import { KeyRing } from '../../src/keys/ring.js';
-import { setSignerPaths } from '../../src/keys/set-signer.js';
-import { SigningKey } from '../../src/keys/signing-key.js';
+import { ensureRoot, ensureSetSigningKey, setSignerPaths } from '../../src/keys/set-signer.js';
+import { loadVerificationKey, SigningKey } from '../../src/keys/signing-key.js';
 import { loadKeys } from '../../src/service/key-files.js';
 import { startKeySet } from '../../src/service/key-set.js';
 import { createApplicationLogger } from '../../src/service/logger.js';
@@ -203,6 +203,29 @@ describe('the key set of a service', () => {
       expect(started?.publisher.current()).to.equal(undefined);
       nowMs -= 91 * DAY_MS;
     }
+  });
+
+  it('makes one root when several start at once', async () => {
+    const all = await Promise.all([1, 2, 3, 4].map(() => ensureRoot(paths())));
+    const { kid } = await SigningKey.load(paths().root);
+    expect(all).to.deep.equal([kid, kid, kid, kid]);
+    expect((await loadVerificationKey(paths().rootPublic)).kid).to.equal(kid);
+    const signers = await Promise.all([1, 2, 3, 4].map(() => ensureSetSigningKey(paths())));
+    expect(new Set(signers.map((key) => key.kid))).to.have.property('size', 1);
+  });
+
+  it('mends the public half of the set-signing key, and makes no other in the place of one that cannot be opened', async () => {
+    await start();
+    const { kid } = await SigningKey.load(paths().signer);
+    await (await SigningKey.generate()).savePublic(paths().signerPublic);
+    await start();
+    expect((await loadVerificationKey(paths().signerPublic)).kid).to.equal(kid);
+    await rm(paths().signer);
+    await symlink('not-mounted.json', paths().signer);
+    await start();
+    expect(await readlink(paths().signer)).to.equal('not-mounted.json');
+    expect(started?.publisher.current()).to.equal(undefined);
+    expect(log.join('')).to.include('KEY_FILE_MISSING');
   });
 
   it('refuses a delegation for another set-signing key', async () => {
