@@ -265,6 +265,8 @@ export class CachedKeySet {
   }
 
   #tell(error: SealwireError, retryMs: number): void {
+    // What was under way at the end is no news to anybody.
+    if (this.#closed) return;
     this.#settings.onProblem({ recipient: this.#issuer, error, retryMs, goodUntil: this.set?.expiresAt });
   }
 

@@ -4,7 +4,7 @@ import { checkRange } from '../jwe/limits.js';
 import { selectActive } from './active-key.js';
 import { readKeyFile, writeKeyFile } from './files.js';
 import type { PublicJwk } from './import.js';
-import { type PublishedJwk, peekKeySet, signKeySet } from './key-set.js';
+import { MAX_SET_KEYS, type PublishedJwk, peekKeySet, signKeySet } from './key-set.js';
 import { MAX_KEY_SET_SECONDS } from './rotation.js';
 import type { SigningKey } from './signing-key.js';
 
@@ -55,7 +55,7 @@ export interface KeySetPublisherOptions {
   readonly now?: () => number;
   /** Told when signing failed; the last set is served until its end. */
   readonly onError?: (error: unknown) => void;
-  /** Told of keys that are left out because they are on another curve than the active one. */
+  /** Told of keys that are left out: on another curve than the active one, or more than a set may have. */
   readonly onLeftOut?: (kids: readonly string[]) => void;
 }
 
@@ -123,7 +123,7 @@ export class KeySetPublisher {
   async #signIfDue(): Promise<void> {
     const nowMs = this.#now();
     const published = this.#options.keys.publishedKeys(nowMs).map(({ jwk, ...span }) => ({ ...jwk, ...span }));
-    const keys = this.#ofOneCurve(published, nowMs);
+    const keys = this.#choose(published, nowMs);
     const content = JSON.stringify(keys);
     const signer = await this.#options.signer();
     const last = this.#signed;
@@ -159,14 +159,19 @@ export class KeySetPublisher {
     };
   }
 
-  /** A set has one curve: keys on another are told of when the first of them becomes active. */
-  #ofOneCurve(keys: readonly PublishedJwk[], nowMs: number): readonly PublishedJwk[] {
+  /** A set has one curve: keys on another are told of when the first of them becomes active. And no client takes too many keys. */
+  #choose(keys: readonly PublishedJwk[], nowMs: number): readonly PublishedJwk[] {
     const dated = keys.map((jwk) => ({ jwk, notBefore: jwk.nbf, expires: jwk.exp }));
-    const curve = (selectActive(dated, nowMs)?.jwk ?? keys[0])?.crv;
-    const leftOut = keys.filter(({ crv }) => crv !== curve).map(({ kid }) => kid);
+    const current = selectActive(dated, nowMs)?.jwk ?? keys[0];
+    const onCurve = keys.filter(({ crv }) => crv === current?.crv);
+    // Senders come to use the current key and those that follow it; others that are active too may go.
+    const isNeeded = (key: PublishedJwk) => key === current || (key.nbf ?? 0) * 1000 > nowMs;
+    const byNeed = [...onCurve.filter(isNeeded), ...onCurve.filter((key) => !isNeeded(key))];
+    const chosen = new Set(byNeed.slice(0, MAX_SET_KEYS));
+    const leftOut = keys.filter((key) => !chosen.has(key)).map(({ kid }) => kid);
     if (leftOut.join() !== this.#leftOut && leftOut.length > 0) this.#options.onLeftOut?.(leftOut);
     this.#leftOut = leftOut.join();
-    return keys.filter(({ crv }) => crv === curve);
+    return keys.filter((key) => chosen.has(key));
   }
 }
 

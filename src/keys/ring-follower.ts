@@ -55,6 +55,11 @@ export class RingFollower {
     void this.check();
   }
 
+  /** Whether the file, as it was last read, could not be used: the ring has the keys before it. */
+  get isStale(): boolean {
+    return this.#fault !== undefined;
+  }
+
   /** Looks at the file now. @returns when the ring is as the file was at this call, or a fault was told */
   check(): Promise<void> {
     if (this.#checking !== undefined) {

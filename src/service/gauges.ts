@@ -8,6 +8,7 @@ import { DATE_NAMES, type KeyState } from '../keys/lifecycle.js';
 import type { Pkcs11Custody } from '../keys/pkcs11-custody.js';
 import type { KeyRing } from '../keys/ring.js';
 import type { ReplayGuard } from '../server/replay-guard.js';
+import type { LiveKeys } from './live-keys.js';
 
 /** The parts that are asked. */
 export interface ObservedParts {
@@ -15,6 +16,7 @@ export interface ObservedParts {
   readonly guard: Pick<ReplayGuard, 'stats'>;
   readonly audit: Pick<AuditLog, 'stats'>;
   readonly ring: Pick<KeyRing, 'describe' | 'currentKid'>;
+  readonly liveKeys: Pick<LiveKeys, 'isStale'>;
   readonly keySet: Pick<KeySetPublisher, 'current'>;
   /** Keys in tokens. */
   readonly hardware: Pick<Pkcs11Custody, 'stats'>;
@@ -28,7 +30,7 @@ const STATES: readonly KeyState[] = ['pending', 'published', 'active', 'opening'
 
 /** Adds all metrics to a meter. Attributes are kids, states and names of our own: nothing of a request. */
 export function addGauges(meter: Meter, parts: ObservedParts): void {
-  const { opener, guard, audit, ring, keySet, hardware, now = Date.now } = parts;
+  const { opener, guard, audit, ring, liveKeys, keySet, hardware, now = Date.now } = parts;
   const gauge = (name: string, unit: string, description: string, observe: Observe) =>
     meter.createObservableGauge(`sealwire.${name}`, { unit, description }).addCallback(observe);
   const counter = (name: string, unit: string, description: string, observe: Observe) =>
@@ -66,6 +68,12 @@ export function addGauges(meter: Meter, parts: ObservedParts): void {
     const keys = ring.describe();
     for (const state of STATES) result.observe(keys.filter((key) => key.state === state).length, { state });
   });
+  gauge(
+    'ring.stale',
+    '1',
+    'One while the ring file cannot be used and the keys before it serve, else zero.',
+    (result) => result.observe(liveKeys.isStale ? 1 : 0),
+  );
   gauge('key.age', 's', 'Time since a key became active.', (result) => {
     for (const { kid, dates } of ring.describe()) {
       if (dates.active !== undefined) result.observe(Math.max(0, now() / 1_000 - dates.active), { kid });

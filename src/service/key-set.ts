@@ -57,7 +57,9 @@ export async function startKeySet(options: KeySetOptions): Promise<StartedKeySet
     signer: createSignerSource(paths, { recipient: origin, passphrase }, complain, now),
     onError: (error) => complain.failed(error, paths.delegation),
     onLeftOut: (kids) =>
-      logger.warn('keys on another curve than the active one are published when they become active', { kids }),
+      logger.warn('keys are left out of the key set: it has one curve, that of the active key, and at most 32 keys', {
+        kids,
+      }),
   });
   await publisher.update();
   return { publisher, root };

@@ -42,6 +42,11 @@ export class LiveKeys {
     });
   }
 
+  /** Whether the ring file cannot be used, and the keys before it serve. */
+  get isStale(): boolean {
+    return this.#follower.isStale;
+  }
+
   /** Stops following. @returns when files and records are written */
   stop(): Promise<void> {
     this.#follower.close();

@@ -103,12 +103,13 @@ export async function startService(
     await guard.restore(readRecentTokens(join(dir, 'audit'), Date.now() - REPLAY_WINDOW_MS));
     const parts = createServer({ config, ring, reviewerKey, keySet, audit, guard, store, logger, metrics });
     const { server, health, opener, resealStored, forgetKey } = parts;
-    addGauges(metrics.provider.getMeter(METER_NAME), { opener, guard, audit, ring, keySet, hardware });
     const metricsAddress = config.metrics.listen === 'off' ? undefined : await metrics.listen(config.metrics.listen);
     const address = await bind(server, config.listen, credentials);
     const cards = createStoredCards({ store, ring, resealStored }, logger);
     const { ring: ringPath, publicKeys: publicPath } = keyPaths(dir);
     const liveKeys = new LiveKeys({ ring, ringPath, publicPath, load, forgetKey, audit, cards, logger });
+    const observed = { opener, guard, audit, ring, liveKeys, keySet, hardware };
+    addGauges(metrics.provider.getMeter(METER_NAME), observed);
     const unwatchHardware = watchHardware(ring, hardware, logger);
     logStart(logger, config, dir, address, ring.currentKid, created);
     logger.info(`key set of '${config.origin}', signing root ${root}`);

@@ -387,6 +387,22 @@ describe('a cached key set', () => {
     });
   });
 
+  it('tells nothing of a fetch that was under way when it was closed', async () => {
+    const bench = makeBench();
+    await bench.cache.current();
+    let end = () => {};
+    bench.answer = () =>
+      new Promise((_resolve, reject) => {
+        end = () => reject(new SealwireError('KEY_SET_UNAVAILABLE', 'the key service answered CANCELLED'));
+      });
+    const refreshed = bench.cache.refresh().catch((error: SealwireError) => error.code);
+    await bench.until(() => bench.fetches === 2);
+    bench.cache.close();
+    end();
+    expect(await refreshed).to.equal('KEY_SET_UNAVAILABLE');
+    expect(bench.problems).to.deep.equal([]);
+  });
+
   it('gives nothing out once it is closed', async () => {
     const bench = makeBench();
     await bench.cache.current();

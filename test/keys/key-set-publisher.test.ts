@@ -267,6 +267,22 @@ describe('KeySetPublisher', () => {
     }),
   );
 
+  it(
+    'leaves out what is more than clients take, and never the key that senders use or the one that follows',
+    withBench(async (bench) => {
+      const others = Array.from({ length: 40 }, () => ({ jwk: makeSealingKey().jwk, nbf: START - 900 }));
+      const current = { jwk: makeSealingKey().jwk, nbf: START - 800 };
+      const next = { jwk: makeSealingKey().jwk, nbf: START + 3_600 };
+      bench.keys = [current, ...others, next];
+      const publisher = bench.create();
+      await publisher.update();
+      const kids = (await bench.verify(publisher)).keys.map(({ kid }) => kid);
+      expect(kids).to.have.length(32);
+      expect(kids).to.include.members([current.jwk.kid, next.jwk.kid]);
+      expect(bench.leftOut.map((left) => left.length)).to.deep.equal([10]);
+    }),
+  );
+
   it('refuses options out of range', async () => {
     const bench = new Bench('/nowhere');
     for (const options of [{ lifeSeconds: 299 }, { lifeSeconds: 86_401 }, { maxAgeSeconds: 0 }, { checkMs: 99 }]) {

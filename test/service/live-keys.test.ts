@@ -14,6 +14,7 @@ import { RingStore } from '../../src/keys/ring-store.js';
 import { LiveKeys } from '../../src/service/live-keys.js';
 import { createApplicationLogger } from '../../src/service/logger.js';
 import { callRaw, failureOf, type Harness, startHarness, validRequest } from '../support/harness.js';
+import { scrape, sum } from '../support/prometheus.js';
 import { TokenCatcher } from '../support/token-catcher.js';
 
 const DAY = 86_400;
@@ -173,10 +174,14 @@ describe('keys of a running service', () => {
     await harness.loggedText('the key ring cannot be used');
     await harness.client.authorize(validRequest);
     expect(harness.logged()).to.contain('KEY_FILE_INCOMPLETE');
+    const isStale = async () =>
+      sum((await scrape(harness.service.metricsAddress ?? '')).samples, 'sealwire_ring_stale');
+    expect(await isStale()).to.equal(1);
     const kid = harness.service.kid;
     await writeFile(path, good);
     expect(harness.service.kid).to.equal(kid);
     await rotate();
+    expect(await isStale()).to.equal(0);
     await harness.client.authorize({ ...validRequest, orderId: 'order-2' });
   });
 

@@ -119,6 +119,7 @@ describe('the metrics endpoint', () => {
       guard: new ReplayGuard(),
       audit,
       ring,
+      liveKeys: { isStale: false },
       keySet,
       hardware: new Pkcs11Custody({ readPin: async () => '' }),
       now,
@@ -138,6 +139,8 @@ describe('the metrics endpoint', () => {
     expect(listed).to.have.deep.members(
       [...served].map(([name, { help, labels }]) => [name, [...labels].join(', '), help]),
     );
+    const alerts = page.slice(page.indexOf('## What to alert on')).matchAll(/sealwire_\w+/g);
+    expect(listed.map(([name]) => name)).to.include.members([...alerts].map(([name]) => name));
   });
 
   it('answers for /metrics only, and to reading only', async () => {
