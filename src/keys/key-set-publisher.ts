@@ -114,10 +114,11 @@ export class KeySetPublisher {
     return this.#tail;
   }
 
-  /** Stops looking; the last set stays at hand. */
-  close(): void {
+  /** Stops looking; the last set stays at hand. @returns when nothing is written any more */
+  close(): Promise<void> {
     clearInterval(this.#timer);
     this.#stopListening?.();
+    return this.#tail;
   }
 
   async #signIfDue(): Promise<void> {

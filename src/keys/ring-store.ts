@@ -136,7 +136,7 @@ export class RingStore {
     const { target, lock, isNew = false } = turn;
     if (!(await lock.isHeld())) throw busy(path, 'another process');
     await writeProtectedFile(target, formatRingFile(file), TYPE, passphrase, { isNew });
-    if (publicPath !== undefined) await ring.savePublic(publicPath);
+    if (publicPath !== undefined) await ring.savePublic(publicPath).catch(sayThatRingIsChanged);
     return ring;
   }
 
@@ -181,6 +181,12 @@ export class RingStore {
       }
     }
   }
+}
+
+/** Who is told of a failure must not do again what has been done. */
+function sayThatRingIsChanged(error: unknown): never {
+  if (!(error instanceof SealwireError)) throw error;
+  throw new SealwireError(error.code, `${error.message}; the key ring itself is changed`);
 }
 
 function busy(path: string, holder: string): SealwireError {

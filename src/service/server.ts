@@ -126,7 +126,7 @@ export async function startService(
       store,
       stop: async () => {
         store.close();
-        keySet.close();
+        await keySet.close();
         await drain(server, health, config.drainMs);
         await liveKeys.stop();
         await cards.stop();
@@ -137,7 +137,7 @@ export async function startService(
       },
     };
   } catch (error) {
-    keySet.close();
+    await keySet.close();
     hardware.close();
     await metrics.close();
     await audit.close();

@@ -1,6 +1,6 @@
 /** Stored cards outlive the keys they came under: those of a key that opens stored tokens only are sealed anew. */
 import { setTimeout as sleep } from 'node:timers/promises';
-import { SealwireError } from '../errors.js';
+import { type ErrorCode, reasonByStep, SealwireError } from '../errors.js';
 import { peekHeader } from '../jwe/header.js';
 import type { KeyRing } from '../keys/ring.js';
 import type { ResealStored } from '../server/reseal-stored.js';
@@ -13,17 +13,25 @@ export interface StoredCardsOptions {
   readonly resealStored: ResealStored;
   /** Told how many cards were sealed anew, and how many could not be. */
   readonly onSwept: (resealed: number, failed: number) => void;
+  /** When cards are tried again that could not be sealed anew because custody or audit log were away, in ms. Default 60,000. */
+  readonly retryMs?: number;
 }
+
+/** How it went with one card. */
+type Outcome = 'resealed' | 'failed' | 'unavailable';
 
 /** Agreements are limited per second: cards wait for their turn for so long, in ms. */
 const TURN_MS = 100;
 const FULL: readonly string[] = ['CALLER_RATE', 'POOL_FULL'];
+/** What may be over later. */
+const AWAY: readonly (string | undefined)[] = ['CUSTODY_UNAVAILABLE', 'AUDIT_UNAVAILABLE'];
 
 /** Re-seals stored cards, one after the other. */
 export class StoredCards {
   readonly #options: StoredCardsOptions;
   readonly #unwatch: () => void;
   #work: Promise<void> = Promise.resolve();
+  #retry: NodeJS.Timeout | undefined;
   #stopped = false;
 
   constructor(options: StoredCardsOptions) {
@@ -46,19 +54,28 @@ export class StoredCards {
   /** Ends after the card under way. */
   stop(): Promise<void> {
     this.#stopped = true;
+    clearTimeout(this.#retry);
     this.#unwatch();
     return this.#work;
   }
 
   async #sweep(): Promise<void> {
-    let resealed = 0;
-    let failed = 0;
+    const counts: Record<Outcome, number> = { resealed: 0, failed: 0, unavailable: 0 };
     for (const payment of [...this.#options.store.all()].filter((each) => this.#isOld(each))) {
       if (this.#stopped) break;
-      if (await this.#reseal(payment)) resealed++;
-      else failed++;
+      counts[await this.#reseal(payment)]++;
     }
-    if (resealed + failed > 0) this.#options.onSwept(resealed, failed);
+    const { resealed, failed, unavailable } = counts;
+    if (resealed + failed + unavailable > 0) this.#options.onSwept(resealed, failed + unavailable);
+    if (unavailable > 0 && !this.#stopped) this.#sweepLater();
+  }
+
+  /** Nothing else may happen that asks for a sweep before the key is retired, and the cards with it. */
+  #sweepLater(): void {
+    const { retryMs = 60_000 } = this.#options;
+    clearTimeout(this.#retry);
+    this.#retry = setTimeout(() => void this.sweep(), retryMs);
+    this.#retry.unref();
   }
 
   #isOld({ card }: StoredPayment): boolean {
@@ -66,17 +83,22 @@ export class StoredCards {
     return kid !== undefined && this.#options.ring.stateOf(kid) === 'stored';
   }
 
-  async #reseal(payment: StoredPayment): Promise<boolean> {
+  async #reseal(payment: StoredPayment): Promise<Outcome> {
     const { store, resealStored } = this.#options;
     while (!this.#stopped) {
       try {
         store.replaceCard(payment.paymentId, await resealStored(payment.card as string, cardPlace(payment)));
-        return true;
+        return 'resealed';
       } catch (error) {
-        if (!(error instanceof SealwireError && FULL.includes(error.code))) return false;
+        const code = error instanceof SealwireError ? error.code : undefined;
+        if (code === undefined || !FULL.includes(code)) return isAway(code) ? 'unavailable' : 'failed';
         await sleep(TURN_MS);
       }
     }
-    return false;
+    return 'failed';
   }
+}
+
+function isAway(code: ErrorCode | undefined): boolean {
+  return code !== undefined && AWAY.includes((reasonByStep as Partial<Record<ErrorCode, string>>)[code]);
 }

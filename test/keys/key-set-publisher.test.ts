@@ -283,6 +283,16 @@ describe('KeySetPublisher', () => {
     }),
   );
 
+  it(
+    'has written everything when it is closed',
+    withBench(async (bench, file) => {
+      const publisher = bench.create();
+      void publisher.update();
+      await publisher.close();
+      expect(await readFile(file, 'utf8')).to.equal(`${publisher.current()?.jws}\n`);
+    }),
+  );
+
   it('refuses options out of range', async () => {
     const bench = new Bench('/nowhere');
     for (const options of [{ lifeSeconds: 299 }, { lifeSeconds: 86_401 }, { maxAgeSeconds: 0 }, { checkMs: 99 }]) {

@@ -175,6 +175,18 @@ describe('RingStore', () => {
       await refusal(() => new RingStore({ path }).load(), 'KEY_FILE_INVALID');
     }));
 
+  it('says that the ring is changed when only the public keys could not be written', () =>
+    inFolder(async (dir) => {
+      const path = join(dir, 'ring.json');
+      const publicPath = join(dir, 'no', 'public.jwks.json');
+      const error = await refusal(
+        async () => new RingStore({ path, publicPath }).create([await newKey()]),
+        'KEY_FILE_WRITE',
+      );
+      expect(error.message).to.equal(`${publicPath}: ENOENT; the key ring itself is changed`);
+      expect((await KeyRing.load(path)).keys()).to.have.length(1);
+    }));
+
   it('says so when there is no folder, or none that can be written', () =>
     inFolder(async (dir) => {
       const nowhere = new RingStore({ path: join(dir, 'no', 'ring.json') });
