@@ -54,6 +54,10 @@ export async function writeKeyFile(
   mode: number,
   { isNew = false }: WriteKeyFileOptions = {},
 ): Promise<void> {
+  // It could not be read again.
+  if (Buffer.byteLength(text) > MAX_KEY_FILE_BYTES) {
+    throw new SealwireError('KEY_FILE_WRITE', `${path}: too large for a key file`);
+  }
   const temporary = `${path}.${randomBytes(6).toString('hex')}.tmp`;
   try {
     const file = await open(temporary, 'wx', mode);

@@ -1,10 +1,9 @@
 /** A reviewer's key: a file of one private key, and one of its public half for the service's configuration. */
 import { generateKeyPairSync, type KeyObject } from 'node:crypto';
-import { access } from 'node:fs/promises';
 import { SealwireError } from '../errors.js';
 import { type Curve, curves } from '../jwe/algorithms.js';
 import type { RecipientKey } from '../jwe/recipient.js';
-import { parseKeySet, readKeyFile, writeKeyFile } from './files.js';
+import { isTaken, parseKeySet, readKeyFile, writeKeyFile } from './files.js';
 import { type ImportedKey, importKey } from './import.js';
 import { type PassphraseSource, readProtectedFile, writeProtectedFile } from './protected-file.js';
 
@@ -31,18 +30,14 @@ export async function createReviewerKey(
   if (!path.endsWith('.json')) throw new SealwireError('OPTIONS_INVALID', `${path}: must end with .json`);
   const publicFile = path.replace(/\.json$/, '.pub.json');
   for (const file of [path, publicFile]) {
-    const exists = await access(file).then(
-      () => true,
-      () => false,
-    );
-    if (exists) throw new SealwireError('OPTIONS_INVALID', `${file}: is there already`);
+    if (await isTaken(file)) throw new SealwireError('OPTIONS_INVALID', `${file}: is there already`);
   }
   const pair = generateKeyPairSync('ec', { namedCurve: curves[curve].openssl });
   const { jwk, privateKey } = await importKey(pair.privateKey.export({ type: 'pkcs8', format: 'pem' }).toString());
   const { d } = (privateKey as KeyObject).export({ format: 'jwk' });
   const asSet = (key: object) => `${JSON.stringify({ keys: [key] }, null, 2)}\n`;
-  await writeProtectedFile(path, asSet({ ...jwk, d }), 'jwk-set+json', passphrase);
-  await writeKeyFile(publicFile, asSet(jwk), 0o644);
+  await writeProtectedFile(path, asSet({ ...jwk, d }), 'jwk-set+json', passphrase, { isNew: true });
+  await writeKeyFile(publicFile, asSet(jwk), 0o644, { isNew: true });
   return { kid: jwk.kid, privateFile: path, publicFile };
 }
 

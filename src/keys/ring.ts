@@ -177,7 +177,9 @@ export class KeyRing implements OpeningKeys {
    */
   publishedKeys(nowMs: number = this.#now()): readonly PublishedKey[] {
     const keys = this.#inState(nowMs / 1_000, ['active', 'published']);
-    return keys.map(({ jwk, dates }) => ({ jwk, ...sealingSpan(dates) }));
+    const published = keys.map(({ jwk, dates }) => ({ jwk, ...sealingSpan(dates) }));
+    // A key that ends before it begins is no use to anybody, and clients refuse a set that has one.
+    return published.filter(({ nbf = 0, exp = Number.POSITIVE_INFINITY }: PublishedKey) => nbf < exp);
   }
 
   /** Writes the public key set atomically with mode 0644. @throws SealwireError `KEY_FILE_WRITE` */

@@ -55,6 +55,20 @@ describe('KeyRing with dates', () => {
     expect(later).to.deep.equal([kids[1], kids[0]]);
   });
 
+  it('does not publish a key that ends before senders would begin to use it', async () => {
+    const ring = await KeyRing.fromKeys(
+      [
+        dated(0, { active: NOW - DAY }),
+        dated(1, { published: NOW - DAY, active: NOW + DAY, opening: NOW + DAY, stored: NOW + 9 * DAY }),
+        dated(2, { published: NOW - DAY, active: NOW + DAY, withdrawn: NOW + 1 }),
+        dated(3, { published: NOW - DAY, active: NOW + DAY }),
+      ],
+      { now: () => NOW * 1_000 },
+    );
+    const kids = ring.describe().map(({ kid }) => kid);
+    expect(ring.publishedKeys().map(({ jwk }) => jwk.kid)).to.deep.equal([kids[0], kids[3]]);
+  });
+
   it('follows the clock without being told', async () => {
     const { ring, kids, time } = await ringOfStates();
     expect(ring.currentKid).to.equal(kids[4]);

@@ -159,6 +159,14 @@ describe('the key ring file', () => {
       expect(await readdir(dir)).to.deep.equal([]);
     }));
 
+  it('is not written so large that it could not be read', () =>
+    inFolder(async (dir) => {
+      const path = join(dir, 'ring.json');
+      const ring = await KeyRing.fromKeys([{ ...makePair('P-256').jwk, comment: 'x'.repeat(1_048_576) }]);
+      await refusal(() => ring.save(path), 'KEY_FILE_WRITE');
+      expect(await readdir(dir)).to.deep.equal([]);
+    }));
+
   it('is refused when missing, too large, or no JWK Set of private EC keys, without quoting it', () =>
     inFolder(async (dir) => {
       const path = join(dir, 'ring.json');
