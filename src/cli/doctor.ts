@@ -36,6 +36,8 @@ const MAX_CLOCK_SECONDS = 30;
 /** Exit code 1 when something is bad, 3 when the service cannot be reached. */
 export async function doctor(host: string, flags: DoctorFlags, version: string): Promise<void> {
   const target = { ...flags, address: host };
+  // Wrong use is told as such, and is no finding about the service.
+  split(host);
   const credentials = readCredentials(target);
   const checks: Check[] = [
     { check: 'versions', result: 'ok', detail: `sealwire ${version}, Node ${process.versions.node}` },
@@ -238,10 +240,23 @@ function isReplyOnly({ plan }: JsonMethod): boolean {
 
 async function* nothing(): AsyncGenerator<object> {}
 
+/** Answers that something else than the handler may have given, before the reply token was looked at. */
+const UNPROVEN: ReadonlySet<status> = new Set([
+  status.UNAVAILABLE,
+  status.DEADLINE_EXCEEDED,
+  status.CANCELLED,
+  status.UNIMPLEMENTED,
+  status.UNAUTHENTICATED,
+  status.PERMISSION_DENIED,
+  status.RESOURCE_EXHAUSTED,
+  status.INTERNAL,
+  status.UNKNOWN,
+]);
+
 /** The handler's own refusal of an empty request shows that the reply token was opened. */
 function readVerdict(method: JsonMethod, error: ServiceError): string {
   const ours = errorDetails(error) !== undefined || typeof error.code !== 'number' || error.code === status.DATA_LOSS;
-  if (ours || error.code === status.UNAVAILABLE || error.code === status.DEADLINE_EXCEEDED) {
+  if (ours || UNPROVEN.has(error.code)) {
     throw new SealwireError('SCHEMA_UNAVAILABLE', `${method.path.slice(1)}: ${describeFailure(error)}`);
   }
   return `${method.path.slice(1)}: the reply token was accepted (the handler answered ${status[error.code]})`;

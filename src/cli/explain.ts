@@ -1,8 +1,7 @@
 /** `sealwire explain`: what a reason, or a step of an audit record, means. */
-import { status } from '@grpc/grpc-js';
 import { type Reason, reasonByStep, SealwireError, type StepCode, type Violation } from '../errors.js';
 import { Status } from '../gen/google/rpc/status.js';
-import { ERROR_DOMAIN, type ErrorDetails, readErrorDetails, statusByReason } from '../schema/status.js';
+import { ERROR_DOMAIN, type ErrorDetails, nameOfCode, readErrorDetails, statusByReason } from '../schema/status.js';
 import { explanations } from './explanations.js';
 import { told } from './inspect-token.js';
 import { readAllText } from './messages-in.js';
@@ -32,9 +31,9 @@ async function explainWord(word: string, json: boolean): Promise<void> {
   const steps = Object.entries(reasonByStep)
     .filter(([, of]) => of === reason)
     .map(([of]) => of);
-  if (json) return printJson({ reason, code: status[code], text, meaning, remedy, steps });
+  if (json) return printJson({ reason, code: nameOfCode(code), text, meaning, remedy, steps });
   const about = step === undefined ? '' : `${step} is a step that callers see as ${reason}.\n\n`;
-  await print(`${about}${reason} (${status[code]}): ${text}
+  await print(`${about}${reason} (${nameOfCode(code)}): ${text}
 
   what    ${meaning}
   do      ${remedy}

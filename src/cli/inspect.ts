@@ -1,22 +1,13 @@
 /** `sealwire inspect`: a token's header in words, and every rule of the strict policy that it breaks. */
-import { createKeySetFetcher } from '../client/key-set-fetcher.js';
 import { SealwireError } from '../errors.js';
-import { verifyKeySet } from '../keys/key-set.js';
-import { loadPublicKeys } from '../keys/public-keys.js';
-import { boundDigest } from '../schema/binding.js';
-import { JsonSchema } from '../schema/json-messages.js';
 import { ExitCode } from './exit.js';
+import type { KeyFinding, SourceFlags } from './inspect-sources.js';
 import { type Inspection, inspectToken, told } from './inspect-token.js';
-import { readMessages } from './messages-in.js';
 import { formatTable, paint, print, printJson } from './output.js';
-import { loadDescriptors, readCredentials, readRoots } from './target.js';
-import type { KeyFlags, SchemaFlags, TargetFlags } from './target-options.js';
 import { readToken } from './token-in.js';
 
 /** Flags of the command. */
-export interface InspectFlags extends TargetFlags, KeyFlags, SchemaFlags {
-  readonly field?: string;
-  readonly data?: string;
+export interface InspectFlags extends SourceFlags {
   readonly json?: boolean;
 }
 
@@ -46,49 +37,23 @@ export async function inspect(argument: string | undefined, flags: InspectFlags)
     );
   }
   const token = await readToken(argument);
-  const bound = flags.data === undefined ? undefined : await findBound(flags);
+  const bound = flags.data === undefined ? undefined : await (await loadSources()).findBound(flags);
   const inspection = inspectToken(token, { nowMs: Date.now(), field: flags.field, bound });
-  const key = await describeKey(String(inspection.header['kid']), inspection.kind, flags);
-  const good = inspection.findings.length === 0 && key !== UNKNOWN;
+  const { text: key, isKnown } = await compareKey(inspection, flags);
+  const good = inspection.findings.length === 0 && isKnown;
   if (flags.json === true) await printJson({ ...inspection, key, good });
   else await print(format(inspection, key));
   process.exitCode = good ? ExitCode.DONE : ExitCode.NEGATIVE;
 }
 
-/** @returns `bnd` of the field in the given message; null when it binds nothing */
-async function findBound(flags: InspectFlags): Promise<string | null> {
-  if (flags.field === undefined)
-    throw new SealwireError('OPTIONS_INVALID', '-d needs --field: which field of the message is it?');
-  const { plan, holder } = new JsonSchema(await loadDescriptors(flags, undefined)).field(flags.field);
-  for await (const node of readMessages(flags.data)) return boundDigest(plan, holder.fromJson(node)) ?? null;
-  throw new SealwireError('SEAL_INPUT', '-d: no message in it');
-}
+/** Libraries of keys, schemas and calls: only for those who give a message or keys. */
+const loadSources = () => import('./inspect-sources.js');
 
-const UNKNOWN = 'not in the key set: the service would answer SEALED_FIELD_UNKNOWN_KEY';
-
-async function describeKey(kid: string, kind: Inspection['kind'], flags: InspectFlags): Promise<string> {
-  if (kind === 'reply') return 'that of the call: the session file has it';
-  if (flags.keys !== undefined) {
-    return (await loadPublicKeys(flags.keys)).some((key) => key.kid === kid) ? 'in the key set' : UNKNOWN;
-  }
-  if (flags.root === undefined) return 'not compared; give --keys or --root';
-  const fetcher = createKeySetFetcher({
-    address: flags.address,
-    credentials: readCredentials(flags),
-    deadlineMs: 5_000,
-  });
-  try {
-    const { text } = await fetcher.fetch('');
-    const nowMs = Date.now();
-    const { keys } = await verifyKeySet(text, { roots: await readRoots(flags.root), issuer: flags.name, nowMs });
-    const key = keys.find((one) => one.kid === kid);
-    if (key === undefined) return UNKNOWN;
-    const { notBefore = 0, expires } = key;
-    if (nowMs / 1000 < notBefore) return `published, in use from ${moment(notBefore)}`;
-    return expires === undefined ? 'in the key set' : `in the key set, in use until ${moment(expires)}`;
-  } finally {
-    fetcher.close();
-  }
+async function compareKey({ kind, header }: Inspection, flags: InspectFlags): Promise<KeyFinding> {
+  if (kind === 'reply') return { text: 'that of the call: the session file has it', isKnown: true };
+  if (flags.keys === undefined && flags.root === undefined)
+    return { text: 'not compared; give --keys or --root', isKnown: true };
+  return (await loadSources()).findKey(String(header['kid']), flags);
 }
 
 function format({ kind, header, sizes, ageSeconds, findings }: Inspection, key: string): string {
@@ -118,8 +83,4 @@ function describePoint(value: unknown): string {
 function describeAge(seconds: number): string {
   const window = 'accepted: 300 s back to 60 s ahead';
   return seconds < 0 ? `${-seconds} s ahead of this clock (${window})` : `${seconds} s (${window})`;
-}
-
-function moment(seconds: number): string {
-  return new Date(seconds * 1000).toISOString();
 }

@@ -63,6 +63,11 @@ export const statusByReason: Readonly<Record<Reason, ReasonStatus>> = {
 /** Said for everything that is not a known error. */
 export const INTERNAL_STATUS: ReasonStatus = { code: GRPC.INTERNAL, text: 'internal error' };
 
+/** @returns the name of a code of {@link statusByReason} */
+export function nameOfCode(code: number): string {
+  return Object.entries(GRPC).find(([, number]) => number === code)?.[0] ?? String(code);
+}
+
 /** What a caller gets to see of an error. */
 export interface ErrorStatus {
   /** gRPC status code number. */

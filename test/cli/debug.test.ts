@@ -162,6 +162,50 @@ describe('sealwire seal, open, inspect, explain and doctor', function () {
         /line 1, column 11: the text ends/,
         () => '{"number":',
       ],
+      [
+        "seal: a root that is not the service's",
+        () => ['seal', FIELD, ...service.flags.slice(0, 2), '--root', 'A'.repeat(43), '-d', '{}', '--bound', BOUND],
+        1,
+        /root/,
+      ],
+      [
+        'seal: nobody there who has the key set',
+        () => {
+          const [, , ...root] = service.flags;
+          const schema = ['--proto', 'proto/payments/v1/payments.proto', '--import-path', 'proto'];
+          return ['seal', FIELD, '--address', '127.0.0.1:1', ...root, ...schema, '-d', '{}', '--bound', BOUND];
+        },
+        3,
+        /the key service answered UNAVAILABLE/,
+      ],
+      [
+        'seal: no schema to be had',
+        () => ['seal', FIELD, '--address', '127.0.0.1:1', ...service.flags.slice(2), '-d', '{}', '--bound', BOUND],
+        3,
+        /127\.0\.0\.1:1/,
+      ],
+      [
+        "inspect: a root that is not the service's",
+        () => ['inspect', '--address', service.address, '--root', 'A'.repeat(43)],
+        1,
+        /root/,
+        () => token,
+      ],
+      [
+        'inspect: nobody there who has the key set',
+        () => ['inspect', '--address', '127.0.0.1:1', ...service.flags.slice(2)],
+        3,
+        /the key service answered UNAVAILABLE/,
+        () => token,
+      ],
+      [
+        'inspect: a private ring in place of the key set',
+        () => ['inspect', '--keys', join(service.dir, 'keys/ring.json')],
+        2,
+        /private key/,
+        () => token,
+      ],
+      ['doctor: no port', () => ['doctor', 'localhost'], 2, /'localhost' is not HOST:PORT/],
       ['inspect: half a token', () => ['inspect'], 2, /the token has 1 of its 5 parts: it was cut/, half],
       ['inspect: a PEM', () => ['inspect'], 2, /this is PEM, not a token/, () => '-----BEGIN CANARY-----'],
       [
@@ -227,20 +271,44 @@ describe('sealwire --help', () => {
 });
 
 describe('the start of sealwire', () => {
-  it('loads commander and the declarations of commands, and nothing else', async () => {
-    const dir = await mkdtemp(join(tmpdir(), 'sealwire-loaded-'));
-    // Node writes down every script that was loaded.
-    await finishSealwire(['--help'], { env: { ...environment, NODE_V8_COVERAGE: dir } });
+  let dir: string;
+  beforeEach(async () => {
+    dir = await mkdtemp(join(tmpdir(), 'sealwire-loaded-'));
+  });
+  afterEach(() => rm(dir, { recursive: true }));
+
+  /** @returns URLs of all scripts that a command loads: Node writes them down */
+  async function listLoaded(args: readonly string[], input = ''): Promise<string[]> {
+    const { code } = await finishSealwire(args, { env: { ...environment, NODE_V8_COVERAGE: dir }, input });
+    expect(code).to.be.oneOf([0, 1]);
     const [file = ''] = await readdir(dir);
     const { result } = JSON.parse(await readFile(join(dir, file), 'utf8')) as { result: { url: string }[] };
-    await rm(dir, { recursive: true });
-    const urls = result.map(({ url }) => url).filter((url) => url.startsWith('file:'));
-    const packages = new Set(urls.map((url) => /node_modules\/([^/]+)/.exec(url)?.[1]).filter(Boolean));
-    expect([...packages]).to.deep.equal(['commander']);
+    return result.map(({ url }) => url).filter((url) => url.startsWith('file:'));
+  }
+  const packagesOf = (urls: readonly string[]) => [
+    ...new Set(urls.map((url) => /node_modules\/((?:@[^/]+\/)?[^/]+)/.exec(url)?.[1]).filter(Boolean)),
+  ];
+
+  it('loads commander and the declarations of commands, and nothing else', async () => {
+    const urls = await listLoaded(['--help']);
+    expect(packagesOf(urls)).to.deep.equal(['commander']);
     const ours = urls.map((url) => /dist\/src\/(.*)\.js$/.exec(url)?.[1]).filter((name) => name !== undefined);
     expect(ours).to.include('cli/main');
     const heavy = ours.filter((name) => !/^cli\/[\w-]+(?:-command|-options)$/.test(name));
     expect(heavy.filter((name) => !LIGHT.includes(name))).to.deep.equal([]);
+  });
+
+  it('explain loads no library of calls, keys or logs', async () => {
+    const urls = await listLoaded(['explain', 'SEALED_FIELD_STALE']);
+    expect(urls.some((url) => url.endsWith('/cli/explain.js'))).to.equal(true);
+    expect(packagesOf(urls)).to.have.members(['commander', '@bufbuild/protobuf']);
+  });
+
+  it('inspect of a token alone loads no package but commander', async () => {
+    const header = Buffer.from('{"alg":"ECDH-ES+A256KW","enc":"A256GCM"}').toString('base64url');
+    const urls = await listLoaded(['inspect'], `${header}.AAAA.AAAA.AAAA.AAAA`);
+    expect(urls.some((url) => url.endsWith('/cli/inspect-token.js'))).to.equal(true);
+    expect(packagesOf(urls)).to.deep.equal(['commander']);
   });
 });
 
