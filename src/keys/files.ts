@@ -1,7 +1,7 @@
 /** Key files: read only when nobody else can, written so that a crash leaves the old file or the new one. */
 import { randomBytes } from 'node:crypto';
-import { link, lstat, open, rename, rm, stat } from 'node:fs/promises';
-import { dirname } from 'node:path';
+import { link, lstat, open, readdir, rename, rm, stat } from 'node:fs/promises';
+import { basename, dirname, join } from 'node:path';
 import { SealwireError } from '../errors.js';
 
 const MAX_KEY_FILE_BYTES = 1_048_576;
@@ -77,6 +77,29 @@ export async function writeKeyFile(
     await rm(temporary, { force: true }).catch(() => {});
     const { code = 'cannot be written' } = cause as NodeJS.ErrnoException;
     throw new SealwireError('KEY_FILE_WRITE', `${path}: ${code === 'EEXIST' ? 'there is a file already' : code}`);
+  }
+}
+
+/** What {@link writeKeyFile} calls a file that is not finished, behind the name that it will have. */
+export const UNFINISHED = /^\.[0-9a-f]{12}\.tmp$/;
+/** An unfinished file of this age, in ms, is nobody's. */
+export const ABANDONED_MS = 60_000;
+
+/**
+ * Removes what a writer leaves that is killed; there may be private keys in it.
+ *
+ * @param path the file that was to be written
+ * @param form the rest of an unfinished file's name
+ * @param ageMs younger ones stay
+ */
+export async function removeLeftovers(path: string, form: RegExp, ageMs: number): Promise<void> {
+  const folder = dirname(path);
+  const start = basename(path);
+  const names = await readdir(folder).catch(() => []);
+  for (const name of names.filter((each) => each.startsWith(start) && form.test(each.slice(start.length)))) {
+    const file = join(folder, name);
+    const { mtimeMs } = await stat(file).catch(() => ({ mtimeMs: Number.POSITIVE_INFINITY }));
+    if (ageMs === 0 || Date.now() - mtimeMs >= ageMs) await rm(file, { force: true });
   }
 }
 

@@ -1,10 +1,10 @@
 /** The ring file for those who change it: one writer at a time, and the old file or the new one after any crash. */
-import { readdir, realpath, rm, stat } from 'node:fs/promises';
+import { realpath } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { SealwireError } from '../errors.js';
 import { type FileLock, FileLockBusy, takeFileLock } from '../file-lock.js';
-import { isTaken } from './files.js';
+import { ABANDONED_MS, isTaken, removeLeftovers, UNFINISHED } from './files.js';
 import { type PassphraseSource, readProtectedFile, writeProtectedFile } from './protected-file.js';
 import { KeyRing, type KeyRingOptions } from './ring.js';
 import { formatRingFile, parseRingFile, type RingFile, type RingKey } from './ring-file.js';
@@ -36,6 +36,7 @@ interface Turn {
 
 const TYPE = 'jwk-set+json';
 const RETRY_MS = 20;
+const UNFINISHED_LOCK = /^\.lock\.[0-9a-f]{12}$/;
 
 /** Changes a ring file. All writers of one file take turns by a lock file beside it, `<ring>.lock`. */
 export class RingStore {
@@ -191,27 +192,4 @@ function sayThatRingIsChanged(error: unknown): never {
 
 function busy(path: string, holder: string): SealwireError {
   return new SealwireError('KEY_FILE_BUSY', `${path}: ${holder} is changing it; try again`);
-}
-
-/** Others make files of these names without the lock: one of this age, in ms, is nobody's. */
-const ABANDONED_MS = 60_000;
-const UNFINISHED = /^\.[0-9a-f]{12}\.tmp$/;
-const UNFINISHED_LOCK = /^\.lock\.[0-9a-f]{12}$/;
-
-/**
- * What a writer leaves that is killed.
- *
- * @param path the file that was to be written
- * @param form the rest of an unfinished file's name
- * @param ageMs younger ones stay
- */
-async function removeLeftovers(path: string, form: RegExp, ageMs: number): Promise<void> {
-  const folder = dirname(path);
-  const start = basename(path);
-  const names = await readdir(folder).catch(() => []);
-  for (const name of names.filter((each) => each.startsWith(start) && form.test(each.slice(start.length)))) {
-    const file = join(folder, name);
-    const { mtimeMs } = await stat(file).catch(() => ({ mtimeMs: Number.POSITIVE_INFINITY }));
-    if (ageMs === 0 || Date.now() - mtimeMs >= ageMs) await rm(file, { force: true });
-  }
 }

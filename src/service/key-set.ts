@@ -2,7 +2,7 @@
 import { join } from 'node:path';
 import type { Logger } from 'winston';
 import { SealwireError } from '../errors.js';
-import { fileVersion } from '../keys/files.js';
+import { ABANDONED_MS, fileVersion, removeLeftovers, UNFINISHED } from '../keys/files.js';
 import { KeySetPublisher, type PublishedKeys, type SetSigner } from '../keys/key-set-publisher.js';
 import type { PassphraseSource } from '../keys/protected-file.js';
 import { ensureRoot, loadSetSigner, setSignerPaths } from '../keys/set-signer.js';
@@ -45,6 +45,8 @@ export interface StartedKeySet {
 export async function startKeySet(options: KeySetOptions): Promise<StartedKeySet> {
   const { dir, origin, keys, logger, passphrase, lifeSeconds, maxAgeSeconds, now = Date.now } = options;
   const paths = setSignerPaths(join(dir, 'keys'));
+  const file = join(dir, 'keys', 'key-set.jws');
+  for (const path of [...Object.values(paths), file]) await removeLeftovers(path, UNFINISHED, ABANDONED_MS);
   const root = await ensureRoot(paths, passphrase);
   const complain = createComplaints(logger, now);
   const publisher = new KeySetPublisher({
@@ -53,7 +55,7 @@ export async function startKeySet(options: KeySetOptions): Promise<StartedKeySet
     lifeSeconds,
     maxAgeSeconds,
     now,
-    file: join(dir, 'keys', 'key-set.jws'),
+    file,
     signer: createSignerSource(paths, { recipient: origin, passphrase }, complain, now),
     onError: (error) => complain.failed(error, paths.delegation),
     onLeftOut: (kids) =>

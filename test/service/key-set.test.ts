@@ -1,5 +1,17 @@
 /** The files of set signing, and the service with the root at hand and without. */
-import { chmod, mkdir, mkdtemp, readFile, readlink, rm, stat, symlink, writeFile } from 'node:fs/promises';
+import {
+  chmod,
+  mkdir,
+  mkdtemp,
+  readdir,
+  readFile,
+  readlink,
+  rm,
+  stat,
+  symlink,
+  utimes,
+  writeFile,
+} from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Writable } from 'node:stream';
@@ -203,6 +215,17 @@ describe('the key set of a service', () => {
       expect(started?.publisher.current()).to.equal(undefined);
       nowMs -= 91 * DAY_MS;
     }
+  });
+
+  it('removes what a killed process left half written, private keys perhaps, and nothing that is being written', async () => {
+    const old = `${paths().root}.0123456789ab.tmp`;
+    const fresh = `${paths().root}.ba9876543210.tmp`;
+    for (const path of [old, fresh]) await writeFile(path, '{', { mode: 0o600 });
+    const before = new Date(Date.now() - 61_000);
+    await utimes(old, before, before);
+    await start();
+    const names = (await readdir(join(dir, 'keys'))).filter((name) => name.endsWith('.tmp'));
+    expect(names).to.deep.equal(['root.json.ba9876543210.tmp']);
   });
 
   it('makes one root when several start at once', async () => {
