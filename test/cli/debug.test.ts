@@ -1,10 +1,14 @@
-import { mkdtemp, readdir, readFile, rm } from 'node:fs/promises';
+import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { promisify } from 'node:util';
+import { Server, ServerCredentials } from '@grpc/grpc-js';
 import { expect } from 'chai';
 import { explanations } from '../../src/cli/explanations.js';
 import { reasonByStep } from '../../src/errors.js';
+import { descriptorSet } from '../../src/gen/descriptors.js';
 import { KeyRing } from '../../src/keys/ring.js';
+import { addReflection } from '../../src/server/reflection.js';
 import { environment, type Finished, finishSealwire } from '../support/command.js';
 import {
   type DebugService,
@@ -69,6 +73,25 @@ describe('sealwire seal, open, inspect, explain and doctor', function () {
     expectOneLine(await sealwire(locked, token), 3, /writes this log; while the service runs give a folder of its own/);
   });
 
+  it('open takes an encrypted ring with its passphrase, and prints nothing without', async () => {
+    const ring = join(service.dir, 'encrypted.json');
+    const words = join(service.dir, 'words');
+    await writeFile(words, 'four words of chance\n', { mode: 0o600 });
+    await writeFile(ring, await readFile(join(service.dir, 'keys/ring.json')), { mode: 0o600 });
+    await mustRun(['keys', 'passphrase', '--ring', ring, '--new-passphrase-file', words]);
+    const { number } = JSON.parse(await mustRun(open('--ring', ring, '--passphrase-file', words), token)) as Record<
+      string,
+      string
+    >;
+    expect(number).to.equal('4242424242424242');
+    await writeFile(words, 'other words\n');
+    expectOneLine(
+      await sealwire(open('--ring', ring, '--passphrase-file', words), token),
+      3,
+      /the passphrase is wrong/,
+    );
+  });
+
   it('open opens JSON inside, and tells field and type', async () => {
     const opened = JSON.parse(await mustRun(open('--json', token))) as object;
     expect(opened).to.include({ field: FIELD, type: 'payments.v1.CardDetails' });
@@ -127,6 +150,18 @@ describe('sealwire seal, open, inspect, explain and doctor', function () {
     expect(checks.find(({ check }) => check === 'round trip')?.detail).to.match(
       /GetPayment: the reply token was accepted/,
     );
+  });
+
+  it('doctor takes the refusal of a method that nobody serves for no round trip', async () => {
+    const server = new Server();
+    addReflection(server, { descriptors: Buffer.from(descriptorSet, 'base64'), services: [PAYMENTS] });
+    const bind = promisify(server.bindAsync.bind(server));
+    const port = await bind('127.0.0.1:0', ServerCredentials.createInsecure());
+    const keys = ['--keys', join(service.dir, 'keys/public.jwks.json')];
+    const { code, stdout } = await sealwire(['doctor', `127.0.0.1:${port}`, ...keys]);
+    server.forceShutdown();
+    expect(stdout).to.match(/^round trip +bad +payments\.v1\.PaymentService\/GetPayment: UNIMPLEMENTED/m);
+    expect(code).to.equal(1);
   });
 
   it('doctor says what is wrong', async () => {
