@@ -82,7 +82,7 @@ export async function startService(
   const { ring, created } = await loadKeys(dir, load);
   const { reviewerKey: reviewerFile } = config.audit;
   const reviewerKey = reviewerFile === undefined ? undefined : await loadReviewerKey(reviewerFile);
-  // First, for its lock: of two services with one folder the second must end before it makes or signs anything.
+  // First, for its lock: of two services with one folder the second must end before it makes a root or signs a set.
   const audit = await openAuditLog(config, dir, logger);
   const { publisher: keySet, root } = await startKeySet({
     dir,

@@ -35,6 +35,18 @@ describe('the service', () => {
     });
   }
 
+  it('is the only one with its folder: a second one ends, and signs nothing', async () => {
+    const read = () =>
+      Promise.all(['key-set.jws', 'root.json'].map((name) => readFile(join(harness.dir, 'keys', name), 'utf8')));
+    const before = await read();
+    const config = configSchema.parse({ listen: '127.0.0.1:0', dir: harness.dir });
+    const error = await startService(config, createApplicationLogger('error')).catch((thrown: unknown) => thrown);
+    expect(error)
+      .to.have.property('message')
+      .that.matches(/process \d+|lock/);
+    expect(await read()).to.deep.equal(before);
+  });
+
   it('publishes no private part', async () => {
     for (const name of ['public.jwks.json', 'root.pub.json']) {
       expect(await readFile(join(harness.dir, 'keys', name), 'utf8')).not.to.include('"d"');
