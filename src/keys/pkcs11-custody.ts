@@ -21,7 +21,7 @@ export interface Pkcs11CustodyOptions extends Omit<Pkcs11PoolOptions, 'open'> {
 export class Pkcs11Custody implements HardwareCustody {
   readonly #options: Pkcs11CustodyOptions;
   readonly #keys = new Map<string, Pkcs11Uri>();
-  /** By library and token. */
+  /** By library and token; see {@link poolName}. */
   readonly #pools = new Map<string, Promise<Pkcs11Pool>>();
   readonly #open = new Set<Pkcs11Pool>();
   #closed = false;
@@ -88,6 +88,22 @@ export class Pkcs11Custody implements HardwareCustody {
     };
   }
 
+  /**
+   * Forgets keys that a ring has no more, and leaves tokens without a key in peace: one that is unplugged after its keys
+   * were moved is not looked for any longer.
+   *
+   * @param kids of the keys that stay
+   */
+  retain(kids: ReadonlySet<string>): void {
+    for (const kid of [...this.#keys.keys()].filter((each) => !kids.has(each))) this.#keys.delete(kid);
+    const used = new Set([...this.#keys.values()].map((uri) => poolName(uri)));
+    for (const [name, opening] of [...this.#pools].filter(([each]) => !used.has(each))) {
+      this.#pools.delete(name);
+      // Whoever waits for it is told why it cannot be opened.
+      opening.then((pool) => pool.close()).catch(() => {});
+    }
+  }
+
   /** Ends all sessions; calls under way fail. */
   close(): void {
     this.#closed = true;
@@ -110,11 +126,10 @@ export class Pkcs11Custody implements HardwareCustody {
   }
 
   #pool(uri: Pkcs11Uri, write = false): Promise<Pkcs11Pool> {
-    const { object: _object, id: _id, ...token } = uri;
-    const name = `${write ? 'write ' : ''}${formatPkcs11Uri(token)}`;
+    const name = poolName(uri, write);
     const known = this.#pools.get(name);
     if (known !== undefined) return known;
-    const opening = this.#createPool(token, write);
+    const opening = this.#createPool(tokenOf(uri), write);
     this.#pools.set(name, opening);
     // Whoever could not be asked for a PIN may be asked again.
     opening.catch(() => this.#pools.delete(name));
@@ -130,6 +145,16 @@ export class Pkcs11Custody implements HardwareCustody {
     this.#open.add(pool);
     return pool;
   }
+}
+
+/** The URI without the key. */
+function tokenOf({ object: _object, id: _id, ...token }: Pkcs11Uri): Pkcs11Uri {
+  return token;
+}
+
+/** Keys on one token share its sessions; those that may write are kept apart. */
+function poolName(uri: Pkcs11Uri, write = false): string {
+  return `${write ? 'write ' : ''}${formatPkcs11Uri(tokenOf(uri))}`;
 }
 
 function keyName({ object, id }: Pkcs11Uri): KeyName {

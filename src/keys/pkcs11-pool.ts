@@ -137,20 +137,23 @@ export class Pkcs11Pool {
   #fill(): void {
     if (this.#closed || this.#pinRefused || this.#retrying !== undefined) return;
     const wanted = this.#openCount() === 0 ? 1 : this.#size;
-    while (this.#sessions.size < wanted) this.#start();
+    while (this.#sessions.size < wanted && this.#retrying === undefined) this.#start();
   }
 
   #start(): void {
-    // The service's flags (an inspector's port, preloaded modules) are not for this process.
-    const child = fork(new URL('./pkcs11-process.js', import.meta.url), {
-      execArgv: [],
-      serialization: 'advanced',
-      // What a module prints is of unknown making.
-      stdio: ['ignore', 'ignore', 'ignore', 'ipc'],
-    });
+    let child: ChildProcess;
+    try {
+      child = startProcess();
+    } catch {
+      // No memory, for one: Node throws at once then.
+      this.#lost('token', 'the process could not be started');
+      return;
+    }
     const session: Session = { child, job: undefined, isOpen: false, startedAt: performance.now() };
     this.#sessions.add(session);
     const opening = setTimeout(() => this.#lose(session, 'token', 'the token did not answer'), this.#deadlineMs);
+    // A call that waits has a timer of its own.
+    opening.unref();
     child.once('message', (reply: Pkcs11Reply) => {
       clearTimeout(opening);
       child.on('message', (next: Pkcs11Reply) => this.#answer(session, next));
@@ -162,7 +165,8 @@ export class Pkcs11Pool {
       this.#lose(session, 'token', `the session ended (${signal ?? `exit code ${code}`})`);
     });
     child.once('error', () => this.#lose(session, 'token', 'the process could not be started'));
-    child.send(this.#open, () => {});
+    // Without free file descriptors there is no channel either; the error comes later.
+    if (child.connected) child.send(this.#open, () => {});
     // Neither the process nor its channel keeps the service alive.
     child.unref();
     child.channel?.unref();
@@ -219,6 +223,10 @@ export class Pkcs11Pool {
     if (!this.#sessions.delete(session)) return;
     session.child.kill('SIGKILL');
     if (session.job !== undefined) this.#settle(session.job, { problem: 'token', text });
+    this.#lost(problem, text);
+  }
+
+  #lost(problem: Pkcs11Problem, text: string): void {
     if (this.#closed) return;
     const isNew = this.#problem === undefined;
     if (this.#openCount() === 0) {
@@ -253,4 +261,16 @@ export class Pkcs11Pool {
   #unavailable(text: string): SealwireError {
     return new SealwireError('CUSTODY_FAILED', `the key custody cannot serve: ${text}`);
   }
+}
+
+/** The secrets of our own environment, and its flags (an inspector's port, preloaded modules), are not for this process. */
+function startProcess(): ChildProcess {
+  const own = Object.entries(process.env).filter(([name]) => !name.startsWith('SEALWIRE_'));
+  return fork(new URL('./pkcs11-process.js', import.meta.url), {
+    execArgv: [],
+    env: Object.fromEntries(own),
+    serialization: 'advanced',
+    // What a module prints is of unknown making.
+    stdio: ['ignore', 'ignore', 'ignore', 'ipc'],
+  });
 }

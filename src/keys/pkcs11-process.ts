@@ -15,8 +15,9 @@ process.on('message', (message: OpenRequest | Pkcs11Task) => {
 });
 // The service ended, however it ended.
 process.on('disconnect', () => process.exit(0));
-// The terminal's Ctrl-C is for the service, which still has calls to finish.
-process.on('SIGINT', () => {});
+// Ctrl-C in a terminal, and what a service manager sends to all processes of a service, is for the service alone: it
+// still has calls to finish, and ends this process itself.
+for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, () => {});
 
 function answer(message: OpenRequest | Pkcs11Task): Pkcs11Reply {
   if (session === undefined) {

@@ -1,5 +1,5 @@
 /** One session with a PKCS#11 token. Runs in a process of its own: modules block, and some crash. */
-import { createPublicKey } from 'node:crypto';
+import { createPublicKey, diffieHellman, generateKeyPairSync } from 'node:crypto';
 import { type Curve, curves } from '../jwe/algorithms.js';
 import { type Attribute, CK, type Cryptoki, createCryptoki, type Handle } from './cryptoki.js';
 import type { KeyName, OpenRequest, Pkcs11Problem, TokenKey } from './pkcs11-messages.js';
@@ -95,7 +95,8 @@ export class Pkcs11Session {
   }
 
   /**
-   * The public half of a key that is fit for us: private, sensitive, not extractable, allowed to derive.
+   * The public half of a key that is fit for us: private, sensitive, not extractable, allowed to derive, and the one
+   * that belongs to the public key beside it.
    *
    * @throws Pkcs11Failure `key`, `token`
    */
@@ -106,6 +107,7 @@ export class Pkcs11Session {
     if (!is(CK.CKA_SENSITIVE) || is(CK.CKA_EXTRACTABLE)) {
       throw new Pkcs11Failure('key', `${print(name)} can be read out (CKA_SENSITIVE, CKA_EXTRACTABLE)`);
     }
+    this.#tryOut(name, { crv, x, y });
     return { crv, x, y };
   }
 
@@ -132,6 +134,24 @@ export class Pkcs11Session {
       this.#module.C_GenerateKeyPair(this.#session, mechanism, publicTemplate, privateTemplate);
     });
     return this.describe(name);
+  }
+
+  /** Two objects of one name need not be a pair, and what is sealed to a stranger's point can never be opened. */
+  #tryOut(name: KeyName, { crv, x, y }: TokenKey): void {
+    const { openssl, spkiPrefix } = curves[crv];
+    const point = Buffer.from(spkiPrefix + x + y, 'hex');
+    let isPair: boolean;
+    try {
+      const ours = generateKeyPairSync('ec', { namedCurve: openssl });
+      const theirs = createPublicKey({ key: point, format: 'der', type: 'spki' });
+      const { x: ourX = '', y: ourY = '' } = ours.publicKey.export({ format: 'jwk' });
+      const z = this.agree(name, crv, Buffer.from(ourX, 'base64url'), Buffer.from(ourY, 'base64url'));
+      isPair = z.equals(diffieHellman({ privateKey: ours.privateKey, publicKey: theirs }));
+    } catch (error) {
+      if (error instanceof Pkcs11Failure) throw error;
+      isPair = false;
+    }
+    if (!isPair) throw new Pkcs11Failure('key', `${print(name)} does not belong to the public key beside it`);
   }
 
   #findToken(wanted: Pkcs11Uri): { readonly slot: Handle; readonly serial: string } {

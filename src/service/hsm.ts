@@ -69,6 +69,9 @@ export async function checkHardware(ring: KeyRing, hardware: Pkcs11Custody, logg
 /** Looks again whenever the ring changes; a running service goes on, and its log says what is wrong. @returns ends it */
 export function watchHardware(ring: KeyRing, hardware: Pkcs11Custody, logger: Logger): () => void {
   return ring.onChange(() => {
+    // A retired key can come back by its file alone, which names its token anew.
+    const kids = ring.keys().filter(({ kid }) => ring.stateOf(kid) !== 'retired');
+    hardware.retain(new Set(kids.map(({ kid }) => kid)));
     checkHardware(ring, hardware, logger).catch((error: unknown) => {
       const why = error instanceof SealwireError ? error.message : 'it cannot be asked';
       logger.error('the key that senders use cannot be used', { error: why });

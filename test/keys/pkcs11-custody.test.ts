@@ -1,5 +1,4 @@
 import { diffieHellman, generateKeyPairSync, type KeyObject } from 'node:crypto';
-import { readFileSync } from 'node:fs';
 import { inspect } from 'node:util';
 import { expect } from 'chai';
 import { SealwireError } from '../../src/errors.js';
@@ -10,6 +9,7 @@ import { importKey, type PublicJwk } from '../../src/keys/import.js';
 import { Pkcs11Custody, type Pkcs11CustodyOptions } from '../../src/keys/pkcs11-custody.js';
 import { KeyRing } from '../../src/keys/ring.js';
 import { exportRingKey } from '../../src/keys/ring-file.js';
+import { sessionPids } from '../support/session-pids.js';
 import { createSoftToken, importToToken, onToken, type SoftToken } from '../support/softhsm.js';
 import { compareAgreements } from '../support/token-agreements.js';
 import { readVectors } from '../support/vectors.js';
@@ -31,13 +31,6 @@ function makeEphemeral(crv: Curve): { readonly epk: EphemeralPoint; readonly pri
   const { privateKey, publicKey } = generateKeyPairSync('ec', { namedCurve: curves[crv].openssl });
   const { x = '', y = '' } = publicKey.export({ format: 'jwk' });
   return { epk: { crv, x: Buffer.from(x, 'base64url'), y: Buffer.from(y, 'base64url') }, privateKey };
-}
-
-/** Processes of ours that talk to a module; Linux tells. */
-function sessionPids(): number[] {
-  const text = readFileSync(`/proc/${process.pid}/task/${process.pid}/children`, 'utf8');
-  const pids = text.split(' ').filter(Boolean).map(Number);
-  return pids.filter((pid) => readFileSync(`/proc/${pid}/cmdline`, 'utf8').includes('pkcs11-process'));
 }
 
 describe('Pkcs11Custody', () => {

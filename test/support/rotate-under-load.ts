@@ -13,12 +13,14 @@ import { SealedPaymentService } from '../../src/gen/payments/v1/payments_sealed.
 import type { RecipientKey } from '../../src/jwe/recipient.js';
 import { SealingSessions } from '../../src/jwe/sender.js';
 import { jwkThumbprint } from '../../src/keys/import.js';
+import { Pkcs11Custody } from '../../src/keys/pkcs11-custody.js';
 import { KeyRing } from '../../src/keys/ring.js';
 import { environment, finishSealwire } from './command.js';
 import { callRaw, failureOf, validRequest } from './harness.js';
 import { readRecords } from './payments-load.js';
 import type { LoadReport } from './rotation-client.js';
 import { startServiceProcess, stopServiceProcess } from './service-process.js';
+import { type SoftToken, tokenConfig } from './softhsm.js';
 
 /** What was seen. */
 export interface RotationResult extends LoadReport {
@@ -35,23 +37,34 @@ export interface RotationResult extends LoadReport {
 
 const PLAN = SealedPaymentService.plan.methods['/payments.v1.PaymentService/Authorize'].request;
 
-/** @param count how many rotations, each with the retirement of the key before */
-export async function rotateUnderLoad(count: number): Promise<RotationResult> {
+/**
+ * @param count how many rotations, each with the retirement of the key before
+ * @param token every other rotation, and the first, is to a key that is made there. Default: all keys are local
+ */
+export async function rotateUnderLoad(count: number, token?: SoftToken): Promise<RotationResult> {
   const dir = await mkdtemp(join(tmpdir(), 'sealwire-rotation-'));
-  const service = await startServiceProcess({ dir, config: { logLevel: 'warn', keySet: { maxAgeSeconds: 1 } } });
+  const config = { logLevel: 'warn', keySet: { maxAgeSeconds: 1 }, ...(token && (await tokenConfig(token))) } as const;
+  const env = { SOFTHSM2_CONF: process.env['SOFTHSM2_CONF'] };
+  const service = await startServiceProcess({ dir, config, env });
   const raw = new PaymentServiceClient(service.address, credentials.createInsecure());
   const load = await startLoad(dir, service.address);
   let refusedKeys = 0;
   let slowestRefusalMs = 0;
   try {
-    await reach(load, (await readRing(dir)).currentKid);
+    await reach(load, (await readRing(dir, token)).currentKid);
     for (let rotation = 0; rotation < count; rotation++) {
-      const old = (await readRing(dir)).current();
+      const old = (await readRing(dir, token)).current();
       // Its agreement is in the service's cache from here on.
       const sender = new OldSender(old, raw, `old-${rotation}`);
       await sender.send();
-      await keys('rotate', dir, '--now');
-      await reach(load, (await readRing(dir)).currentKid);
+      const isMove = token !== undefined && rotation % 2 === 0;
+      const place = isMove
+        ? ['--custody', token.uri(`rotation ${rotation}`), '--pin-file', join(token.dir, 'pin')]
+        : [];
+      await keys('rotate', dir, '--now', ...place);
+      const held = (await readRing(dir, token)).keys().find(({ kid }) => kid !== old.kid);
+      expect(held?.custody !== undefined).to.equal(isMove);
+      await reach(load, (await readRing(dir, token)).currentKid);
       await sender.send();
       await keys('retire', dir, '--force', '--', old.kid);
       slowestRefusalMs = Math.max(slowestRefusalMs, await sender.untilRefused());
@@ -118,12 +131,16 @@ class OldSender {
   }
 }
 
-function readRing(dir: string): Promise<KeyRing> {
-  return KeyRing.load(join(dir, 'keys/ring.json'));
+/** Its keys on the token are never asked here. */
+function readRing(dir: string, token?: SoftToken): Promise<KeyRing> {
+  const hardware = new Pkcs11Custody({ readPin: async () => '' });
+  return KeyRing.load(join(dir, 'keys/ring.json'), token === undefined ? {} : { hardware });
 }
 
 async function keys(command: string, dir: string, ...args: string[]): Promise<void> {
-  const { code, stderr } = await finishSealwire(['keys', command, '--dir', dir, ...args]);
+  const { code, stderr } = await finishSealwire(['keys', command, '--dir', dir, ...args], {
+    env: { ...environment, SOFTHSM2_CONF: process.env['SOFTHSM2_CONF'] },
+  });
   expect([code, stderr]).to.deep.equal([0, '']);
 }
 
