@@ -41,6 +41,8 @@ export {
 } from './keys/key-set-publisher.js';
 export { type FileKeySourceOptions, fileKeySource, type KeySource, staticKeySource } from './keys/key-source.js';
 export { type KeyDates, type KeyState, keyState } from './keys/lifecycle.js';
+export { Pkcs11Custody, type Pkcs11CustodyOptions } from './keys/pkcs11-custody.js';
+export type { Pkcs11Uri } from './keys/pkcs11-uri.js';
 export type { PassphraseSource } from './keys/protected-file.js';
 export { loadPublicKeys, recipientKey } from './keys/public-keys.js';
 export {

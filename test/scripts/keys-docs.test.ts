@@ -10,9 +10,14 @@ import { KeyRing } from '../../src/keys/ring.js';
 import { withDates } from '../../src/keys/ring-file.js';
 import { RingStore } from '../../src/keys/ring-store.js';
 import { environment, MAIN } from '../support/command.js';
+import { validRequest } from '../support/harness.js';
 import { readRecords } from '../support/payments-load.js';
 import { startServiceProcess, stopServiceProcess } from '../support/service-process.js';
+import { createSoftToken } from '../support/softhsm.js';
 import { requireTool } from '../support/tools.js';
+
+/** Has a folder of its own. */
+const HSM_SECTION = /^## Keys in an HSM\n[\s\S]*?(?=^## )/m;
 
 function blocksOf(page: string): string[] {
   return [...page.matchAll(/```sh\n([^`]+)```/g)].map(([, script = '']) => script);
@@ -36,10 +41,10 @@ describe('docs/keys.md', function () {
     if (folder !== undefined) await rm(folder, { recursive: true, force: true });
   });
 
-  function shell(script: string): string {
-    const env = { ...environment, PATH: `${folder}${delimiter}${process.env['PATH']}` };
+  function shell(script: string, own: NodeJS.ProcessEnv = {}, cwd = folder): string {
+    const env = { ...environment, PATH: `${folder}${delimiter}${process.env['PATH']}`, ...own };
     const { status, stdout, stderr } = spawnSync('bash', ['-euo', 'pipefail', '-c', script], {
-      cwd: folder,
+      cwd,
       env,
       encoding: 'utf8',
     });
@@ -58,7 +63,8 @@ describe('docs/keys.md', function () {
   }
 
   it('has commands that run, in its order, beside a service that follows', async () => {
-    const [before = '', after = '', ...more] = readFileSync('docs/keys.md', 'utf8').split('<!-- 9 days pass -->');
+    const page = readFileSync('docs/keys.md', 'utf8').replace(HSM_SECTION, '');
+    const [before = '', after = '', ...more] = page.split('<!-- 9 days pass -->');
     expect([after.length > 0, more]).to.deep.equal([true, []]);
     const [init = '', ...rest] = blocksOf(before);
     expect(shell(init)).to.match(/^key [\w-]{43} \(P-521\) is active\n/);
@@ -78,5 +84,28 @@ describe('docs/keys.md', function () {
     const events = readRecords(dir).map(({ event }) => event);
     expect(events).to.include('rotate');
     expect(events).to.include('retire');
+  });
+
+  it('has commands for a token that run, and after which the service serves with both kinds of keys', async function () {
+    const token = await createSoftToken(this);
+    try {
+      const env = { SOFTHSM2_CONF: process.env['SOFTHSM2_CONF'], MODULE: token.modulePath };
+      const [section = ''] = HSM_SECTION.exec(readFileSync('docs/keys.md', 'utf8')) ?? [];
+      const text = shell(blocksOf(section).join('\n'), env, token.dir);
+      const rows = text.split('\n').filter((line) => /\b(?:pkcs11|file)\b/.test(line) && !line.includes('pkcs11:'));
+      expect(rows.map((row) => /\b(?:pkcs11|file)\b/.exec(row)?.[0])).to.deep.equal([
+        'pkcs11',
+        'pkcs11',
+        'file',
+        'pkcs11',
+      ]);
+      const config = { logLevel: 'warn', hsm: { pinFile: join(token.dir, 'pin') } } as const;
+      const service = await startServiceProcess({ dir: join(token.dir, 'var'), env, config });
+      await service.client.authorize(validRequest);
+      expect(await stopServiceProcess(service)).to.equal(0);
+      expect(service.running.stderr()).to.equal('');
+    } finally {
+      await token.remove();
+    }
   });
 });
