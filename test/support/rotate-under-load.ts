@@ -20,6 +20,7 @@ import { callRaw, failureOf, validRequest } from './harness.js';
 import { readRecords } from './payments-load.js';
 import type { LoadReport } from './rotation-client.js';
 import { startServiceProcess, stopServiceProcess } from './service-process.js';
+import { sessionPids, untilGone } from './session-pids.js';
 import { type SoftToken, tokenConfig } from './softhsm.js';
 
 /** What was seen. */
@@ -71,6 +72,8 @@ export async function rotateUnderLoad(count: number, token?: SoftToken): Promise
       refusedKeys++;
       await keys('remove', dir, '--', old.kid);
     }
+    // With its last key removed, the token is not needed any more.
+    if (token !== undefined && count % 2 === 0) await untilGone(sessionPids(service.running.child.pid));
     const report = await endLoad(load);
     raw.close();
     const exitCode = await stopServiceProcess(service);
