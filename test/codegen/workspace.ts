@@ -39,6 +39,8 @@ export class Workspace {
       local: ['node', resolve(path)],
       out: 'gen',
       opt: [...values],
+      // One process for all folders, not one for each.
+      strategy: 'all',
     });
     const template = {
       version: 'v2',
@@ -48,7 +50,8 @@ export class Workspace {
           include_imports: true,
           include_wkt: true,
         },
-        plugin('dist/src/codegen/main.js', [...common, ...ours, 'runtime_import=../../../src/index.js']),
+        // The compiled declarations: to check all our sources again for each folder takes most of the time.
+        plugin('dist/src/codegen/main.js', [...common, ...ours, 'runtime_import=../../../dist/src/index.js']),
       ],
     };
     return run([buf, 'generate', '--template', JSON.stringify(template)], this.dir);
