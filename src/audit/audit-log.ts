@@ -5,7 +5,7 @@ import type Transport from 'winston-transport';
 import { SealwireError } from '../errors.js';
 import { type AuditLogEntry, DurableTransport, RECORD } from './durable-transport.js';
 import { FanOut } from './fan-out.js';
-import { GroupWriter, type GroupWriterStats, type WriterState } from './group-writer.js';
+import { GroupWriter, type GroupWriterStats, type PendingRecord, type WriterState } from './group-writer.js';
 import { MerkleLog, type MerkleLogOptions } from './merkle-log.js';
 import { type AuditEvent, type AuditInput, encodeRecord } from './record.js';
 import { BLANK_INPUT, estimateSize } from './record-input.js';
@@ -18,7 +18,7 @@ export interface AuditLogOptions
   extends MerkleLogOptions,
     Omit<RejectNotesOptions, 'now'>,
     Omit<RetentionOptions, 'now'> {
-  /** `sync` (default): a commit resolves when the record is on disk. `async`: when it is queued. */
+  /** `sync` (default): a commit resolves when the record is on disk. `async`: when it is queued; what the log tells of itself is waited for even so. */
   readonly mode?: 'sync' | 'async';
   /** winston transports that get every committed record. Default: none. */
   readonly transports?: readonly Transport[];
@@ -60,7 +60,7 @@ export class AuditLog {
     this.#options = options;
     this.#now = options.now ?? Date.now;
     this.#report = options.report ?? (() => {});
-    this.#rejects = new RejectNotes(options, (input, lost) => this.#log(input, false, undefined, lost));
+    this.#rejects = new RejectNotes(options, (input, lost) => this.#log(input, { sync: false, lost }));
     this.#retention = new Retention(store.path, options);
     this.#writer = new GroupWriter(store, {
       async: options.mode === 'async',
@@ -107,9 +107,7 @@ export class AuditLog {
    */
   commit(input: AuditInput): Promise<void> {
     if (this.#closed) return Promise.reject(new SealwireError('AUDIT_FAILED', 'the audit log is closed'));
-    return new Promise((resolve, reject) => {
-      this.#log(input, true, (result) => result.then(resolve, reject));
-    });
+    return this.#commit(input, false);
   }
 
   /** Takes a `reject` record: written soon, not synced, and past a rate only counted. Never throws. */
@@ -137,7 +135,17 @@ export class AuditLog {
     this.#fanOut.close();
   }
 
-  #log(input: AuditInput, sync: boolean, settle?: (result: Promise<void>) => void, lost?: () => void): void {
+  #commit(input: AuditInput, always: boolean): Promise<void> {
+    return new Promise((resolve, reject) => {
+      this.#log(input, { sync: true, always }, (result) => result.then(resolve, reject));
+    });
+  }
+
+  #log(
+    input: AuditInput,
+    how: Pick<PendingRecord, 'sync' | 'always' | 'lost'>,
+    settle?: (result: Promise<void>) => void,
+  ): void {
     const { origin } = this.#options;
     const time = this.#now();
     const entry: AuditLogEntry = {
@@ -147,8 +155,7 @@ export class AuditLog {
         record: {
           encode: (seq) => encodeRecord(input, { seq, time, origin }),
           written: (line) => this.#fanOut.push(line),
-          ...(lost && { lost }),
-          sync,
+          ...how,
           size: estimateSize(input),
         },
         settle,
@@ -158,7 +165,8 @@ export class AuditLog {
   }
 
   #event(event: AuditEvent, detail: string): Promise<void> {
-    return this.commit({ ...BLANK_INPUT, event, detail });
+    // In asynchronous mode too: segments are removed once it is told, and a repair is told once.
+    return this.#commit({ ...BLANK_INPUT, event, detail }, true);
   }
 
   #startRetention(store: MerkleLog): void {

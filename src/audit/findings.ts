@@ -110,7 +110,7 @@ export function explainMismatch(mismatch: Mismatch): Explanation {
 function readHashes({ lines, at }: Mismatch): { readonly hashes: string[]; readonly claimed: number | undefined } {
   const hashes: string[] = [];
   let claimed: number | undefined;
-  for (const block of readLineBlocks(lines, at)) {
+  for (const block of readLineBlocks(lines, at, () => {})) {
     for (let index = 0; index < block.length && hashes.length < WINDOW; index++) {
       if (hashes.length === 0) claimed = claimedSeq(block.line(0));
       hashes.push(block.leafHash(index).toString('latin1'));

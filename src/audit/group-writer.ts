@@ -11,7 +11,7 @@ export interface GroupWriterOptions {
   readonly queueBytes?: number;
   /** How long a commit, and closing, may take, in ms. Default 5,000; 1 to 600,000. */
   readonly deadlineMs?: number;
-  /** Resolve commits before the sync: an explicit choice for speed over durability. Default false. */
+  /** Resolve commits before the sync, all but those of {@link PendingRecord.always}: an explicit choice for speed over durability. Default false. */
   readonly async?: boolean;
   /** Told when the disk is full, has room again, or has failed for good. */
   readonly onState?: (state: WriterState) => void;
@@ -49,6 +49,8 @@ export interface PendingRecord {
   readonly lost?: () => void;
   /** False: written with the next batch, but nobody waits and no sync is made for it. */
   readonly sync: boolean;
+  /** Waited for until it is durable in asynchronous mode too. Default false. */
+  readonly always?: boolean;
   /** Estimate of the line's length, for the queue's bound. */
   readonly size: number;
 }
@@ -120,7 +122,7 @@ export class GroupWriter {
         else resolve();
       };
       this.#add({ record, settle });
-      if (this.#async && !this.#full) settle();
+      if (this.#async && !this.#full && !record.always) settle();
     });
   }
 

@@ -130,10 +130,16 @@ export class LineBlock {
  *
  * @param path of a `.jsonl` file
  * @param from byte at which a line begins. Default 0
+ * @param onLong called in front of a line that is longer than any record (64 MiB) and too long to be read, where reading ends.
+ *   Default: it is an error
  * @returns where the bytes begin that are no whole line
- * @throws SealwireError `AUDIT_FILE_INVALID` when the file cannot be read, or has a line of more than 64 MiB
+ * @throws SealwireError `AUDIT_FILE_INVALID` when the file cannot be read, or has such a line
  */
-export function* readLineBlocks(path: string, from = 0): Generator<LineBlock, number, undefined> {
+export function* readLineBlocks(
+  path: string,
+  from = 0,
+  onLong: () => void = () => refuseLong(path),
+): Generator<LineBlock, number, undefined> {
   const fd = openForReading(path);
   try {
     // One byte in front of the first line is kept for its hash.
@@ -141,7 +147,13 @@ export function* readLineBlocks(path: string, from = 0): Generator<LineBlock, nu
     let used = 1;
     let position = from;
     for (;;) {
-      if (buffer.length - used < BLOCK_BYTES) buffer = grow(buffer, used, path);
+      if (buffer.length - used < BLOCK_BYTES) {
+        if (used > MAX_LINE_BYTES) {
+          onLong();
+          return position - (used - 1);
+        }
+        buffer = grow(buffer, used);
+      }
       const count = readOrThrow(path, () => readSync(fd, buffer, used, BLOCK_BYTES, position));
       if (count === 0) return position - (used - 1);
       const starts: number[] = [];
@@ -163,8 +175,11 @@ export function* readLineBlocks(path: string, from = 0): Generator<LineBlock, nu
   }
 }
 
-function grow(buffer: Buffer, used: number, path: string): Buffer {
-  if (used > MAX_LINE_BYTES) throw new SealwireError('AUDIT_FILE_INVALID', `${path}: a line is longer than any record`);
+function refuseLong(path: string): never {
+  throw new SealwireError('AUDIT_FILE_INVALID', `${path}: a line is longer than any record`);
+}
+
+function grow(buffer: Buffer, used: number): Buffer {
   const larger = Buffer.allocUnsafe(2 * buffer.length);
   buffer.copy(larger, 0, 0, used);
   return larger;

@@ -27,6 +27,8 @@ export class SegmentCheck {
   #inStep = true;
   #inOrder = true;
   #hasLeaves = true;
+  /** A line cannot be read, nor can those behind it. */
+  #isCut = false;
 
   constructor(segment: LogSegment, options: SegmentCheckOptions) {
     this.#segment = segment;
@@ -42,7 +44,7 @@ export class SegmentCheck {
     const stop = end ?? Number.POSITIVE_INFINITY;
     let extra = 0;
     if (lines !== undefined) {
-      for (const block of readLineBlocks(lines)) {
+      for (const block of readLineBlocks(lines, 0, () => this.#cut())) {
         for (let index = 0; index < block.length; index++) {
           if (this.#seq === stop) extra++;
           else if (this.#seq < this.#options.from) this.#skip(block.leafHash.bind(block, index));
@@ -57,7 +59,14 @@ export class SegmentCheck {
     this.#appendRest(stop);
     this.#checkLength(written, lines !== undefined);
     this.#leaves.close();
-    return (lines !== undefined && end === undefined ? written : this.#seq) - first;
+    return (lines !== undefined && end === undefined && !this.#isCut ? written : this.#seq) - first;
+  }
+
+  #cut(): void {
+    this.#isCut = true;
+    const detail = 'the line is longer than any record: no line is read from here on in the segment';
+    if (this.#inStep) this.#options.report({ kind: 'changed', seq: this.#seq, detail });
+    this.#inStep = false;
   }
 
   /** A line that was verified before: its leaf counts. */

@@ -157,6 +157,14 @@ describe('AuditLog', () => {
       }),
     ));
 
+  it('waits for what the log tells of itself in async mode too', () =>
+    inFolder((dir) =>
+      withLog(dir, { mode: 'async' }, async (log) => {
+        expect(log.stats()).to.include({ records: 1, syncs: 1 });
+        expect((await readLines(dir)).map(({ event }) => event)).to.deep.equal(['start']);
+      }),
+    ));
+
   it('refuses commits in async mode too once writing failed', () =>
     inFolder((dir) =>
       withTestFile(dir, { mode: 'async' }, async (log, file) => {

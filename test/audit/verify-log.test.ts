@@ -1,6 +1,6 @@
 /** Verification of whole logs and of logs that were changed in every way we could think of. */
 import { execFileSync } from 'node:child_process';
-import { mkdtempSync, rmSync, symlinkSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync, symlinkSync, truncateSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { expect } from 'chai';
@@ -104,6 +104,40 @@ describe('verifying a log', () => {
     }
     const longer = (bytes: Buffer) => Buffer.concat([bytes, Buffer.alloc(32)]);
     expect(summary(change('00000000000000000100.leaves', longer))[0]).to.deep.equal(['bad-leaf', 200, undefined]);
+  });
+
+  it('names a line that is too long to be read, in the last segment and before it', () => {
+    const dir = mkdtempSync(join(tmpdir(), 'sealwire-verify-'));
+    try {
+      const { verifier } = signer;
+      for (const [segment, seq] of [
+        ['00000000000000000400', 410],
+        ['00000000000000000100', 110],
+      ] as const) {
+        writeLog(dir, log(420, 100));
+        const path = join(dir, `${segment}.jsonl`);
+        const kept = readFileSync(path, 'utf8').split('\n').slice(0, 10);
+        writeFileSync(path, `${kept.join('\n')}\n`);
+        // Holes take no room on the disk.
+        truncateSync(path, 200 * 1_048_576);
+        const report = verifyLog({ dir, verifier });
+        expect(summary(report)).to.deep.equal([['changed', seq, undefined]]);
+        expect(report.findings[0]?.detail).to.include('longer than any record');
+        // Nor does it keep a mismatch before it from being explained.
+        writeFileSync(path, `${['x', ...kept.slice(1)].join('\n')}\n`);
+        truncateSync(path, 200 * 1_048_576);
+        expect(summary(verifyLog({ dir, verifier }))).to.deep.equal([
+          ['changed', seq - 10, undefined],
+          ['changed', seq, undefined],
+        ]);
+      }
+      // Without a key an older history may be gone: the latest checkpoint covers all that it did.
+      writeLog(dir, log(420, 100));
+      rmSync(join(dir, 'checkpoints'));
+      expect(verifyLog({ dir, verifier })).to.include({ ok: true, checkpoints: 1 });
+    } finally {
+      rmSync(dir, { recursive: true, force: true });
+    }
   });
 
   it('takes a segment that is being begun for none, and one without lines for missing', () => {
