@@ -31,7 +31,10 @@ function registerVerify(audit: Command): void {
     .option('--checkpoint <file>', 'checkpoints that were kept; can be repeated', collect)
     .option('--since-checkpoint', 'only look at records after the kept checkpoint (of earlier ones, at their hashes)')
     .option(...VKEY)
-    .option('--save-checkpoint <file>', 'when all is well, keep the latest checkpoint there')
+    .option(
+      '--save-checkpoint <file>',
+      'when all is well, keep the latest checkpoint there; one that is there is compared first',
+    )
     .addOption(new Option('--format <name>', 'how to print').choices(['table', 'json']).default('table'))
     .addHelpText(
       'after',

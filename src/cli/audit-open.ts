@@ -38,6 +38,8 @@ export interface OpenFlags {
 /** Origin of reviewers' logs. */
 const REVIEW_ORIGIN = 'sealwire-reviews';
 const MAX_REASON = 400;
+/** So that the reason has its place: texts of a record are cut to 512 characters. */
+const MAX_ORIGIN = 64;
 
 /** @returns exit code: 1 when the record has no grant for this key, or cannot be opened with it */
 export async function open(seq: number, flags: OpenFlags): Promise<number> {
@@ -53,6 +55,8 @@ export async function open(seq: number, flags: OpenFlags): Promise<number> {
   if (typeof found === 'string') return refuse(seq, found === 'removed' ? 'its segment was removed' : 'no such record');
   if (found.record === undefined) return refuse(seq, 'the line is not a record');
   const { record } = found;
+  // Told would be the opening of another record.
+  if (record.seq !== seq) return refuse(seq, 'the line there calls itself another; sealwire audit verify tells more');
   const fields = record.fields.filter(({ path }) => flags.path === undefined || path === flags.path);
   if (fields.length === 0) return refuse(seq, 'no such field');
   const granted = fields.filter(({ grant, token }) => grant !== null && typeof token === 'string');
@@ -114,7 +118,7 @@ async function recordOpening(record: LogRecord, fields: readonly LogField[], rea
       requestId: record.requestId,
       traceparent: record.traceparent,
       durationUs: 0,
-      detail: `record ${record.seq} of ${record.origin}: ${reason}`,
+      detail: `record ${record.seq} of ${record.origin.slice(0, MAX_ORIGIN)}: ${reason}`,
       fields: fields.map(({ field, path, token, kid, alg, enc, bound }) => ({
         field,
         path,

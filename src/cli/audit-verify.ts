@@ -28,9 +28,13 @@ export interface VerifyFlags {
 /** @returns exit code: 1 when anything is wrong with the log */
 export async function verify(flags: VerifyFlags): Promise<number> {
   const { dir, format, saveCheckpoint } = flags;
-  const paths = flags.checkpoint ?? [];
-  if (flags.sinceCheckpoint && paths.length === 0) {
+  if (flags.sinceCheckpoint && flags.checkpoint === undefined) {
     throw new SealwireError('OPTIONS_INVALID', '--since-checkpoint needs --checkpoint FILE');
+  }
+  const paths = [...(flags.checkpoint ?? [])];
+  // What was kept there is about to be replaced: an older copy of the log must not take its place.
+  if (saveCheckpoint !== undefined && existsSync(saveCheckpoint) && !paths.includes(saveCheckpoint)) {
+    paths.push(saveCheckpoint);
   }
   const verifier = readVerifier(dir, flags.vkey);
   const kept = paths.flatMap((path) => readKept(path, verifier));
@@ -50,7 +54,7 @@ export async function verify(flags: VerifyFlags): Promise<number> {
     const { latestNote: _, ...facts } = result;
     await print(`${visibleJson(facts, 2)}\n`);
   } else {
-    await print(describe(result, flags));
+    await print(describe(result, { ...flags, checkpoint: paths }));
   }
   if (!result.ok) return ExitCode.NEGATIVE;
   if (saveCheckpoint !== undefined) await save(saveCheckpoint, report);
@@ -116,7 +120,8 @@ export function asInput<T>(path: string, read: () => T): T {
 }
 
 async function save(path: string, { latestNote }: VerifyReport): Promise<void> {
-  await writeKeyFile(path, latestNote as string, 0o644);
+  if (latestNote === undefined) throw new SealwireError('AUDIT_FILE_INVALID', 'the log has no checkpoint to keep');
+  await writeKeyFile(path, latestNote, 0o644);
   process.stderr.write(`kept the checkpoint in ${path}\n`);
 }
 

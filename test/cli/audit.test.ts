@@ -116,6 +116,22 @@ describe('sealwire audit', function () {
       // What is wrong must not replace what was kept.
       await finishSealwire(['audit', 'verify', '--dir', older, '--checkpoint', kept, '--save-checkpoint', kept]);
       expect(readFileSync(kept)).to.deep.equal(files.get('checkpoint'));
+      // Nor when nobody said to compare with it.
+      const rolled = await finishSealwire(['audit', 'verify', '--dir', older, '--save-checkpoint', kept]);
+      expect([rolled.code, rolled.stdout.includes('rolled-back')]).to.deep.equal([1, true]);
+      expect(readFileSync(kept)).to.deep.equal(files.get('checkpoint'));
+    });
+
+    it('replaces no file that is no checkpoint, and keeps none of a log that has none', async () => {
+      const notes = join(root, 'notes.txt');
+      writeFileSync(notes, 'something else');
+      expect((await audit('verify', '--save-checkpoint', notes)).code).to.equal(2);
+      expect(readFileSync(notes, 'utf8')).to.equal('something else');
+      const empty = join(root, 'empty');
+      writeLog(empty, new Map([['log.vkey', Buffer.from(`${signer.verifier.vkey}\n`)]]));
+      const kept = join(root, 'kept-of-none');
+      const { code, stderr } = await finishSealwire(['audit', 'verify', '--dir', empty, '--save-checkpoint', kept]);
+      expect([code, stderr]).to.deep.equal([3, 'sealwire: the log has no checkpoint to keep\n']);
     });
 
     it('tells a checkpoint of another key from a file that is none', async () => {

@@ -136,6 +136,28 @@ describe('a reviewer grant', function () {
     expect(existsSync(log)).to.equal(false);
   });
 
+  it('tells the record and the reason, whatever the log’s writer made of the line', async () => {
+    const forged = join(root, 'forged');
+    cpSync(dir, forged, { recursive: true });
+    const path = join(forged, `${'0'.repeat(20)}.jsonl`);
+    const text = readFileSync(path, 'utf8');
+    const { seq } = find('open');
+    const head = `"seq":${seq},`;
+    writeFileSync(path, text.replace(head, '"seq":7777,'));
+    const log = join(root, 'forged-reviews');
+    const renamed = await open(seq, '--dir', forged, '--review-log', log);
+    expect([renamed.code, renamed.stdout]).to.deep.equal([1, '']);
+    expect(renamed.stderr).to.include('calls itself another');
+    expect(existsSync(log)).to.equal(false);
+    const lines = text.split('\n');
+    lines[seq] = (lines[seq] as string).replace('"origin":"', `"origin":"${'o'.repeat(600)}`);
+    writeFileSync(path, lines.join('\n'));
+    expect((await open(seq, '--dir', forged, '--review-log', log)).code).to.equal(0);
+    const reveal = await finishSealwire(['audit', 'search', '--dir', log, '--event', 'reveal', '--format', 'json']);
+    const [record] = JSON.parse(reveal.stdout) as LogRecord[];
+    expect(record?.detail).to.equal(`record ${seq} of ${'o'.repeat(64)}: dispute 881`);
+  });
+
   it('shows nothing when the opening cannot be recorded', async () => {
     const file = join(root, 'a-file');
     writeFileSync(file, '');
