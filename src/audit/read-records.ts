@@ -23,7 +23,8 @@ export interface SearchOptions {
 /**
  * Reads a log from its beginning to the end that it has now.
  *
- * @param filter what to look for; lines that are no records are given too, for nobody knows what they said
+ * @param filter what to look for; lines that are no records are given too, for nobody knows what they said, unless the
+ *   filter's needle is not in them
  * @throws SealwireError `AUDIT_FILE_INVALID` when the log cannot be read
  */
 export function* searchLog(dir: string, filter: LogFilter, options: SearchOptions = {}): Generator<FoundRecord> {

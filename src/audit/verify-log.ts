@@ -48,7 +48,7 @@ export interface VerifyReport {
   readonly latestNote: string | undefined;
 }
 
-/** More than these are not listed; the first one is what matters. */
+/** More than these, about records and about none, are not listed; the first one is what matters. */
 const MAX_FINDINGS = 20;
 
 /**
@@ -230,7 +230,10 @@ class LogCheck {
   }
 
   #report(finding: Finding): void {
-    if (this.#findings.length < MAX_FINDINGS) this.#findings.push(finding);
+    // Counted apart: bad checkpoints, however many, must not hide which record is bad.
+    const isPlaced = finding.seq !== undefined;
+    const listed = this.#findings.filter(({ seq }) => (seq !== undefined) === isPlaced);
+    if (listed.length < MAX_FINDINGS) this.#findings.push(finding);
   }
 
   #conclude(records: number): VerifyReport {

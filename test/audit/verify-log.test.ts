@@ -106,6 +106,20 @@ describe('verifying a log', () => {
     expect(summary(change('00000000000000000100.leaves', longer))[0]).to.deep.equal(['bad-leaf', 200, undefined]);
   });
 
+  it('names the bad record however many bad checkpoints there are', () => {
+    const files = log(120);
+    const { name, lines } = linesOf(files);
+    files.set(name, Buffer.from(`${lines.with(60, lines[61] as string).join('\n')}\n`));
+    const foreign = buildLog({ records: 3, signer: createTestSigner() }).get('checkpoint');
+    files.set(
+      'checkpoints',
+      Buffer.concat([Buffer.from(`${foreign}\n`.repeat(50)), files.get('checkpoints') as Buffer]),
+    );
+    const { findings } = verify(files);
+    expect(findings[0]).to.include({ seq: 60 });
+    expect(findings.filter(({ kind }) => kind === 'bad-signature')).to.have.length(20);
+  });
+
   it('names a line that is too long to be read, in the last segment and before it', () => {
     const dir = mkdtempSync(join(tmpdir(), 'sealwire-verify-'));
     try {
