@@ -14,6 +14,8 @@ export interface AgreementPoolOptions {
   readonly threads?: number;
   /** Agreements that may wait for a thread. Default 1,024; 1 to 65,536. */
   readonly queue?: number;
+  /** How long an agreement may wait and run, in ms. Default 30,000; 100 to 600,000. A thread that takes longer is replaced. */
+  readonly deadlineMs?: number;
 }
 
 /** The public half of an ephemeral key, as it stands in a header. */
@@ -34,6 +36,7 @@ export interface GeneratedAgreement {
 export class AgreementPool {
   readonly #piscina: Piscina<AgreementTask, AgreementOutcome | undefined>;
   readonly #capacity: number;
+  readonly #deadlineMs: number;
   #pending = 0;
 
   /** @throws SealwireError `OPTIONS_INVALID` */
@@ -42,6 +45,8 @@ export class AgreementPool {
     const queue = options.queue ?? 1_024;
     checkRange('threads', threads, [1, 64]);
     checkRange('queue', queue, [1, 65_536]);
+    this.#deadlineMs = options.deadlineMs ?? 30_000;
+    checkRange('deadlineMs', this.#deadlineMs, [100, 600_000]);
     this.#capacity = threads + queue;
     this.#piscina = new Piscina({
       filename: new URL('./agreement-worker.js', import.meta.url).href,
@@ -94,12 +99,16 @@ export class AgreementPool {
   async #run(task: AgreementTask): Promise<AgreementOutcome | undefined> {
     if (this.#pending >= this.#capacity) throw new SealwireError('POOL_FULL', 'too many agreements are waiting');
     this.#pending++;
+    // A task that is lost would leave its caller, and with one thread everybody behind it, waiting for good.
+    const deadline = new AbortController();
+    const timer = setTimeout(() => deadline.abort(), this.#deadlineMs);
     try {
-      return await this.#piscina.run(task);
+      return await this.#piscina.run(task, { signal: deadline.signal });
     } catch {
       // Thread errors may carry the task: nothing of them is kept.
       throw new SealwireError('CUSTODY_FAILED', 'the agreement could not be made');
     } finally {
+      clearTimeout(timer);
       this.#pending--;
     }
   }

@@ -56,6 +56,27 @@ describe('AgreementPool', () => {
     expect(new Set(made.map(({ epk }) => epk.x)).size).to.equal(20);
   });
 
+  it('gives up what takes too long, and goes on', async () => {
+    const key = makeKey('P-521');
+    const busy = new AgreementPool({ threads: 1, deadlineMs: 100 });
+    const make = () =>
+      busy.generate(key.publicKey, key.crv).then(
+        () => 'made',
+        ({ code }: { code: string }) => code,
+      );
+    // A thread makes some 200 in a second.
+    const results = new Set(await Promise.all(Array.from({ length: 300 }, make)));
+    expect([...results]).to.include('CUSTODY_FAILED');
+    expect(busy.pending).to.equal(0);
+    let later = '';
+    while (later !== 'made') later = await make();
+    await busy.close();
+  });
+
+  it('refuses a deadline out of range', () => {
+    for (const deadlineMs of [99, 600_001]) expectCode('OPTIONS_INVALID', () => new AgreementPool({ deadlineMs }));
+  });
+
   it('does its work on other threads than the event loop', async () => {
     const key = makeKey('P-521');
     const { epk } = await pool.generate(key.publicKey, 'P-521');
