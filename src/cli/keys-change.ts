@@ -4,8 +4,8 @@ import { readKeyUsage } from '../audit/key-usage.js';
 import { SealwireError } from '../errors.js';
 import type { Curve } from '../jwe/algorithms.js';
 import { readKeyFile } from '../keys/files.js';
+import { generatePem } from '../keys/generate-pem.js';
 import { formatDate, type KeyDates, keyState } from '../keys/lifecycle.js';
-import { generatePem } from '../keys/ring.js';
 import { importRingKey, type RingKey, withDates } from '../keys/ring-file.js';
 import {
   currentKey,

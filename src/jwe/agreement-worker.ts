@@ -1,5 +1,5 @@
 /** Runs in a worker thread: fresh EC work costs milliseconds and `diffieHellman` is synchronous. */
-import { createPublicKey, diffieHellman, generateKeyPairSync, type JsonWebKey, type KeyObject } from 'node:crypto';
+import { createECDH, createPublicKey, diffieHellman, type KeyObject } from 'node:crypto';
 import { type Curve, curves } from './algorithms.js';
 
 /** Work for a thread; keys travel as handles, never as bytes. */
@@ -11,7 +11,12 @@ export type AgreementTask =
       readonly x: Uint8Array;
       readonly y: Uint8Array;
     }
-  | { readonly kind: 'generate'; readonly publicKey: KeyObject; readonly crv: Curve };
+  | {
+      readonly kind: 'generate';
+      /** The recipient's, uncompressed. */
+      readonly publicPoint: Uint8Array;
+      readonly crv: Curve;
+    };
 
 /** A shared secret and, of a generated pair, the public half. The private half stays here and is dropped. */
 export interface AgreementOutcome {
@@ -35,23 +40,20 @@ export function runAgreement(task: AgreementTask): AgreementOutcome | undefined 
     }
     return { z: pad(diffieHellman({ privateKey, publicKey }), crv) };
   }
-  const { publicKey, crv } = task;
-  const pair = generateKeyPairSync('ec', { namedCurve: curves[crv].openssl });
-  const { x, y } = pair.publicKey.export({ format: 'jwk' }) as Required<JsonWebKey>;
+  const { publicPoint, crv } = task;
+  // Not generateKeyPairSync and export: when the garbage collector runs during an export and finds the job that made the
+  // key, that job's end waits for the lock that the export holds, in the same thread, for good (Node 20.20).
+  const pair = createECDH(curves[crv].openssl);
+  const point = pair.generateKeys();
   const size = curves[crv].coordinateBytes;
   return {
-    z: pad(diffieHellman({ privateKey: pair.privateKey, publicKey }), crv),
-    x: padText(x, size),
-    y: padText(y, size),
+    z: pad(pair.computeSecret(publicPoint), crv),
+    x: point.toString('base64url', 1, 1 + size),
+    y: point.toString('base64url', 1 + size),
   };
 }
 
 function pad(bytes: Buffer, crv: Curve): Buffer {
   const size = curves[crv].coordinateBytes;
   return bytes.length === size ? bytes : Buffer.concat([Buffer.alloc(size - bytes.length), bytes]);
-}
-
-function padText(text: string, size: number): string {
-  const bytes = Buffer.from(text, 'base64url');
-  return Buffer.concat([Buffer.alloc(size - bytes.length), bytes]).toString('base64url');
 }

@@ -4,7 +4,7 @@ import { availableParallelism } from 'node:os';
 import { Piscina } from 'piscina';
 import { SealwireError } from '../errors.js';
 import type { AgreementOutcome, AgreementTask } from './agreement-worker.js';
-import type { Curve } from './algorithms.js';
+import { type Curve, curves } from './algorithms.js';
 import type { EphemeralPoint } from './header.js';
 import { checkRange } from './limits.js';
 
@@ -55,8 +55,7 @@ export class AgreementPool {
       maxThreads: threads,
       maxQueue: queue,
       idleTimeout: 30_000,
-      // With the default, where a thread sleeps in Atomics.wait between tasks, tasks were lost under load
-      // (piscina 5.3, Node 20): their promises never settled.
+      // With the default a thread sleeps in Atomics.wait between tasks, and its own timers and ports with it.
       atomics: 'disabled',
     });
   }
@@ -86,7 +85,9 @@ export class AgreementPool {
    * @throws SealwireError `POOL_FULL`, `CUSTODY_FAILED`
    */
   async generate(publicKey: KeyObject, crv: Curve): Promise<GeneratedAgreement> {
-    const outcome = await this.#run({ kind: 'generate', publicKey, crv });
+    const der = publicKey.export({ type: 'spki', format: 'der' });
+    const publicPoint = new Uint8Array(der.subarray(-(1 + 2 * curves[crv].coordinateBytes)));
+    const outcome = await this.#run({ kind: 'generate', publicPoint, crv });
     const { z, x, y } = outcome as Required<AgreementOutcome>;
     return { epk: { kty: 'EC', crv, x, y }, z: asBuffer(z) };
   }

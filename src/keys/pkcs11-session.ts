@@ -1,5 +1,5 @@
 /** One session with a PKCS#11 token. Runs in a process of its own: modules block, and some crash. */
-import { createPublicKey, diffieHellman, generateKeyPairSync } from 'node:crypto';
+import { createECDH, createPublicKey } from 'node:crypto';
 import { type Curve, curves } from '../jwe/algorithms.js';
 import { type Attribute, CK, type Cryptoki, createCryptoki, type Handle } from './cryptoki.js';
 import type { KeyName, OpenRequest, Pkcs11Problem, TokenKey } from './pkcs11-messages.js';
@@ -138,15 +138,13 @@ export class Pkcs11Session {
 
   /** Two objects of one name need not be a pair, and what is sealed to a stranger's point can never be opened. */
   #tryOut(name: KeyName, { crv, x, y }: TokenKey): void {
-    const { openssl, spkiPrefix } = curves[crv];
-    const point = Buffer.from(spkiPrefix + x + y, 'hex');
+    const { openssl, coordinateBytes } = curves[crv];
     let isPair: boolean;
     try {
-      const ours = generateKeyPairSync('ec', { namedCurve: openssl });
-      const theirs = createPublicKey({ key: point, format: 'der', type: 'spki' });
-      const { x: ourX = '', y: ourY = '' } = ours.publicKey.export({ format: 'jwk' });
-      const z = this.agree(name, crv, Buffer.from(ourX, 'base64url'), Buffer.from(ourY, 'base64url'));
-      isPair = z.equals(diffieHellman({ privateKey: ours.privateKey, publicKey: theirs }));
+      const ours = createECDH(openssl);
+      const own = ours.generateKeys();
+      const z = this.agree(name, crv, own.subarray(1, 1 + coordinateBytes), own.subarray(1 + coordinateBytes));
+      isPair = z.equals(ours.computeSecret(Buffer.from(`04${x}${y}`, 'hex')));
     } catch (error) {
       if (error instanceof Pkcs11Failure) throw error;
       isPair = false;

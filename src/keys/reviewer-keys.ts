@@ -1,9 +1,10 @@
 /** A reviewer's key: a file of one private key, and one of its public half for the service's configuration. */
-import { generateKeyPairSync, type KeyObject } from 'node:crypto';
+import type { KeyObject } from 'node:crypto';
 import { SealwireError } from '../errors.js';
-import { type Curve, curves } from '../jwe/algorithms.js';
+import type { Curve } from '../jwe/algorithms.js';
 import type { RecipientKey } from '../jwe/recipient.js';
 import { isTaken, parseKeySet, readKeyFile, writeKeyFile } from './files.js';
+import { generatePem } from './generate-pem.js';
 import { type ImportedKey, importKey } from './import.js';
 import { type PassphraseSource, readProtectedFile, writeProtectedFile } from './protected-file.js';
 
@@ -32,8 +33,7 @@ export async function createReviewerKey(
   for (const file of [path, publicFile]) {
     if (await isTaken(file)) throw new SealwireError('OPTIONS_INVALID', `${file}: is there already`);
   }
-  const pair = generateKeyPairSync('ec', { namedCurve: curves[curve].openssl });
-  const { jwk, privateKey } = await importKey(pair.privateKey.export({ type: 'pkcs8', format: 'pem' }).toString());
+  const { jwk, privateKey } = await importKey(generatePem(curve));
   const { d } = (privateKey as KeyObject).export({ format: 'jwk' });
   const asSet = (key: object) => `${JSON.stringify({ keys: [key] }, null, 2)}\n`;
   await writeProtectedFile(path, asSet({ ...jwk, d }), 'jwk-set+json', passphrase, { isNew: true });

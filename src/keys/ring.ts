@@ -1,10 +1,10 @@
 /** A recipient's private keys by their dates: created, loaded, followed, and handed out as handles only. */
-import { generateKeyPairSync } from 'node:crypto';
 import { SealwireError } from '../errors.js';
-import { type Curve, curves } from '../jwe/algorithms.js';
+import type { Curve } from '../jwe/algorithms.js';
 import type { Custody, OpeningKey, OpeningKeys, RecipientKey } from '../jwe/recipient.js';
 import { type CustodyOptions, createCustody } from './custody.js';
 import { writeKeyFile } from './files.js';
+import { generatePem } from './generate-pem.js';
 import type { PublicJwk } from './import.js';
 import { type KeyDates, type KeyState, keyState, nextChange, opensOnWire, opensStored } from './lifecycle.js';
 import { type PassphraseSource, readProtectedFile, writeProtectedFile } from './protected-file.js';
@@ -268,12 +268,6 @@ export class KeyRing implements OpeningKeys {
     this.#timer = setTimeout(() => this.#tell(false), wait);
     this.#timer.unref();
   }
-}
-
-/** A new private key, as PKCS#8. */
-export function generatePem(curve: Curve): string {
-  const { privateKey } = generateKeyPairSync('ec', { namedCurve: curves[curve].openssl });
-  return privateKey.export({ type: 'pkcs8', format: 'pem' }).toString();
 }
 
 function describeChange(kid: string, from: KeyState | undefined, to: KeyState | undefined): KeyChange {

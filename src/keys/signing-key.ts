@@ -1,8 +1,8 @@
 /** ES512 keys of the signing root and of set signing: made, kept in files, and read with every check. */
-import { generateKeyPairSync } from 'node:crypto';
+import { createPrivateKey } from 'node:crypto';
 import { SealwireError } from '../errors.js';
-import { curves } from '../jwe/algorithms.js';
 import { readKeyFile, type WriteKeyFileOptions, writeKeyFile } from './files.js';
+import { generatePem } from './generate-pem.js';
 import { checkCoordinate, jwkThumbprint, toPrivateKey, toPublicKey } from './import.js';
 import { type JoseKey, type Members, SIGNATURE_ALGORITHM, signJws, toJoseKey } from './jws.js';
 import { type PassphraseSource, readProtectedFile, writeProtectedFile } from './protected-file.js';
@@ -71,8 +71,7 @@ export class SigningKey {
 
   /** A new key. */
   static async generate(): Promise<SigningKey> {
-    const { privateKey } = generateKeyPairSync('ec', { namedCurve: curves[CURVE].openssl });
-    return SigningKey.fromJwk(privateKey.export({ format: 'jwk' }) as object);
+    return SigningKey.fromJwk(createPrivateKey(generatePem(CURVE)).export({ format: 'jwk' }) as object);
   }
 
   /** @param members a private JWK: P-521, for ES512. @throws SealwireError `KEY_INVALID` */

@@ -3,7 +3,8 @@ import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { SealwireError } from '../errors.js';
 import type { Curve } from '../jwe/algorithms.js';
-import { generatePem, type KeyRing, type KeyRingOptions } from '../keys/ring.js';
+import { generatePem } from '../keys/generate-pem.js';
+import type { KeyRing, KeyRingOptions } from '../keys/ring.js';
 import { importRingKey, type RingKey, withDates } from '../keys/ring-file.js';
 import { RingStore } from '../keys/ring-store.js';
 

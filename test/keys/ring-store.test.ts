@@ -90,7 +90,7 @@ describe('RingStore', () => {
       await store.create([await newKey()]);
       const add = `
         import { RingStore } from ${JSON.stringify(new URL('../../src/keys/ring-store.js', import.meta.url).href)};
-        import { generatePem } from ${JSON.stringify(new URL('../../src/keys/ring.js', import.meta.url).href)};
+        import { generatePem } from ${JSON.stringify(new URL('../../src/keys/generate-pem.js', import.meta.url).href)};
         import { importRingKey } from ${JSON.stringify(new URL('../../src/keys/ring-file.js', import.meta.url).href)};
         const store = new RingStore({ path: process.argv[1] });
         for (let i = 0; i < 5; i++) {
