@@ -1,10 +1,10 @@
 /**
  * One sealed call, shown from every side: the typed request, the bytes that a relay between client and
- * service sees, the handler's view, the audit record, and what happens when the relay changes the amount.
+ * service sees, the handler's view, the audit record, what happens when the relay changes the amount, and the log verified.
  *
  * Uses the service on 127.0.0.1:50051 with ./var when it runs; otherwise starts one in a temporary folder.
  */
-import { spawn } from 'node:child_process';
+import { execFile, spawn } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
 import { existsSync } from 'node:fs';
 import { mkdtemp, readdir, readFile, rm } from 'node:fs/promises';
@@ -12,6 +12,7 @@ import { connect, createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
+import { promisify } from 'node:util';
 import { credentials, Metadata, makeGenericClientConstructor, status } from '@grpc/grpc-js';
 import { service as healthService } from 'grpc-health-check';
 import { PaymentServiceClient } from '../dist/src/gen/payments/v1/payments.js';
@@ -230,6 +231,12 @@ async function main() {
   const { record: rejected } = await readRecord(service.dir, `demo-${run}-tampered`);
   console.log(`  only the audit log knows why: ${rejected.fields[0].reason}`);
   expect(rejected.fields[0].reason === 'BINDING_MISMATCH', 'BINDING_MISMATCH');
+
+  heading('6. the audit log, verified: sealwire audit verify');
+  const verify = [join(root, 'dist/src/cli/main.js'), 'audit', 'verify', '--dir', join(service.dir, 'audit')];
+  const { stdout } = await promisify(execFile)(process.execPath, verify);
+  console.log(stdout.trimEnd().replace(/^/gm, '  '));
+  expect(stdout.trimEnd().endsWith('verified'), 'a log that verifies');
 }
 
 async function waitForLine(log, text) {
