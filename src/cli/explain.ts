@@ -66,11 +66,11 @@ function toDescription({ path, rule }: Violation): object {
 function readRefusal(text: string): ErrorDetails | undefined {
   try {
     const { details } = JSON.parse(text.slice(text.indexOf('{'))) as { details: { type: string; value: string }[] };
-    const any = details.map(({ type, value }) => ({
+    const packed = details.map(({ type, value }) => ({
       typeUrl: `type.googleapis.com/${type}`,
       value: Buffer.from(value, 'base64'),
     }));
-    return readErrorDetails(Status.encode({ code: 0, message: '', details: any }).finish());
+    return readErrorDetails(Status.encode({ code: 0, message: '', details: packed }).finish());
   } catch {
     // Something else: told by the caller.
     return undefined;

@@ -2,7 +2,7 @@
 import { createECDH, createPublicKey, diffieHellman, type KeyObject } from 'node:crypto';
 import { type Curve, curves } from './algorithms.js';
 
-/** Work for a thread; keys travel as handles, never as bytes. */
+/** Work for a thread; private keys travel as handles, never as bytes. */
 export type AgreementTask =
   | {
       readonly kind: 'agree';
