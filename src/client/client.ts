@@ -17,9 +17,13 @@ import type { SealingSessions } from '../jwe/sender.js';
 import type { KeySource } from '../keys/key-source.js';
 import type { SealedServiceDefinition, ServicePlan } from '../schema/plan.js';
 import { type ErrorDetails, readErrorDetails, STATUS_DETAILS_KEY } from '../schema/status.js';
+import { cancelOnAbort, type SealedCallOptions } from './call-options.js';
+import { type CredentialFunction, needsOf } from './call-sealing.js';
+import { DirectCalls, type Settle } from './direct-call.js';
 import { refreshKeys } from './refresh-keys.js';
-import { type CredentialFunction, createSealInterceptor } from './seal-interceptor.js';
-import { needsOf } from './sealing-call.js';
+import { createCallSealing, sealCalls } from './seal-interceptor.js';
+
+export type { SealedCallOptions } from './call-options.js';
 
 /** Options of a generated client. */
 export interface SealedClientOptions {
@@ -43,19 +47,6 @@ export interface SealedClientOptions {
   readonly now?: () => number;
 }
 
-/** Options of one call. */
-export interface SealedCallOptions {
-  /** Cancels the call. */
-  readonly signal?: AbortSignal;
-  /** A point in time, or ms since 1970. Default: none. */
-  readonly deadline?: Date | number;
-  readonly metadata?: Metadata;
-}
-
-interface Cancellable {
-  cancel(): void;
-}
-
 type Method = ServiceDefinition[string];
 
 /** Calls a service whose messages have sealed fields; generated subclasses give each method its types. */
@@ -64,6 +55,9 @@ export class SealedClient {
   readonly #definition: ServiceDefinition;
   readonly #plan: ServicePlan;
   readonly #keys: KeySource;
+  readonly #interceptors: Interceptor[];
+  /** Undefined where somebody in between wants to see each call's messages. */
+  readonly #direct: DirectCalls | undefined;
 
   /**
    * @param address grpc-js target, e.g. `localhost:50051`
@@ -78,8 +72,7 @@ export class SealedClient {
     options: SealedClientOptions,
   ) {
     const { keys, sessions, credential, meterProvider, forwardTokens, now } = options;
-    const seal = createSealInterceptor({
-      services: [service],
+    const sealing = createCallSealing({
       keys,
       ...(sessions && { sessions }),
       ...(credential && { credential }),
@@ -90,43 +83,53 @@ export class SealedClient {
     this.#definition = service.definition;
     this.#plan = service.plan;
     this.#keys = keys;
-    this.#client = new Client(address, credentials, {
-      ...options.channelOptions,
-      interceptors: [...(options.interceptors ?? []), seal, ...(options.wireInterceptors ?? [])],
-    });
+    const { interceptors = [], wireInterceptors = [], channelOptions = {} } = options;
+    this.#client = new Client(address, credentials, channelOptions);
+    this.#interceptors = [...interceptors, sealCalls([service], sealing), ...wireInterceptors];
+    const isObserved = this.#interceptors.length > 1 || channelOptions.callInvocationTransformer !== undefined;
+    this.#direct = isObserved ? undefined : new DirectCalls(this.#client, sealing);
   }
 
   /** Closes the channel; calls under way end as cancelled. */
   close(): void {
+    this.#direct?.flush();
     this.#client.close();
   }
 
-  protected unary<I, O>(method: string, request: I, options: SealedCallOptions = {}): Promise<O> {
-    const { path } = this.#method(method);
-    return this.#unaryOnce<I, O>(method, request, options).catch(async (error: unknown) => {
-      if (!(await this.#hasNewKey(error, path, options))) throw error;
-      return this.#unaryOnce<I, O>(method, request, options);
-    });
+  protected async unary<I, O>(method: string, request: I, options: SealedCallOptions = {}): Promise<O> {
+    const definition = this.#method(method);
+    try {
+      return (await this.#unaryOnce(definition, request, options)) as O;
+    } catch (error) {
+      if (await this.#hasNewKey(error, definition.path, options)) {
+        return (await this.#unaryOnce(definition, request, options)) as O;
+      }
+      if (error instanceof Error) addCaller(error);
+      throw error;
+    }
   }
 
-  #unaryOnce<I, O>(method: string, request: I, options: SealedCallOptions): Promise<O> {
-    const { path, requestSerialize, responseDeserialize } = this.#method(method);
-    return new Promise<O>((resolve, reject) => {
+  #unaryOnce(definition: Method, request: unknown, options: SealedCallOptions): Promise<unknown> {
+    return new Promise((resolve, reject) => {
       options.signal?.throwIfAborted();
-      const metadata = options.metadata ?? new Metadata();
-      const finish = (error: ServiceError | null, value?: O) => {
-        release();
-        if (error) reject(error);
-        else resolve(value as O);
+      const settle: Settle = (error, response) => {
+        if (error === null) resolve(response);
+        else reject(error);
       };
-      const call = this.#client.makeUnaryRequest<I, O>(
+      const plan = this.#plan.methods[definition.path];
+      if (plan && this.#direct?.tryCall(plan, definition, request as object, options, settle)) return;
+      const { path, requestSerialize, responseDeserialize } = definition;
+      const call = this.#client.makeUnaryRequest(
         path,
         requestSerialize,
         responseDeserialize,
         request,
-        metadata,
-        toCallOptions(options),
-        finish,
+        options.metadata ?? new Metadata(),
+        this.#callOptions(options),
+        (error, response) => {
+          release();
+          settle(error, response);
+        },
       );
       const release = cancelOnAbort(call, options.signal);
     });
@@ -146,7 +149,7 @@ export class SealedClient {
         requestSerialize,
         responseDeserialize,
         options.metadata ?? new Metadata(),
-        toCallOptions(options),
+        this.#callOptions(options),
         (error, value) => {
           release();
           if (error) reject(error);
@@ -172,7 +175,7 @@ export class SealedClient {
         responseDeserialize,
         request,
         options.metadata ?? new Metadata(),
-        toCallOptions(options),
+        this.#callOptions(options),
       );
     return this.#readWithRetry<O>(path, options, open);
   }
@@ -219,11 +222,15 @@ export class SealedClient {
         requestSerialize,
         responseDeserialize,
         options.metadata ?? new Metadata(),
-        toCallOptions(options),
+        this.#callOptions(options),
       );
       writeAll(call, requests).catch((error: unknown) => call.destroy(error as Error));
       return call;
     });
+  }
+
+  #callOptions({ deadline }: SealedCallOptions): CallOptions {
+    return { interceptors: this.#interceptors, ...(deadline !== undefined && { deadline }) };
   }
 
   #method(name: string): Method {
@@ -245,17 +252,14 @@ export function errorDetails(error: unknown): ErrorDetails | undefined {
   return Buffer.isBuffer(details) ? readErrorDetails(details) : undefined;
 }
 
-function toCallOptions({ deadline }: SealedCallOptions): CallOptions {
-  return deadline === undefined ? {} : { deadline };
-}
-
-/** @returns a function that takes the listener away again */
-function cancelOnAbort(call: Cancellable, signal: AbortSignal | undefined): () => void {
-  if (signal === undefined) return () => {};
-  const cancel = () => call.cancel();
-  signal.addEventListener('abort', cancel, { once: true });
-  if (signal.aborted) cancel();
-  return () => signal.removeEventListener('abort', cancel);
+/**
+ * Shows where the application made a failed call. Taken after the failure, which costs calls that succeed nothing: V8 knows
+ * who awaits this one. grpc-js takes a stack trace for each call, and finds what started its turn.
+ */
+function addCaller(error: Error): void {
+  const caller: { readonly stack?: string } = {};
+  Error.captureStackTrace(caller, addCaller);
+  error.stack = `${error.stack}\nfor call at\n${caller.stack?.split('\n').slice(1).join('\n')}`;
 }
 
 /** Writes with back-pressure; stops silently when the call has ended, since its status tells why. */

@@ -2,7 +2,8 @@
  * Metrics of a client's sealed calls, by the OpenTelemetry API: without a meter provider they cost next to nothing. Attributes are
  * method paths and reasons, all of our own making.
  */
-import { type Attributes, type Counter, type Histogram, type MeterProvider, metrics } from '@opentelemetry/api';
+import { type Counter, type Histogram, type MeterProvider, metrics } from '@opentelemetry/api';
+import { MethodAttributeTable } from '../schema/method-attributes.js';
 
 /** Bounds in seconds: sealing with a running session takes some 20 µs, a new one milliseconds. */
 const DURATION_BOUNDS = [0.00001, 0.000025, 0.00005, 0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.1];
@@ -12,7 +13,7 @@ export class ClientMetrics {
   readonly #seal: Histogram;
   readonly #open: Histogram;
   readonly #calls: Counter;
-  readonly #attributes = new Map<string, Attributes>();
+  readonly #attributes = new MethodAttributeTable();
 
   /** @param provider default: the global one */
   constructor(provider: MeterProvider = metrics.getMeterProvider()) {
@@ -35,25 +36,16 @@ export class ClientMetrics {
 
   /** @param startedAt of `performance.now()` */
   recordSeal(method: string, startedAt: number): void {
-    this.#seal.record((performance.now() - startedAt) / 1_000, this.#find(method, ''));
+    this.#seal.record((performance.now() - startedAt) / 1_000, this.#attributes.find(method));
   }
 
   /** @param startedAt of `performance.now()` */
   recordOpen(method: string, startedAt: number): void {
-    this.#open.record((performance.now() - startedAt) / 1_000, this.#find(method, ''));
+    this.#open.record((performance.now() - startedAt) / 1_000, this.#attributes.find(method));
   }
 
   /** @param end `OK`, a reason of the service's, or the name of a gRPC status code */
   countCall(method: string, end: string): void {
-    this.#calls.add(1, this.#find(method, end));
-  }
-
-  #find(method: string, end: string): Attributes {
-    const name = `${end} ${method}`;
-    const known = this.#attributes.get(name);
-    if (known !== undefined) return known;
-    const made = { 'rpc.method': method, ...(end !== '' && { reason: end }) };
-    this.#attributes.set(name, made);
-    return made;
+    this.#calls.add(1, this.#attributes.find(method, end));
   }
 }

@@ -7,11 +7,12 @@ import type { MeterProvider } from '@opentelemetry/api';
 import { SealingSessions } from '../jwe/sender.js';
 import type { KeySource } from '../keys/key-source.js';
 import type { MethodPlan, ServicePlan } from '../schema/plan.js';
+import { CallSealing, type CredentialFunction, NO_CREDENTIAL } from './call-sealing.js';
 import { ClientMetrics } from './metrics.js';
 import { MessageSealer } from './seal-message.js';
-import { type CredentialFunction, SealingCall } from './sealing-call.js';
+import { SealingCall } from './sealing-call.js';
 
-export type { CredentialFunction } from './sealing-call.js';
+export type { CredentialFunction } from './call-sealing.js';
 
 /** Options of {@link createSealInterceptor}. */
 export interface SealInterceptorOptions {
@@ -38,13 +39,21 @@ export interface SealInterceptorOptions {
  * @returns an interceptor for grpc-js's `interceptors` client option; later ones in that list see tokens
  */
 export function createSealInterceptor(options: SealInterceptorOptions): Interceptor {
+  return sealCalls(options.services, createCallSealing(options));
+}
+
+/** What the calls of one interceptor, or of one client, have in common. */
+export function createCallSealing(options: Omit<SealInterceptorOptions, 'services'>): CallSealing {
+  const { forwardTokens, now, keys, credential = NO_CREDENTIAL } = options;
   const sessions = options.sessions ?? new SealingSessions();
-  const { forwardTokens, now } = options;
   const sealer = new MessageSealer({ sessions, forwardTokens, ...(now && { now }) });
-  const { keys, credential = noCredential } = options;
-  const shared = { sealer, keys, credential, metrics: new ClientMetrics(options.meterProvider) };
+  return new CallSealing({ sealer, keys, credential, metrics: new ClientMetrics(options.meterProvider) });
+}
+
+/** @returns an interceptor for calls of these services; those of others pass untouched */
+export function sealCalls(services: SealInterceptorOptions['services'], sealing: CallSealing): Interceptor {
   const methods = new Map<string, MethodPlan>();
-  for (const { plan } of options.services) {
+  for (const { plan } of services) {
     for (const method of Object.values(plan.methods)) methods.set(method.path, method);
   }
   return (callOptions: InterceptorOptions, nextCall: NextCall) => {
@@ -52,9 +61,6 @@ export function createSealInterceptor(options: SealInterceptorOptions): Intercep
     if (method === undefined || (method.request === undefined && method.response === undefined)) {
       return new InterceptingCall(nextCall(callOptions));
     }
-    return new SealingCall(nextCall(callOptions), method, shared, callOptions.deadline);
+    return new SealingCall(nextCall(callOptions), method, sealing, callOptions.deadline);
   };
 }
-
-const NO_CREDENTIAL = new Uint8Array();
-const noCredential = () => NO_CREDENTIAL;

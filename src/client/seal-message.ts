@@ -43,23 +43,36 @@ export class MessageSealer {
     const sites = collectSealed(plan, message);
     const sessions = new Map<string, AgreementSession>();
     const pending: Promise<unknown>[] = [];
-    for (const { field, value } of sites) {
-      const { recipient } = field;
-      if (sessions.has(recipient) || this.#isForwarded(recipient, value)) continue;
-      const key = keys.get(recipient);
-      if (key === undefined) throw new SealwireError('KEY_NOT_FOUND', `no key for recipient '${recipient}'`);
+    this.#forEachKey(sites, keys, (recipient, key) => {
       const session = this.#sessions.acquire(key);
-      if (session instanceof Promise) {
-        const added = session.then((ready) => sessions.set(recipient, ready));
-        // Should a later recipient fail at once, this one's failure must not go unhandled.
-        added.catch(() => {});
-        pending.push(added);
-      } else {
+      if (!(session instanceof Promise)) {
         sessions.set(recipient, session);
+        return;
       }
-    }
+      const added = session.then((ready) => sessions.set(recipient, ready));
+      // Should a later recipient fail at once, this one's failure must not go unhandled.
+      added.catch(() => {});
+      pending.push(added);
+    });
     if (pending.length === 0) return this.#sealAll(plan, message, sites, sessions);
     return Promise.all(pending).then(() => this.#sealAll(plan, message, sites, sessions));
+  }
+
+  /**
+   * As {@link seal}, if it can be done at once.
+   *
+   * @returns undefined when an agreement has to be waited for; none is begun
+   */
+  sealNow(plan: MessagePlan, message: object, keys: RecipientKeys): object | undefined {
+    const sites = collectSealed(plan, message);
+    const sessions = new Map<string, AgreementSession>();
+    let isReady = true;
+    this.#forEachKey(sites, keys, (recipient, key) => {
+      const session = this.#sessions.acquireNow(key);
+      if (session === undefined) isReady = false;
+      else sessions.set(recipient, session);
+    });
+    return isReady ? this.#sealAll(plan, message, sites, sessions) : undefined;
   }
 
   /**
@@ -69,11 +82,36 @@ export class MessageSealer {
    * @param credential for the service's `authenticateCaller`; may be empty
    */
   beginReplies(key: RecipientKey, credential: Uint8Array): CallReplies | Promise<CallReplies> {
-    const begin = (session: AgreementSession) => {
-      return CallReplies.begin(session, credential, Math.floor(this.#now() / 1000));
-    };
+    const begin = (session: AgreementSession) => CallReplies.begin(session, credential, this.#seconds());
     const session = this.#sessions.acquire(key);
     return session instanceof Promise ? session.then(begin) : begin(session);
+  }
+
+  /** As {@link beginReplies}; undefined when an agreement has to be waited for. */
+  beginRepliesNow(key: RecipientKey, credential: Uint8Array): CallReplies | undefined {
+    const session = this.#sessions.acquireNow(key);
+    return session && CallReplies.begin(session, credential, this.#seconds());
+  }
+
+  /** The key of each recipient that something is sealed to. */
+  #forEachKey(
+    sites: readonly SealedSite[],
+    keys: RecipientKeys,
+    visit: (recipient: string, key: RecipientKey) => void,
+  ): void {
+    const visited = new Set<string>();
+    for (const { field, value } of sites) {
+      const { recipient } = field;
+      if (visited.has(recipient) || this.#isForwarded(recipient, value)) continue;
+      const key = keys.get(recipient);
+      if (key === undefined) throw new SealwireError('KEY_NOT_FOUND', `no key for recipient '${recipient}'`);
+      visited.add(recipient);
+      visit(recipient, key);
+    }
+  }
+
+  #seconds(): number {
+    return Math.floor(this.#now() / 1000);
   }
 
   /** A token for another recipient always is. */
@@ -88,7 +126,7 @@ export class MessageSealer {
     sites: readonly SealedSite[],
     sessions: ReadonlyMap<string, AgreementSession>,
   ): object {
-    const iat = Math.floor(this.#now() / 1000);
+    const iat = this.#seconds();
     const tokens = sites.map((site) => {
       const { field, value } = site;
       return this.#isForwarded(field.recipient, value) ? value : sealSite(site, sessions.get(field.recipient), iat);

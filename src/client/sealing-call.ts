@@ -11,50 +11,16 @@ import {
   type StatusObject,
   status,
 } from '@grpc/grpc-js';
-import { reasonByStep, SealwireError } from '../errors.js';
-import type { RecipientKey } from '../jwe/recipient.js';
+import { SealwireError } from '../errors.js';
 import { REPLY_METADATA } from '../jwe/reply.js';
-import type { KeySource } from '../keys/key-source.js';
 import type { MethodPlan } from '../schema/plan.js';
-import { errorStatus, readErrorDetails, STATUS_DETAILS_KEY } from '../schema/status.js';
-import { recipientsOf } from '../schema/walk.js';
-import type { ClientMetrics } from './metrics.js';
-import { type CallReplies, keepTokens } from './open-reply.js';
-import type { MessageSealer, RecipientKeys } from './seal-message.js';
+import { errorStatus, STATUS_DETAILS_KEY } from '../schema/status.js';
+import { type CallSealing, needsOf, replyRefusal } from './call-sealing.js';
+import type { CallReplies } from './open-reply.js';
+import type { RecipientKeys } from './seal-message.js';
 
 type InterceptingCallInterface = ReturnType<NextCall>;
 type MessageContext = Parameters<InterceptingCallInterface['sendMessageWithContext']>[0];
-
-/** @param method path, e.g. `/payments.v1.PaymentService/GetPayment`. @returns at most a few hundred bytes */
-export type CredentialFunction = (method: string) => Uint8Array | Promise<Uint8Array>;
-
-/** What the calls of a method need before they start. */
-interface CallNeeds {
-  readonly recipients: readonly string[];
-  readonly hasReplies: boolean;
-}
-const needs = new WeakMap<MethodPlan, CallNeeds>();
-
-/** Worked out once per method. */
-export function needsOf(method: MethodPlan): CallNeeds {
-  const known = needs.get(method);
-  if (known !== undefined) return known;
-  const { request, response } = method;
-  const recipients = new Set(request === undefined ? [] : recipientsOf(request));
-  const hasReplies = response !== undefined && recipientsOf(response).includes('');
-  if (hasReplies) recipients.add('');
-  const found = { recipients: [...recipients], hasReplies };
-  needs.set(method, found);
-  return found;
-}
-
-/** What all calls share. */
-export interface SharedParts {
-  readonly sealer: MessageSealer;
-  readonly keys: KeySource;
-  readonly credential: CredentialFunction;
-  readonly metrics: ClientMetrics;
-}
 
 /**
  * One call with sealed fields. Operations run strictly in the order they came: while one waits (for a
@@ -64,7 +30,7 @@ export interface SharedParts {
 export class SealingCall extends InterceptingCall {
   readonly #next: InterceptingCallInterface;
   readonly #method: MethodPlan;
-  readonly #shared: SharedParts;
+  readonly #sealing: CallSealing;
   readonly #queue: (() => void | Promise<void>)[] = [];
   #busy = false;
   /** No further operation is carried out. */
@@ -79,20 +45,19 @@ export class SealingCall extends InterceptingCall {
   readonly #deadline: number;
   #deadlineTimer: NodeJS.Timeout | undefined;
 
-  constructor(next: InterceptingCallInterface, method: MethodPlan, shared: SharedParts, deadline?: Deadline) {
+  constructor(next: InterceptingCallInterface, method: MethodPlan, sealing: CallSealing, deadline?: Deadline) {
     super(next);
     this.#deadline = deadline === undefined ? Number.POSITIVE_INFINITY : Number(deadline);
     this.#next = next;
     this.#method = method;
-    this.#shared = shared;
+    this.#sealing = sealing;
   }
 
   override start(metadata: Metadata, listener?: Partial<InterceptingListener>): void {
     this.#listener = listener;
     this.#run(() => {
-      const { recipients, hasReplies } = needsOf(this.#method);
-      const keys = this.#findKeys(recipients);
-      const replies = hasReplies ? this.#beginReplies(keys) : undefined;
+      const keys = this.#sealing.findKeys(this.#method);
+      const replies = needsOf(this.#method).hasReplies ? this.#sealing.beginReplies(this.#method, keys) : undefined;
       if (!(keys instanceof Promise) && !(replies instanceof Promise)) return this.#startNext(metadata, keys, replies);
       this.#watchDeadline();
       return Promise.all([keys, replies]).then(([ready, begun]) => this.#startNext(metadata, ready, begun));
@@ -101,15 +66,10 @@ export class SealingCall extends InterceptingCall {
 
   override sendMessageWithContext(context: MessageContext, message: unknown): void {
     this.#run(() => {
-      const { request, path } = this.#method;
-      if (request === undefined) return this.#next.sendMessageWithContext(context, message);
-      const { sealer, metrics } = this.#shared;
-      const startedAt = performance.now();
       const send = (sealed: object) => {
-        metrics.recordSeal(path, startedAt);
         if (!this.#ended) this.#next.sendMessageWithContext(context, sealed);
       };
-      const sealed = sealer.seal(request, message as object, this.#keys);
+      const sealed = this.#sealing.seal(this.#method, message as object, this.#keys);
       return sealed instanceof Promise ? sealed.then(send) : send(sealed);
     });
   }
@@ -182,18 +142,6 @@ export class SealingCall extends InterceptingCall {
     });
   }
 
-  /** The service checks the reply token before its handler runs, so it goes with the call's metadata. */
-  #beginReplies(keys: RecipientKeys | Promise<RecipientKeys>): CallReplies | Promise<CallReplies> {
-    const { sealer } = this.#shared;
-    const credential = this.#shared.credential(this.#method.path);
-    if (!(keys instanceof Promise) && !(credential instanceof Promise)) {
-      return sealer.beginReplies(keys.get('') as RecipientKey, credential);
-    }
-    return Promise.all([keys, credential]).then(([ready, bytes]) =>
-      sealer.beginReplies(ready.get('') as RecipientKey, bytes),
-    );
-  }
-
   /** For the time before grpc-js's own call is started. */
   #watchDeadline(): void {
     const left = Math.min(this.#deadline - Date.now(), 2 ** 31 - 1);
@@ -210,40 +158,17 @@ export class SealingCall extends InterceptingCall {
 
   #receive(message: unknown): void {
     if (this.#finished) return;
-    const { response, path } = this.#method;
     let opened = message;
-    if (response !== undefined && message) {
-      const startedAt = performance.now();
+    if (message) {
       try {
-        opened = this.#replies?.open(response, message as object) ?? keepTokens(response, message as object);
-        this.#shared.metrics.recordOpen(path, startedAt);
+        opened = this.#sealing.open(this.#method, message as object, this.#replies);
       } catch (error) {
-        this.#refuseReply(error);
+        this.#finish(replyRefusal(error));
+        this.#next.cancelWithStatus(status.CANCELLED, 'the sealed reply was refused');
         return;
       }
     }
     this.#listener?.onReceiveMessage?.(opened);
-  }
-
-  /** Not the service's word but the caller's own finding: what came back is not what the service sealed. */
-  #refuseReply(error: unknown): void {
-    const { code, path } = error instanceof SealwireError ? error : { code: 'INTERNAL', path: undefined };
-    const details = `the sealed reply was refused: ${code}${path === undefined ? '' : ` at ${path}`}`;
-    this.#finish({ code: status.DATA_LOSS, details, metadata: new Metadata() });
-    this.#next.cancelWithStatus(status.CANCELLED, 'the sealed reply was refused');
-  }
-
-  #findKeys(recipients: readonly string[]): RecipientKeys | Promise<RecipientKeys> {
-    const [first] = recipients;
-    if (first !== undefined && recipients.length === 1) {
-      const key = this.#shared.keys.current(first);
-      return key instanceof Promise ? key.then((ready) => new Map([[first, ready]])) : new Map([[first, key]]);
-    }
-    const found = recipients.map((recipient) => this.#shared.keys.current(recipient));
-    const combine = (keys: readonly RecipientKey[]) =>
-      new Map(recipients.map((recipient, index) => [recipient, keys[index] as RecipientKey]));
-    if (!found.some((key) => key instanceof Promise)) return combine(found as RecipientKey[]);
-    return Promise.all(found).then(combine);
   }
 
   /** Ends the call once, locally, with the status the service would give for the same error. */
@@ -271,20 +196,9 @@ export class SealingCall extends InterceptingCall {
     this.#queue.length = 0;
     // A call that was never started has a timer for its deadline all the same.
     if (!this.#started) this.#next.cancelWithStatus(received.code, received.details);
-    this.#shared.metrics.countCall(this.#method.path, endOf(received));
+    this.#sealing.count(this.#method, received);
     this.#listener?.onReceiveStatus?.(received);
   }
-}
-
-/** The service's reason where it gave one, else the name of the code. */
-function endOf({ code, metadata }: StatusObject): string {
-  if (code === status.OK) return 'OK';
-  const [details] = metadata.get(STATUS_DETAILS_KEY);
-  const reason = Buffer.isBuffer(details) ? readErrorDetails(details)?.reason : undefined;
-  // Another service's reason could be any text.
-  return reason !== undefined && Object.values<string>(reasonByStep).includes(reason)
-    ? reason
-    : (status[code] ?? 'UNKNOWN');
 }
 
 /** Without a key set a later attempt may succeed; anything else has to be mended first. */

@@ -10,9 +10,25 @@ import {
 import { SealwireError } from '../errors.js';
 import { type ContentEncryption, type EncryptionFacts, encryptions } from './algorithms.js';
 
+/** Most headers fit: one buffer for all of them, since this is needed for every token. */
+const scratch = Buffer.allocUnsafeSlow(4_096);
+
+/**
+ * The additional authenticated data of a token (RFC 7516 §5.1 step 14).
+ *
+ * @param headerPart the token's first part
+ * @returns its characters as bytes; good until the next call
+ */
+export function headerAad(headerPart: string): Buffer {
+  if (headerPart.length > scratch.length) return Buffer.from(headerPart, 'latin1');
+  return scratch.subarray(0, scratch.write(headerPart, 'latin1'));
+}
+
+const GCM_OPTIONS = { authTagLength: 16 };
+
 /** Encrypts with A256GCM. @returns ciphertext and 16-byte tag */
 export function encryptGcm(cek: Buffer, iv: Buffer, aad: Buffer, plaintext: Uint8Array): [Buffer, Buffer] {
-  const cipher = createCipheriv('aes-256-gcm', cek, iv, { authTagLength: 16 });
+  const cipher = createCipheriv('aes-256-gcm', cek, iv, GCM_OPTIONS);
   cipher.setAAD(aad);
   const ciphertext = cipher.update(plaintext);
   cipher.final();
@@ -52,7 +68,7 @@ function decryptGcm(
   tag: Buffer,
 ): Buffer {
   // Without authTagLength Node accepts tags of 4 bytes.
-  const decipher = createDecipheriv(cipher, cek, iv, { authTagLength: 16 });
+  const decipher = createDecipheriv(cipher, cek, iv, GCM_OPTIONS);
   decipher.setAAD(aad);
   decipher.setAuthTag(tag);
   const plaintext = decipher.update(ciphertext);

@@ -9,7 +9,7 @@ import { deriveKey } from './agreement.js';
 import { runAgreement } from './agreement-worker.js';
 import { encryptedKeyBytes, encryptions, isContentEncryption } from './algorithms.js';
 import { decodeCanonical } from './base64url.js';
-import { decryptContent } from './content.js';
+import { decryptContent, headerAad } from './content.js';
 import { parseHeader, parseMembers } from './header.js';
 import { KeyUnwrapper } from './key-wrap.js';
 import { resolveLimits } from './limits.js';
@@ -76,7 +76,7 @@ export function openGranted(token: string, grant: string, privateKey: KeyObject)
   if (agreed === undefined) throw failed();
   const kek = deriveKey(Buffer.from(agreed.z), 'ECDH-ES+A256KW', 'A256GCM');
   const cek = new KeyUnwrapper(kek).unwrap(encryptedKey, enc);
-  const plaintext = decryptContent(enc, cek, iv, Buffer.from(headerPart, 'latin1'), ciphertext, tag);
+  const plaintext = decryptContent(enc, cek, iv, headerAad(headerPart), ciphertext, tag);
   cek.fill(0);
   return { plaintext, cty: typeof cty === 'string' ? cty : undefined };
 }

@@ -5,7 +5,7 @@ import { deriveKey, deriveReplyKey, replyKid } from './agreement.js';
 import { AgreementCache, type AgreementCacheOptions, agreementId } from './agreement-cache.js';
 import { curves } from './algorithms.js';
 import { CallerRate, type CallerRateOptions } from './caller-rate.js';
-import { decryptContent } from './content.js';
+import { decryptContent, headerAad } from './content.js';
 import type { Grant } from './grant.js';
 import type { TokenHeader } from './header.js';
 import { HeaderCache } from './header-cache.js';
@@ -265,7 +265,7 @@ export class TokenOpener {
     const { header, headerPart, encryptedKey, iv, ciphertext, tag } = parsed;
     const { enc } = header;
     const cek = keys.direct ?? keys.unwrapper.unwrap(encryptedKey, enc);
-    const plaintext = decryptContent(enc, cek, iv, Buffer.from(headerPart, 'latin1'), ciphertext, tag);
+    const plaintext = decryptContent(enc, cek, iv, headerAad(headerPart), ciphertext, tag);
     if (plaintext.length > this.#limits.innerBytes) {
       throw new SealwireError('INNER_TOO_LARGE', 'the inner message is too large');
     }

@@ -4,7 +4,7 @@
  */
 import { hash, randomBytes } from 'node:crypto';
 import { SealwireError } from '../errors.js';
-import { decryptContent, encryptGcm } from './content.js';
+import { decryptContent, encryptGcm, headerAad } from './content.js';
 import type { Grant } from './grant.js';
 import { parseMembers } from './header.js';
 import type { OpenLimits } from './limits.js';
@@ -70,7 +70,7 @@ export class ReplySealer {
     const cek = randomBytes(32);
     const iv = randomBytes(12);
     const wrapped = this.#key.wrap(cek);
-    const [ciphertext, tag] = encryptGcm(cek, iv, Buffer.from(part, 'latin1'), plaintext);
+    const [ciphertext, tag] = encryptGcm(cek, iv, headerAad(part), plaintext);
     grant?.take(cek);
     cek.fill(0);
     return [part, ...[wrapped, iv, ciphertext, tag].map((bytes) => bytes.toString('base64url'))].join('.');
@@ -116,7 +116,7 @@ export class ReplyOpener {
     if (kid !== this.#key.kid || rto !== this.#rto) throw new SealwireError('REPLY_MISMATCH', 'made for another call');
     if (seq !== this.#seq) throw new SealwireError('REPLY_MISMATCH', 'not the next reply of this call');
     const cek = this.#key.unwrap(encryptedKey);
-    const plaintext = decryptContent(ENC, cek, iv, Buffer.from(headerPart, 'latin1'), ciphertext, tag);
+    const plaintext = decryptContent(ENC, cek, iv, headerAad(headerPart), ciphertext, tag);
     this.#seq++;
     return { plaintext, cty };
   }

@@ -124,6 +124,17 @@ export class SealingSessions {
     return this.#take(key, this.#recipient(key.kid));
   }
 
+  /**
+   * As {@link acquire}, if a session is ready.
+   *
+   * @returns undefined when one has to be waited for; none is begun. Always so with one agreement per message
+   */
+  acquireNow(key: RecipientKey): AgreementSession | undefined {
+    if (this.#closed || this.#bounds.maxTokens === 1) return undefined;
+    const recipient = this.#recipients.get(key.kid);
+    return recipient && this.#takeReady(key, recipient);
+  }
+
   /** Agreements in memory that a next message may use. */
   get held(): number {
     let held = 0;
@@ -156,6 +167,10 @@ export class SealingSessions {
   }
 
   #take(key: RecipientKey, recipient: Recipient): AgreementSession | Promise<AgreementSession> {
+    return this.#takeReady(key, recipient) ?? this.#acquireLater(key, recipient);
+  }
+
+  #takeReady(key: RecipientKey, recipient: Recipient): AgreementSession | undefined {
     if (recipient.live !== undefined && recipient.live.spent >= 1) recipient.live = undefined;
     if (recipient.live === undefined && recipient.next instanceof LiveSession) {
       // A timer may be late, and then this one has had its time unused.
@@ -163,7 +178,7 @@ export class SealingSessions {
       recipient.next = undefined;
     }
     const { live } = recipient;
-    if (live === undefined) return this.#acquireLater(key, recipient);
+    if (live === undefined) return undefined;
     if (this.#bounds.maxTokens === 1) recipient.live = undefined;
     if (this.#bounds.maxTokens === 1 || live.spent >= PREPARE_AT) this.#prepare(key, recipient);
     return live.use();

@@ -1,7 +1,7 @@
 /** Sealing with one agreement: many tokens, each with its own random CEK and IV. */
 import { type KeyObject, randomFillSync } from 'node:crypto';
 import { SealwireError } from '../errors.js';
-import { encryptGcm } from './content.js';
+import { encryptGcm, headerAad } from './content.js';
 import { GRANT_TYPE, Grant } from './grant.js';
 import { KeyWrapper } from './key-wrap.js';
 import { TOKEN_TYPE } from './policy.js';
@@ -84,7 +84,10 @@ export class WrappingSession implements AgreementSession {
   readonly #limits: SealLimits;
   readonly #observe: SealObserver;
   /** Most of a header is the same for all tokens of a field: encoded once. */
-  readonly #prefixes = new Map<string, HeaderPrefix>();
+  readonly #prefixes: Readonly<Record<SealParameters['cty'], Map<string, HeaderPrefix>>> = {
+    'application/protobuf': new Map(),
+    'application/json': new Map(),
+  };
   #grantHeader: string | undefined;
 
   constructor(kid: string, { kek, replyKey, epk }: SessionKeys, limits: SealLimits, observe: SealObserver) {
@@ -114,7 +117,7 @@ export class WrappingSession implements AgreementSession {
     const cek = secrets.subarray(0, CEK_BYTES);
     const iv = secrets.subarray(CEK_BYTES);
     const wrapped = this.#wrapper.wrap(cek);
-    const [ciphertext, tag] = encryptGcm(cek, iv, Buffer.from(header, 'latin1'), plaintext);
+    const [ciphertext, tag] = encryptGcm(cek, iv, headerAad(header), plaintext);
     const token = `${header}.${wrapped.toString('base64url')}.${iv.toString('base64url')}.${ciphertext.toString('base64url')}.${tag.toString('base64url')}`;
     grant?.take(cek);
     secrets.fill(0);
@@ -131,9 +134,9 @@ export class WrappingSession implements AgreementSession {
     return prefix.encoded + Buffer.from(prefix.rest + tail, 'latin1').toString('base64url');
   }
 
-  #prefix(field: string, cty: string): HeaderPrefix {
-    const name = `${cty} ${field}`;
-    const known = this.#prefixes.get(name);
+  #prefix(field: string, cty: SealParameters['cty']): HeaderPrefix {
+    const prefixes = this.#prefixes[cty];
+    const known = prefixes.get(field);
     if (known !== undefined) return known;
     const fixed = {
       alg: 'ECDH-ES+A256KW',
@@ -151,7 +154,7 @@ export class WrappingSession implements AgreementSession {
       rest: text.slice(whole),
       bytes: text.length,
     };
-    this.#prefixes.set(name, prefix);
+    prefixes.set(field, prefix);
     return prefix;
   }
 }

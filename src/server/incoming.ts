@@ -3,6 +3,7 @@
  * record for each would make a stream wait for the disk at every message: so reads run ahead of the
  * handler, messages open beside each other, and are delivered in order, when the handler asks.
  */
+import type { TurnQueue } from '../turn-queue.js';
 
 /** How far reads run ahead of the handler. */
 export interface ReadAhead {
@@ -19,6 +20,8 @@ export interface IncomingOptions {
   readonly read: () => void;
   /** Opens one message. */
   readonly open: (message: object) => Promise<object>;
+  /** Where messages of all calls are opened together. */
+  readonly turns: Pick<TurnQueue, 'add'>;
   /** Told of each opened message, in order. */
   readonly deliver: (message: object) => void;
   /** Told after the last message that there are no more. */
@@ -62,6 +65,12 @@ export class IncomingMessages {
     const entry: Entry = { size, value: undefined, error: undefined };
     this.#queue.push(entry);
     this.#bytes += size;
+    this.#options.turns.add(() => this.#open(message, entry));
+    this.#pump();
+  }
+
+  #open(message: object, entry: Entry): void {
+    if (this.#stopped) return;
     this.#options.open(message).then(
       (value) => {
         entry.value = value;
@@ -72,7 +81,6 @@ export class IncomingMessages {
         this.#pump();
       },
     );
-    this.#pump();
   }
 
   /** No more messages will come. */

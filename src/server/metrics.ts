@@ -2,8 +2,9 @@
  * Metrics of sealed calls, by the OpenTelemetry API: without a meter provider they cost next to nothing. Attributes are method
  * paths, outcomes and reasons, all of our own making: nothing of a request becomes one.
  */
-import { type Attributes, type Counter, type Histogram, type MeterProvider, metrics } from '@opentelemetry/api';
+import { type Counter, type Histogram, type MeterProvider, metrics } from '@opentelemetry/api';
 import { type ErrorCode, reasonByStep, SealwireError } from '../errors.js';
+import { MethodAttributeTable } from '../schema/method-attributes.js';
 import type { AuditInput, AuditSink } from './audit-sink.js';
 
 /** Name of our meter. */
@@ -21,8 +22,7 @@ export class ServerMetrics {
   readonly #seal: Histogram;
   readonly #commit: Histogram;
   readonly #calls: Counter;
-  /** One object per method and end, for the hot path. */
-  readonly #attributes = new Map<string, Attributes>();
+  readonly #attributes = new MethodAttributeTable();
 
   /** @param provider default: the global one */
   constructor(provider: MeterProvider = metrics.getMeterProvider()) {
@@ -51,7 +51,7 @@ export class ServerMetrics {
 
   /** @param method path of the method */
   countCall(method: string, end: CallEnd): void {
-    this.#calls.add(1, this.#find(method, end));
+    this.#calls.add(1, this.#attributes.find(method, end));
   }
 
   /** Every opening and sealing ends in a record, which has its time: so they are measured here. */
@@ -71,16 +71,7 @@ export class ServerMetrics {
 
   #recordWork({ event, method, durationUs }: AuditInput): void {
     const histogram = event === 'seal' ? this.#seal : this.#open;
-    histogram.record(durationUs / 1_000_000, this.#find(method, ''));
-  }
-
-  #find(method: string, end: CallEnd | ''): Attributes {
-    const name = `${end} ${method}`;
-    const known = this.#attributes.get(name);
-    if (known !== undefined) return known;
-    const made = { 'rpc.method': method, ...(end !== '' && { reason: end }) };
-    this.#attributes.set(name, made);
-    return made;
+    histogram.record(durationUs / 1_000_000, this.#attributes.find(method));
   }
 }
 

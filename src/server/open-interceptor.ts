@@ -12,6 +12,7 @@ import { SealingSessions, type SealingSessionsOptions } from '../jwe/sender.js';
 import { type KeySource, staticKeySource } from '../keys/key-source.js';
 import type { MethodPlan, ServicePlan } from '../schema/plan.js';
 import type { Validators } from '../schema/validation.js';
+import { TurnQueue } from '../turn-queue.js';
 import type { AuditSink } from './audit-sink.js';
 import { type CallerFunction, createCaller } from './caller.js';
 import { createGranter } from './granter.js';
@@ -122,6 +123,7 @@ export function createOpenInterceptor(options: OpenInterceptorOptions): OpenInte
     audit,
     metrics,
     caller: options.caller ?? createCaller(),
+    turns: new TurnQueue(),
     readAhead,
     writeAhead: { messages: readAhead.messages },
     currentKid: () => keys.currentKid,

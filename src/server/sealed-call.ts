@@ -11,6 +11,7 @@ import {
 import { SealwireError } from '../errors.js';
 import type { MethodPlan } from '../schema/plan.js';
 import { recipientsOf } from '../schema/walk.js';
+import type { TurnQueue } from '../turn-queue.js';
 import type { AuditSink } from './audit-sink.js';
 import { type CallerFunction, tlsIdentity } from './caller.js';
 import { IncomingMessages, type ReadAhead } from './incoming.js';
@@ -31,6 +32,7 @@ export interface SharedParts {
   readonly audit: AuditSink;
   readonly metrics: ServerMetrics;
   readonly caller: CallerFunction;
+  readonly turns: TurnQueue;
   readonly readAhead: ReadAhead;
   readonly writeAhead: WriteAhead;
   readonly currentKid: () => string | undefined;
@@ -140,11 +142,12 @@ export class SealedServerCall extends ServerInterceptingCall {
   }
 
   #createIncoming(): IncomingMessages {
-    const { opener, readAhead } = this.#shared;
+    const { opener, readAhead, turns } = this.#shared;
     const { request } = this.#method;
     const mode = { singleUse: this.#singleUse, ended: () => this.#ended };
     return new IncomingMessages({
       readAhead: this.#method.requestStream ? readAhead : NO_READ_AHEAD,
+      turns,
       read: () => super.startRead(),
       open: (message) => opener.open(request as NonNullable<typeof request>, message, this.#facts as CallFacts, mode),
       deliver: (message) => this.#listener?.onReceiveMessage(message),

@@ -20,6 +20,7 @@ import { SealedPatientService } from '../gen/clinic/v1/clinic_sealed.js';
 import { SealedScoreService } from '../gen/games/v1/games_sealed.js';
 import { SealedCheckoutService } from '../gen/shop/v1/shop_sealed.js';
 import { CANARY, canariesIn } from '../support/canary.js';
+import { clientWays } from '../support/client-ways.js';
 import { type RecordingRelay, startRecordingRelay } from '../support/recording-relay.js';
 import { loadDescriptors, SampleMaker } from '../support/sample-messages.js';
 
@@ -78,9 +79,12 @@ describe('leaks', () => {
     insurer = await KeyRing.create('P-256');
   });
 
-  for (const [name, subject] of Object.entries(subjects)) {
-    for (let variant = 0; variant < subject.variants; variant++) {
-      it(`none of ${name}, variant ${variant}: a canary in every sealed position reaches the handler and nothing else`, async () => {
+  const cases = Object.entries(subjects).flatMap(([name, subject]) =>
+    Array.from({ length: subject.variants }, (_, variant) => ({ name, subject, variant })),
+  );
+  for (const [way, optionsFor] of Object.entries(clientWays)) {
+    for (const { name, subject, variant } of cases) {
+      it(`none of ${name}, variant ${variant}, ${way}: a canary in every sealed position reaches the handler and nothing else`, async () => {
         const ring = await KeyRing.create();
         const dir = await mkdtemp(join(tmpdir(), 'sealwire-leak-'));
         const printed: string[] = [];
@@ -125,7 +129,10 @@ describe('leaks', () => {
         });
         const relay: RecordingRelay = await startRecordingRelay(`127.0.0.1:${port}`);
         const keys = staticKeySource({ '': ring.current(), insurer: insurer.current() });
-        const client = new AnyClient(relay.address, credentials.createInsecure(), subject.service, { keys });
+        const client = new AnyClient(relay.address, credentials.createInsecure(), subject.service, {
+          keys,
+          ...(await optionsFor(ring.current(), insurer.current())),
+        });
         const maker = new SampleMaker(registry, CANARY, subject.long);
         const request = maker.make(subject.request, variant);
         const output = captureOutput();

@@ -23,6 +23,7 @@ import {
   SealedFirstServiceClient,
 } from '../gen/shapes/v1/shapes_sealed.js';
 import { forge } from '../jwe/helpers.js';
+import { clientWays } from '../support/client-ways.js';
 import { failureOf } from '../support/harness.js';
 
 const KIB_64 = 65_536;
@@ -130,82 +131,87 @@ const shapes: Readonly<Record<string, Change>> = {
   ...Object.fromEntries(Object.entries(texts).map(([name, text]) => [`bound text: ${name}`, bound({ bString: text })])),
 };
 
-describe('values of a message of every shape', () => {
-  let server: Server;
-  let keys: KeyRing;
-  let client: SealedFirstServiceClient;
-  let raw: FirstServiceClient;
-  let opened: (OpenedShapes | undefined)[];
+for (const [way, optionsFor] of Object.entries(clientWays)) {
+  describe(`values of a message of every shape, ${way}`, () => {
+    let server: Server;
+    let keys: KeyRing;
+    let client: SealedFirstServiceClient;
+    let raw: FirstServiceClient;
+    let opened: (OpenedShapes | undefined)[];
 
-  before(async () => {
-    keys = await KeyRing.create();
-    const audit = { commit: () => Promise.resolve(), note() {} };
-    const { interceptor } = createOpenInterceptor({ services: [SealedFirstService], keys, audit });
-    server = new Server({ interceptors: [interceptor] });
-    addSealedFirstService(server, {
-      echo({ request }, callback) {
-        opened.push(request.shapes);
-        callback(null, {});
-      },
+    before(async () => {
+      keys = await KeyRing.create();
+      const audit = { commit: () => Promise.resolve(), note() {} };
+      const { interceptor } = createOpenInterceptor({ services: [SealedFirstService], keys, audit });
+      server = new Server({ interceptors: [interceptor] });
+      addSealedFirstService(server, {
+        echo({ request }, callback) {
+          opened.push(request.shapes);
+          callback(null, {});
+        },
+      });
+      const port = await new Promise<number>((resolve, reject) => {
+        server.bindAsync('127.0.0.1:0', ServerCredentials.createInsecure(), (error, value) =>
+          error ? reject(error) : resolve(value),
+        );
+      });
+      const key = keys.current();
+      // A client has a key for each recipient that its plan names, used or not.
+      const source = staticKeySource({ '': key, other: key, insurer: key });
+      client = new SealedFirstServiceClient(`127.0.0.1:${port}`, credentials.createInsecure(), {
+        keys: source,
+        ...(await optionsFor(key)),
+      });
+      raw = new FirstServiceClient(`127.0.0.1:${port}`, credentials.createInsecure());
     });
-    const port = await new Promise<number>((resolve, reject) => {
-      server.bindAsync('127.0.0.1:0', ServerCredentials.createInsecure(), (error, value) =>
-        error ? reject(error) : resolve(value),
-      );
+    beforeEach(() => {
+      opened = [];
     });
-    const key = keys.current();
-    // A client has a key for each recipient that its plan names, used or not.
-    const source = staticKeySource({ '': key, other: key, insurer: key });
-    client = new SealedFirstServiceClient(`127.0.0.1:${port}`, credentials.createInsecure(), { keys: source });
-    raw = new FirstServiceClient(`127.0.0.1:${port}`, credentials.createInsecure());
+    after(() => {
+      client.close();
+      raw.close();
+      server.forceShutdown();
+    });
+
+    for (const [name, change] of Object.entries(shapes)) {
+      it(name, async () => {
+        await client.echo({ shapes: deepFreezeData({ ...nothing(), ...change }) });
+        expect(opened).to.deep.equal([{ ...nothing(), ...change }]);
+      });
+    }
+
+    /** Sends a token that our client would not make. */
+    function send(enc: 'A256GCM' | 'A128CBC-HS256', bytes: number): Promise<unknown> {
+      // An `Elsewhere` with one long text.
+      const text = Buffer.from('x'.repeat(bytes - 4));
+      const plaintext = Buffer.concat([Buffer.from([0x0a, ...varint(text.length)]), text]);
+      const header = { fld: 'shapes.v1.Shapes.must', iat: Math.floor(Date.now() / 1_000) };
+      const must = forge({ key: keys.current(), enc, plaintext, header });
+      const replyToken = forge({
+        key: keys.current(),
+        plaintext: Buffer.alloc(0),
+        header: { ...header, fld: REPLY_FIELD },
+      });
+      return new Promise((resolve, reject) => {
+        const metadata = new Metadata();
+        metadata.set(REPLY_METADATA, replyToken);
+        const request = { shapes: Shapes.fromPartial({ must, constructor: '' }), opened: undefined };
+        raw.echo(request, metadata, (error, value) => (error ? reject(error) : resolve(value)));
+      });
+    }
+
+    for (const enc of ['A256GCM', 'A128CBC-HS256'] as const) {
+      it(`a hand-made ${enc} token of exactly 64 KiB opens; one byte more exceeds the server's limit`, async () => {
+        await send(enc, KIB_64);
+        expect(opened[0]?.must.text).to.have.length(KIB_64 - 4);
+        const error = await failureOf(send(enc, KIB_64 + 1));
+        expect(error.code).to.equal(status.RESOURCE_EXHAUSTED);
+        expect(errorDetails(error)).to.deep.include({ reason: 'LIMIT_EXCEEDED', field: 'shapes.must' });
+        expect(opened).to.have.length(1);
+      });
+    }
   });
-  beforeEach(() => {
-    opened = [];
-  });
-  after(() => {
-    client.close();
-    raw.close();
-    server.forceShutdown();
-  });
-
-  for (const [name, change] of Object.entries(shapes)) {
-    it(name, async () => {
-      await client.echo({ shapes: deepFreezeData({ ...nothing(), ...change }) });
-      expect(opened).to.deep.equal([{ ...nothing(), ...change }]);
-    });
-  }
-
-  /** Sends a token that our client would not make. */
-  function send(enc: 'A256GCM' | 'A128CBC-HS256', bytes: number): Promise<unknown> {
-    // An `Elsewhere` with one long text.
-    const text = Buffer.from('x'.repeat(bytes - 4));
-    const plaintext = Buffer.concat([Buffer.from([0x0a, ...varint(text.length)]), text]);
-    const header = { fld: 'shapes.v1.Shapes.must', iat: Math.floor(Date.now() / 1_000) };
-    const must = forge({ key: keys.current(), enc, plaintext, header });
-    const replyToken = forge({
-      key: keys.current(),
-      plaintext: Buffer.alloc(0),
-      header: { ...header, fld: REPLY_FIELD },
-    });
-    return new Promise((resolve, reject) => {
-      const metadata = new Metadata();
-      metadata.set(REPLY_METADATA, replyToken);
-      const request = { shapes: Shapes.fromPartial({ must, constructor: '' }), opened: undefined };
-      raw.echo(request, metadata, (error, value) => (error ? reject(error) : resolve(value)));
-    });
-  }
-
-  for (const enc of ['A256GCM', 'A128CBC-HS256'] as const) {
-    it(`a hand-made ${enc} token of exactly 64 KiB opens; one byte more exceeds the server's limit`, async () => {
-      await send(enc, KIB_64);
-      expect(opened[0]?.must.text).to.have.length(KIB_64 - 4);
-      const error = await failureOf(send(enc, KIB_64 + 1));
-      expect(error.code).to.equal(status.RESOURCE_EXHAUSTED);
-      expect(errorDetails(error)).to.deep.include({ reason: 'LIMIT_EXCEEDED', field: 'shapes.must' });
-      expect(opened).to.have.length(1);
-    });
-  }
-});
+}
 
 describe('values of a payment', () => {
   let server: RecordingServer;

@@ -59,6 +59,32 @@ describe('SealingSessions', () => {
     expect(generated).to.equal(1);
   });
 
+  it('gives a session now only where one is ready, and begins none', async () => {
+    const sessions = create({ maxTokens: 4 });
+    expect(sessions.acquireNow(key)).to.equal(undefined);
+    expect(generated).to.equal(0);
+    const first = await sessions.acquire(key);
+    expect(sessions.acquireNow(key)).to.equal(first);
+    const second = await sessions.acquire(makeKey());
+    expect(sessions.acquireNow(key), 'of its own key').not.to.equal(second);
+    await sessions.close();
+    expect(sessions.acquireNow(key)).to.equal(undefined);
+  });
+
+  it('counts a session that is given now against its bounds like any other', async () => {
+    const sessions = create({ maxTokens: 4 });
+    const first = await sessions.acquire(key);
+    for (let taken = 1; taken < 4; taken++) expect(sessions.acquireNow(key)).to.equal(first);
+    expect(sessions.acquireNow(key)).not.to.equal(first);
+  });
+
+  it('gives no session now with one agreement per message', async () => {
+    const sessions = create({ maxTokens: 1 });
+    await sessions.acquire(key);
+    expect(sessions.acquireNow(key)).to.equal(undefined);
+    expect(generated).to.equal(1);
+  });
+
   it('gives every token its own CEK and IV', async () => {
     const session = await create().acquire(key);
     const tokens = Array.from({ length: 200 }, () => session.seal(Buffer.from('same'), parameters).split('.'));

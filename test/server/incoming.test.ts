@@ -1,13 +1,17 @@
 import { expect } from 'chai';
-import { IncomingMessages, type ReadAhead } from '../../src/server/incoming.js';
+import { IncomingMessages, type IncomingOptions, type ReadAhead } from '../../src/server/incoming.js';
 import { Deferred } from '../client/helpers.js';
 
+/** Opens messages as they come. */
+const atOnce = { add: (task: () => void) => task() };
+
 /** A call that opens messages when it is told to. */
-function begin(readAhead: ReadAhead = { messages: 64, bytes: 1_048_576 }) {
+function begin(readAhead: ReadAhead = { messages: 64, bytes: 1_048_576 }, turns: IncomingOptions['turns'] = atOnce) {
   const seen = { reads: 0, delivered: [] as object[], ends: 0, failures: [] as unknown[] };
   const opening: Deferred<object>[] = [];
   const incoming = new IncomingMessages({
     readAhead,
+    turns,
     read: () => seen.reads++,
     open: () => {
       const one = new Deferred<object>();
@@ -139,10 +143,25 @@ describe('incoming messages', () => {
     expect(opening).to.have.length(2);
   });
 
+  it('are opened when it is their turn, and not at all when the call is stopped before', async () => {
+    const tasks: (() => void)[] = [];
+    const { incoming, seen, opening, settle } = begin(undefined, { add: (task) => tasks.push(task) });
+    for (const _ of numbers(2)) incoming.want();
+    for (const _ of numbers(2)) incoming.add({}, 1);
+    expect(opening).to.have.length(0);
+    tasks[0]?.();
+    await settle(0);
+    expect(seen.delivered).to.deep.equal(numbers(1));
+    incoming.stop();
+    tasks[1]?.();
+    expect(opening).to.have.length(1);
+  });
+
   it('that come while their read is asked for are not lost', () => {
     let ends = 0;
     const incoming: IncomingMessages = new IncomingMessages({
       readAhead: { messages: 0, bytes: 0 },
+      turns: atOnce,
       read: () => incoming.halfClose(),
       open: () => Promise.reject(new Error('there is no message')),
       deliver: () => {},
@@ -158,6 +177,7 @@ describe('incoming messages', () => {
     const failures: unknown[] = [];
     const incoming = new IncomingMessages({
       readAhead: { messages: 64, bytes: 1_048_576 },
+      turns: atOnce,
       read: () => {},
       open: (message) => Promise.resolve(message),
       deliver: () => {

@@ -1,0 +1,138 @@
+/**
+ * Unary calls without interceptors. Where keys and agreements are at hand, the request is sealed and encoded when the call is
+ * made, and the calls of one turn of the event loop are started together. Anything else is left to the seal interceptor, which
+ * can wait and says what is wrong.
+ */
+import {
+  type Client,
+  Metadata,
+  type MethodDefinition,
+  type ServiceError,
+  type StatusObject,
+  status,
+} from '@grpc/grpc-js';
+import { REPLY_METADATA } from '../jwe/reply.js';
+import type { MethodPlan } from '../schema/plan.js';
+import { TurnQueue } from '../turn-queue.js';
+import type { SealedCallOptions } from './call-options.js';
+import { cancelOnAbort } from './call-options.js';
+import { type CallSealing, replyRefusal } from './call-sealing.js';
+import type { CallReplies } from './open-reply.js';
+
+type Definition = MethodDefinition<unknown, unknown>;
+/** Takes what came of a call. */
+export type Settle = (error: Error | null, response?: unknown) => void;
+
+/** What a call that is ready to be sent consists of. */
+interface ReadyCall {
+  /** The sealed request, encoded: its caller may use the object again. */
+  readonly request: Buffer;
+  readonly replies: CallReplies | undefined;
+}
+
+/** Makes unary calls of one client. */
+export class DirectCalls {
+  readonly #client: Client;
+  readonly #sealing: CallSealing;
+  readonly #starts = new TurnQueue();
+
+  /** @param client has no interceptors */
+  constructor(client: Client, sealing: CallSealing) {
+    this.#client = client;
+    this.#sealing = sealing;
+  }
+
+  /**
+   * Makes a call, if that needs no waiting.
+   *
+   * @param settle told once how the call ended
+   * @returns false: nothing was done, and the call has to go through the interceptor
+   */
+  tryCall(
+    method: MethodPlan,
+    definition: Definition,
+    request: object,
+    options: SealedCallOptions,
+    settle: Settle,
+  ): boolean {
+    const ready = this.#prepare(method, definition, request);
+    if (ready === undefined) return false;
+    // A copy, as of the request: neither has to stay as it is until the call starts.
+    const metadata = options.metadata?.clone() ?? new Metadata();
+    if (ready.replies !== undefined) metadata.set(REPLY_METADATA, ready.replies.token);
+    this.#starts.add(() => this.#start(method, definition, ready, metadata, options, settle));
+    return true;
+  }
+
+  /** Starts the calls that wait for their turn. */
+  flush(): void {
+    this.#starts.flush();
+  }
+
+  #prepare(method: MethodPlan, { requestSerialize }: Definition, request: object): ReadyCall | undefined {
+    try {
+      const sealed = this.#sealing.sealNow(method, request);
+      return sealed && { request: requestSerialize(sealed.message), replies: sealed.replies };
+    } catch {
+      // The interceptor meets the same error, and has a status for it.
+      return undefined;
+    }
+  }
+
+  #start(
+    method: MethodPlan,
+    { path, responseDeserialize }: Definition,
+    { request, replies }: ReadyCall,
+    metadata: Metadata,
+    options: SealedCallOptions,
+    settle: Settle,
+  ): void {
+    const { deadline, signal } = options;
+    // Of a call that is not wanted any more nothing is sent.
+    if (signal?.aborted) {
+      // As grpc-js has it for a call that was started.
+      const cancelled = { code: status.CANCELLED, details: 'Cancelled on client', metadata: new Metadata() };
+      this.#sealing.count(method, cancelled);
+      settle(toServiceError(cancelled));
+      return;
+    }
+    const finish = (failure: ServiceError | null, received?: unknown) => {
+      release();
+      let error: ServiceError | null = failure;
+      let response = received;
+      if (error === null) {
+        try {
+          response = this.#sealing.open(method, received as object, replies);
+        } catch (reason) {
+          error = toServiceError(replyRefusal(reason));
+        }
+      }
+      this.#sealing.count(method, error ?? OK);
+      settle(error, response);
+    };
+    const callOptions = deadline === undefined ? {} : { deadline };
+    let release = () => {};
+    try {
+      const call = this.#client.makeUnaryRequest(
+        path,
+        passEncoded,
+        responseDeserialize,
+        request,
+        metadata,
+        callOptions,
+        finish,
+      );
+      release = cancelOnAbort(call, signal);
+    } catch (error) {
+      // The channel is closed: thrown in a later turn, this would reach nobody.
+      settle(error as Error);
+    }
+  }
+}
+
+const OK = { code: status.OK, metadata: new Metadata() };
+const passEncoded = (encoded: Buffer) => encoded;
+
+function toServiceError(ended: StatusObject): ServiceError {
+  return Object.assign(new Error(`${ended.code} ${status[ended.code]}: ${ended.details}`), ended);
+}
