@@ -5,7 +5,6 @@ import {
   Client,
   type ClientOptions,
   type ClientReadableStream,
-  type ClientWritableStream,
   type Interceptor,
   Metadata,
   type ServiceDefinition,
@@ -22,6 +21,7 @@ import { type CredentialFunction, needsOf } from './call-sealing.js';
 import { DirectCalls, type Settle } from './direct-call.js';
 import { refreshKeys } from './refresh-keys.js';
 import { createCallSealing, sealCalls } from './seal-interceptor.js';
+import { readAll, writeAll } from './stream-messages.js';
 
 export type { SealedCallOptions } from './call-options.js';
 
@@ -260,44 +260,4 @@ function addCaller(error: Error): void {
   const caller: { readonly stack?: string } = {};
   Error.captureStackTrace(caller, addCaller);
   error.stack = `${error.stack}\nfor call at\n${caller.stack?.split('\n').slice(1).join('\n')}`;
-}
-
-/** Writes with back-pressure; stops silently when the call has ended, since its status tells why. */
-async function writeAll<I>(call: ClientWritableStream<I>, requests: AsyncIterable<I> | Iterable<I>): Promise<void> {
-  // The stream itself does not know: grpc-js leaves it open, and never answers what is written to it then.
-  let ended = false;
-  call.once('status', () => {
-    ended = true;
-  });
-  for await (const request of requests) {
-    if (ended || call.destroyed || call.writableEnded) return;
-    if (!call.write(request)) await drained(call);
-  }
-  if (!ended) call.end();
-}
-
-function drained<I>(call: ClientWritableStream<I>): Promise<void> {
-  return new Promise((resolve) => {
-    const done = () => {
-      for (const event of ENDINGS) call.removeListener(event, done);
-      resolve();
-    };
-    for (const event of ENDINGS) call.once(event, done);
-  });
-}
-const ENDINGS = ['drain', 'close', 'error', 'status'] as const;
-
-async function* readAll<O>(
-  signal: AbortSignal | undefined,
-  open: () => ClientReadableStream<O>,
-): AsyncGenerator<O, void, undefined> {
-  signal?.throwIfAborted();
-  const call = open();
-  const release = cancelOnAbort(call, signal);
-  try {
-    for await (const message of call) yield message as O;
-  } finally {
-    release();
-    call.cancel();
-  }
 }
