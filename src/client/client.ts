@@ -254,9 +254,11 @@ export function errorDetails(error: unknown): ErrorDetails | undefined {
 
 /**
  * Shows where the application made a failed call. Taken after the failure, which costs calls that succeed nothing: V8 knows
- * who awaits this one. grpc-js takes a stack trace for each call, and finds what started its turn.
+ * who awaits this one.
  */
 function addCaller(error: Error): void {
+  // Of a call that was started at once grpc-js has told it.
+  if (error.stack?.includes('\nfor call at\n')) return;
   const caller: { readonly stack?: string } = {};
   Error.captureStackTrace(caller, addCaller);
   error.stack = `${error.stack}\nfor call at\n${caller.stack?.split('\n').slice(1).join('\n')}`;

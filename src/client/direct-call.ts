@@ -108,6 +108,7 @@ export class DirectCalls {
         }
       }
       this.#sealing.count(method, error ?? OK);
+      if (error !== null) dropStarter(error);
       settle(error, response);
     };
     const callOptions = deadline === undefined ? {} : { deadline };
@@ -135,4 +136,10 @@ const passEncoded = (encoded: Buffer) => encoded;
 
 function toServiceError(ended: StatusObject): ServiceError {
   return Object.assign(new Error(`${ended.code} ${status[ended.code]}: ${ended.details}`), ended);
+}
+
+/** grpc-js shows who started a call, which here is nobody that the application knows. */
+function dropStarter(error: Error): void {
+  const [own] = (error.stack ?? '').split('\nfor call at\n', 1);
+  if (own !== undefined) error.stack = own;
 }

@@ -52,11 +52,11 @@ describe('sealwire serve', () => {
     const service = sealwire(...flags());
     const client = makeClient(await listening(service));
     await client.authorize(validRequest);
-    const calls = Array.from({ length: 50 }, (_, index) =>
+    const calls = Array.from({ length: 49 }, (_, index) =>
       client.authorize({ ...validRequest, orderId: `order-${index}` }),
     );
-    // The first answer shows that the calls have reached the service.
-    await Promise.race(calls);
+    // An answer to one of those that started last shows that all have reached the service.
+    await Promise.race(calls.slice(-16));
     service.child.kill('SIGTERM');
     const answers = await Promise.all(calls);
     expect(answers.every(({ status }) => status === 'authorized')).to.equal(true);
