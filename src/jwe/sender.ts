@@ -127,10 +127,9 @@ export class SealingSessions {
   /**
    * As {@link acquire}, if a session is ready.
    *
-   * @returns undefined when one has to be waited for; none is begun. Always so with one agreement per message
+   * @returns undefined when one has to be waited for, as always with one agreement per message; none is begun
    */
   acquireNow(key: RecipientKey): AgreementSession | undefined {
-    if (this.#closed || this.#bounds.maxTokens === 1) return undefined;
     const recipient = this.#recipients.get(key.kid);
     return recipient && this.#takeReady(key, recipient);
   }

@@ -1,8 +1,17 @@
 import { AsyncLocalStorage } from 'node:async_hooks';
+import { getEventListeners } from 'node:events';
 import { setImmediate as nextTurn } from 'node:timers/promises';
-import { Channel, type ChannelOptions, type credentials, Metadata, status } from '@grpc/grpc-js';
+import {
+  type CallInvocationTransformer,
+  Channel,
+  type ChannelOptions,
+  type credentials,
+  Metadata,
+  status,
+} from '@grpc/grpc-js';
 import { expect } from 'chai';
 import { errorDetails, type SealedClientOptions } from '../../src/client/client.js';
+import { SealwireError } from '../../src/errors.js';
 import type { OpenedAuthorizeRequest, SealedPaymentServiceClient } from '../../src/gen/payments/v1/payments_sealed.js';
 import { sharedPool } from '../../src/jwe/pool.js';
 import { SealingSessions } from '../../src/jwe/sender.js';
@@ -35,9 +44,16 @@ const bystander = () => ({ wireInterceptors: [createTracer([])] });
 describe('a unary call without interceptors', () => {
   let server: RecordingServer;
   let opened: object[];
+  let requestIds: unknown[];
   beforeEach(async () => {
     opened = [];
-    server = await startRecordingServer(createEchoHandlers(opened));
+    requestIds = [];
+    const echo = createEchoHandlers(opened);
+    const authorize: typeof echo.authorize = (call, callback) => {
+      requestIds.push(...call.metadata.get('x-request-id'));
+      echo.authorize(call, callback);
+    };
+    server = await startRecordingServer({ ...echo, authorize });
   });
   afterEach(() => server.close());
 
@@ -67,6 +83,7 @@ describe('a unary call without interceptors', () => {
     await Promise.all(calls);
     expect(orders()).to.deep.equal(['order-0', 'order-1', 'order-2']);
     expect(opened.map((seen) => (seen as OpenedAuthorizeRequest).card.number)).to.deep.equal(numbers);
+    expect(requestIds).to.deep.equal(['request-0', 'request-1', 'request-2']);
     expect(metadata.getMap()).to.deep.equal({ 'x-request-id': 'request-2' });
   });
 
@@ -103,6 +120,14 @@ describe('a unary call without interceptors', () => {
     expect((await failure).code).to.equal(status.CANCELLED);
     await Promise.all([first, last]);
     expect(orders()).to.deep.equal(['first', 'last']);
+  });
+
+  it('leaves no listener on its signal, however it ends', async () => {
+    const client = await warmClient();
+    const { signal } = new AbortController();
+    await client.authorize(makeRequest('order'), { signal });
+    await failureOf(client.authorize(makeRequest('order'), { signal, deadline: 1 }));
+    expect(getEventListeners(signal, 'abort')).to.deep.equal([]);
   });
 
   it('that waits for its turn when the client is closed ends like one under way', async () => {
@@ -143,6 +168,36 @@ describe('a unary call without interceptors', () => {
     const client = server.client({ sessions: new SealingSessions({ maxTokens: 1, pool }) });
     for (const order of ['a', 'b', 'c']) await client.authorize(makeRequest(order));
     expect(made).to.equal(3);
+  });
+
+  it('is shown opened to a call invocation transformer', async () => {
+    const seen: unknown[] = [];
+    const callInvocationTransformer: CallInvocationTransformer = (call) => {
+      seen.push(call.argument);
+      return call;
+    };
+    const client = await warmClient({ channelOptions: { callInvocationTransformer } });
+    const request = makeRequest('order');
+    await client.authorize(request);
+    expect(seen[1]).to.equal(request);
+    expect(opened).to.have.length(1);
+  });
+
+  it('fails alone, with one error, when its key source does', async () => {
+    const unhandled: unknown[] = [];
+    const note = (error: unknown) => unhandled.push(error);
+    const others = process.listeners('unhandledRejection');
+    process.removeAllListeners('unhandledRejection').on('unhandledRejection', note);
+    try {
+      const current = () => Promise.reject(new SealwireError('KEY_SET_UNAVAILABLE', 'no key set'));
+      const error = await failureOf(server.client({ keys: { current } }).authorize(makeRequest('order')));
+      expect(error.code).to.equal(status.UNAVAILABLE);
+      await nextTurn();
+      expect(unhandled).to.deep.equal([]);
+    } finally {
+      process.removeAllListeners('unhandledRejection');
+      for (const other of others) process.on('unhandledRejection', other);
+    }
   });
 
   it('asks for the credential of a call once', async () => {

@@ -38,6 +38,12 @@ describe("a client's metrics", () => {
       meterProvider,
     });
     const { paymentId } = await client.authorize({ ...validRequest, orderId: 'canary-order' });
+    await client.authorize({ ...validRequest, orderId: 'canary-order' });
+    const abort = new AbortController();
+    const made = [{}, { signal: abort.signal }].map((options) => client.authorize(validRequest, options));
+    abort.abort();
+    const [, cancelled] = await Promise.allSettled(made);
+    expect(cancelled?.status).to.equal('rejected');
     await client.getPayment({ paymentId });
     await failureOf(client.getPayment({ paymentId: 'canary-payment' }));
     await failureOf(wrong.authorize({ ...validRequest, orderId: 'canary-order' }));
@@ -48,12 +54,13 @@ describe("a client's metrics", () => {
     const calls = text.split('\n').filter((line) => line.startsWith('sealwire_client_calls_total'));
     const counted = calls.map((line) => /PaymentService\/(\w+)",reason="(\w+)".* (\d+)/.exec(line)?.slice(1).join(' '));
     expect(counted).to.have.members([
-      'Authorize OK 1',
+      'Authorize OK 3',
+      'Authorize CANCELLED 1',
       'GetPayment OK 1',
       'GetPayment NOT_FOUND 1',
       'Authorize SEALED_FIELD_UNKNOWN_KEY 1',
     ]);
-    expect(text).to.match(/sealwire_client_seal_duration_count\{[^}]*Authorize"[^}]*\} 2/);
+    expect(text).to.match(/sealwire_client_seal_duration_count\{[^}]*Authorize"[^}]*\} 5/);
     expect(text).to.match(/sealwire_client_open_duration_count\{[^}]*GetPayment"[^}]*\} 1/);
     expect(text).not.to.match(/canary|4111111111111111/);
   });
