@@ -58,7 +58,7 @@ function registerSeal(program: Command): void {
   addSchemaOptions(addKeyOptions(addTargetOptions(program.command('seal <field>').hook('preAction', endWithReader))))
     .description('seal one inner message for a field: prints one token')
     .requiredOption('-d, --data <json>', 'the inner message as JSON; @ reads stdin, @FILE a file')
-    .option('--bound <json>', 'the fields beside it that it is bound to, as JSON')
+    .option('--bound <json>', 'the fields beside it that it is bound to, likewise')
     .addHelpText(
       'after',
       `${DATA_HELP}

@@ -157,8 +157,7 @@ async function compareClocks(address: string, credentials: ChannelCredentials): 
       call.once('metadata', (metadata) => done(dateOf(metadata)));
     });
     if (date === undefined) throw new Skip('the service tells no date');
-    const middle = (begun + Date.now()) / 2_000;
-    const off = Math.round(Date.parse(date) / 1_000 + 0.5 - middle);
+    const off = clockDifference(Date.parse(date), begun, Date.now());
     const detail =
       off === 0
         ? 'the clocks agree to the second'
@@ -169,6 +168,20 @@ async function compareClocks(address: string, credentials: ChannelCredentials): 
   } finally {
     client.close();
   }
+}
+
+/**
+ * How far a service's clock is off at least. An HTTP date is cut to its second, and when within the answer's time it was made is unknown.
+ *
+ * @param date of the answer; it and the other two in ms since 1970
+ * @param begun when the question was sent, by our clock
+ * @param ended when the answer was here
+ * @returns whole seconds; above 0 the service is ahead
+ */
+export function clockDifference(date: number, begun: number, ended: number): number {
+  if (date > ended) return Math.round((date - ended) / 1_000);
+  const latest = date + 999;
+  return latest < begun ? -Math.round((begun - latest) / 1_000) : 0;
 }
 
 function dateOf(metadata: Metadata | undefined): string | undefined {

@@ -48,8 +48,11 @@ const MAX_REASON = 400;
 /** Prints one token. */
 export async function seal(fieldName: string, flags: SealFlags): Promise<void> {
   const field = new JsonSchema(await loadDescriptors(flags, undefined)).field(fieldName);
-  const value = field.inner.fromJson(await readOne(flags.data));
-  const holder = flags.bound === undefined ? {} : field.holder.fromJson(readJson(flags.bound));
+  if (flags.data === '@' && flags.bound === '@') {
+    throw new SealwireError('OPTIONS_INVALID', 'only one of --data and --bound can come from stdin');
+  }
+  const value = field.inner.fromJson(await readOne('--data', flags.data));
+  const holder = flags.bound === undefined ? {} : field.holder.fromJson(await readOne('--bound', flags.bound));
   if (field.plan.bind.length > 0 && flags.bound === undefined) {
     const names = field.plan.bind.map(({ name }) => name).join(', ');
     throw new SealwireError('OPTIONS_INVALID', `${fieldName} binds ${names}: give their values with --bound JSON`);
@@ -66,9 +69,9 @@ export async function seal(fieldName: string, flags: SealFlags): Promise<void> {
   }
 }
 
-async function readOne(data: string): Promise<JsonNode> {
+async function readOne(option: string, data: string): Promise<JsonNode> {
   for await (const node of readMessages(data)) return node;
-  throw new SealwireError('SEAL_INPUT', '-d: no message in it');
+  throw new SealwireError('SEAL_INPUT', `${option}: no message in it`);
 }
 
 /** Opens a token with the service's ring, records that, and only then prints what is inside. */

@@ -57,6 +57,21 @@ describe('sealwire seal, open, inspect, explain and doctor', function () {
     );
   });
 
+  it('seal reads the bound values from a file or stdin too', async () => {
+    const files = { card: join(service.dir, 'card.json'), bound: join(service.dir, 'bound.json') };
+    await writeFile(files.card, CARD);
+    await writeFile(files.bound, BOUND);
+    const made = [
+      await mustRun(['seal', FIELD, ...service.flags, '-d', '@', '--bound', `@${files.bound}`], CARD),
+      await mustRun(['seal', FIELD, ...service.flags, '-d', `@${files.card}`, '--bound', '@'], BOUND),
+    ];
+    const bindings = [token, ...made].map((text) => {
+      const [header = ''] = text.split('.');
+      return (JSON.parse(Buffer.from(header, 'base64url').toString()) as { bnd: string }).bnd;
+    });
+    expect(new Set(bindings)).to.have.lengthOf(1);
+  });
+
   it('open prints what is inside, after it was recorded with the reason', async () => {
     const { number, holderName } = JSON.parse(await mustRun(open(), token)) as Record<string, string>;
     expect([number, holderName]).to.deep.equal(['4242424242424242', 'Canary']);
@@ -87,7 +102,7 @@ describe('sealwire seal, open, inspect, explain and doctor', function () {
     await writeFile(words, 'other words\n');
     expectOneLine(
       await sealwire(open('--ring', ring, '--passphrase-file', words), token),
-      3,
+      2,
       /the passphrase is wrong/,
     );
   });
@@ -189,6 +204,25 @@ describe('sealwire seal, open, inspect, explain and doctor', function () {
         () => ['seal', FIELD, ...service.flags, '-d', '{}'],
         2,
         /binds order_id, amount_minor, currency_code/,
+      ],
+      [
+        'seal: bound values without any',
+        () => ['seal', FIELD, ...service.flags, '-d', CARD, '--bound', '@'],
+        2,
+        /--bound: no message in it/,
+        () => ' ',
+      ],
+      [
+        'seal: all from stdin',
+        () => ['seal', FIELD, ...service.flags, '-d', '@', '--bound', '@'],
+        2,
+        /only one of --data and --bound/,
+      ],
+      [
+        'seal: bound values in a file that is not there',
+        () => ['seal', FIELD, ...service.flags, '-d', CARD, '--bound', '@/nowhere/bound.json'],
+        2,
+        /\/nowhere\/bound.json: ENOENT/,
       ],
       [
         'seal: broken JSON',

@@ -194,7 +194,7 @@ describe('sealwire keys root', () => {
     expectFailure(await keys('root', 'delegate', '--dir', service()), 2, /a passphrase of the root is needed/);
     await writeFile(at('wrong'), 'battery staple\n', { mode: 0o600 });
     const wrong = await keys('root', 'delegate', '--dir', service(), '--passphrase-file', at('wrong'));
-    expectFailure(wrong, 3, /passphrase/);
+    expectFailure(wrong, 2, /passphrase/);
     await done('root', 'delegate', '--dir', service(), ...secret);
     await running?.keySet.update();
     expect(await verdict(await thumbprint())).to.equal('ok');

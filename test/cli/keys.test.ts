@@ -348,7 +348,7 @@ describe('sealwire keys', () => {
       finishSealwire(['keys', ...args, '--dir', dir], { env: { ...environment, ...variables } });
     const wrong = await withVariables({ SEALWIRE_KEY_PASSPHRASE: 'second secret' }, 'rotate');
     expect([wrong.code, wrong.stderr]).to.deep.equal([
-      3,
+      2,
       `sealwire: ${ringPath}: the passphrase is wrong, or the file was changed\n`,
     ]);
     expect(await readFile(ringPath, 'utf8')).to.equal(before);

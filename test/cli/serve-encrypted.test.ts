@@ -57,12 +57,12 @@ describe('sealwire serve with an encrypted ring', function () {
       finishSealwire(['serve', '--listen', '127.0.0.1:0', '--dir', dir], { env: { ...environment, ...variables } });
     const none = await serve({});
     expect([none.code, none.stderr]).to.deep.equal([
-      3,
+      2,
       `sealwire: ${ringPath}: encrypted; a passphrase is needed to read it\n`,
     ]);
     const other = await serve({ SEALWIRE_KEY_PASSPHRASE: 'another' });
     expect([other.code, other.stderr]).to.deep.equal([
-      3,
+      2,
       `sealwire: ${ringPath}: the passphrase is wrong, or the file was changed\n`,
     ]);
     expect(await readFile(ringPath, 'utf8')).to.equal(before);
