@@ -1,6 +1,6 @@
 /** Which records somebody looks for: decided from a line's bytes where that is possible, before it is parsed. */
 import { digestOf, type LogField, type LogRecord } from './log-record.js';
-import { escapeUnsafe } from './record.js';
+import { cut, cutBound, escapeUnsafe } from './record.js';
 
 /** What to look for. Values of one name are alternatives; all names must fit, those of fields at one field. */
 export interface LogFilterOptions {
@@ -41,8 +41,9 @@ const TIME = /^\{"v":1,"seq":\d+,"time":"([^"]{24})"/;
 const EARLIEST = Date.UTC(-271820, 0, 1);
 const LATEST = Date.UTC(275759, 0, 1);
 
-/** Compiles what to look for. */
-export function compileFilter(options: LogFilterOptions): LogFilter {
+/** Compiles what to look for. Longer texts than records hold fit the records that hold their beginning. */
+export function compileFilter(given: LogFilterOptions): LogFilter {
+  const options = asRecorded(given);
   const { event, method, principal, peer, requestId, sinceMs, untilMs } = options;
   const since = sinceMs === undefined ? undefined : textOf(sinceMs);
   const until = untilMs === undefined ? undefined : textOf(untilMs);
@@ -69,6 +70,23 @@ export function compileFilter(options: LogFilterOptions): LogFilter {
       records.every((fits) => fits(record)) &&
       (fields.length === 0 || record.fields.some((field) => fields.every((fits) => fits(field, record)))),
   };
+}
+
+/** Records cut long texts: what is looked for has to be cut in the same way. */
+function asRecorded(options: LogFilterOptions): LogFilterOptions {
+  const cutAll = (values: readonly string[] | undefined) => values?.map((value) => cut(value));
+  const bound = options.bound?.map((pair) => {
+    const valueAt = pair.indexOf('=') + 1;
+    return `${pair.slice(0, valueAt)}${cutBound(pair.slice(valueAt))}`;
+  });
+  const { method, principal, requestId } = options;
+  return {
+    ...options,
+    ...(bound && { bound }),
+    ...(method && { method: cutAll(method) }),
+    ...(principal && { principal: cutAll(principal) }),
+    ...(requestId && { requestId: cutAll(requestId) }),
+  } as LogFilterOptions;
 }
 
 type FieldTest = (field: LogField, record: LogRecord) => boolean;

@@ -103,7 +103,7 @@ function encodeField(input: AuditFieldInput, event: AuditEvent): object {
     alg,
     enc,
     token: keep ? token : tokenDigest(token),
-    bound: bound.map(([name, value]) => [name, typeof value === 'string' ? cut(value, MAX_BOUND) : value]),
+    bound: bound.map(([name, value]) => [name, typeof value === 'string' ? cutBound(value) : value]),
     outcome,
     reason,
     // Without its token a grant is worth nothing.
@@ -127,7 +127,13 @@ export function tokenDigest(token: string): TokenDigest {
   return { digest, length: token.length, header: peekHeader(token).json ?? '' };
 }
 
-function cut(text: string, most = MAX_TEXT): string {
+/** A bound text as records have it: its first 256 UTF-16 units, and whether there were more. */
+export function cutBound(text: string): string {
+  return cut(text, MAX_BOUND);
+}
+
+/** A text of the caller's making as records have it, likewise its first 512. */
+export function cut(text: string, most = MAX_TEXT): string {
   if (text.length <= most) return text;
   // Never half of a surrogate pair.
   const isPair = (text.charCodeAt(most - 1) & 0xfc00) === 0xd800;

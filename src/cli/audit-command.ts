@@ -67,6 +67,7 @@ function registerSearch(audit: Command): void {
       'after',
       `
 Options that are repeated mean any of their values; all options together must fit. Exit code 1: nothing was found.
+Records hold the first 256 characters of a bound value: a longer one finds all that begin so.
 
 Examples:
   sealwire audit search --bound order_id=o-17 --outcome opened

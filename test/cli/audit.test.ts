@@ -17,6 +17,9 @@ const STEERING = /(?![\r\n])\p{Cc}|\p{Bidi_Control}/u;
 const signer = createTestSigner();
 
 /** 300 records: every third one a refusal, the others opened cards of order `o-SEQ`. */
+/** Records hold its first 255 characters: the next is half of a pair. */
+const LONG = `o-20-${'x'.repeat(250)}${'😀'.repeat(20)}`;
+
 function sampleInput(seq: number): AuditInput {
   if (seq % 3 === 0) return { ...reject(), requestId: `r-${seq}` };
   const principal = seq === 10 ? HOSTILE : `shop-${seq % 5}`;
@@ -29,7 +32,7 @@ function sampleInput(seq: number): AuditInput {
       field({
         header: { kid, alg: 'ECDH-ES+A256KW', enc: 'A256GCM' },
         bound: [
-          ['order_id', `o-${seq}`],
+          ['order_id', seq === 20 ? LONG : `o-${seq}`],
           ['amount', seq],
         ],
       }),
@@ -173,6 +176,11 @@ describe('sealwire audit', function () {
       expect(await searchSeqs('--field', 'code')).to.deep.equal([]);
       expect(await searchSeqs('--method', 'Authorize')).to.have.length(300);
       expect(await searchSeqs('--method', 'GetPayment')).to.deep.equal([]);
+    });
+
+    it('finds a value that is longer than what records hold of it', async () => {
+      expect(await searchSeqs('--bound', `order_id=${LONG}`)).to.deep.equal([20]);
+      expect(await searchSeqs('--bound', `order_id=${LONG.slice(0, 200)}`)).to.deep.equal([]);
     });
 
     it('joins names, and takes repeated ones for alternatives', async () => {
