@@ -19,6 +19,16 @@ interface Listed {
   readonly current: boolean;
 }
 
+/** Node finds every package but one. */
+const WITHOUT_PACKAGE = `
+const Module = require('node:module');
+const resolve = Module._resolveFilename;
+Module._resolveFilename = function (name, ...rest) {
+  if (name === 'pkcs11js') throw Object.assign(new Error('not installed'), { code: 'MODULE_NOT_FOUND' });
+  return resolve.call(this, name, ...rest);
+};
+`;
+
 describe('sealwire keys with a PKCS#11 token', () => {
   let token: SoftToken;
   let dir: string;
@@ -175,5 +185,35 @@ describe('sealwire keys with a PKCS#11 token', () => {
     const service = run(process.execPath, [MAIN, 'serve', '--listen', '127.0.0.1:0', '--dir', dir], { env });
     expect(await service.ended).to.equal(2);
     expect(service.stderr()).to.match(/sealwire: key \S+: PKCS#11: key 'mislaid' is not on the token\n$/);
+  });
+
+  it('opens a token with a private key that is in hardware, and not without its PIN', async () => {
+    await done('init', '--custody', token.uri('opening'));
+    const card = '{"number": "4242424242424242", "expiry_month": 12, "expiry_year": 2031}';
+    const bound = '{"order_id": "o-1", "amount_minor": 4999, "currency_code": "EUR"}';
+    const schema = ['--proto', 'proto/payments/v1/payments.proto', '--import-path', 'proto'];
+    const to = ['--keys', join(dir, 'keys/public.jwks.json'), ...schema, '-d', card, '--bound', bound];
+    const sealed = await finishSealwire(['seal', 'payments.v1.AuthorizeRequest.card', ...to], { env });
+    expect([sealed.code, sealed.stderr]).to.deep.equal([0, '']);
+    const open = (own: NodeJS.ProcessEnv) =>
+      finishSealwire(['open', '--dir', dir, '--reason', 'ticket 4711'], { env: own, input: sealed.stdout });
+    const opened = await open(env);
+    expect([opened.code, opened.stderr]).to.deep.equal([0, '']);
+    expect(JSON.parse(opened.stdout)).to.include({ number: '4242424242424242' });
+    const locked = await open({ ...env, SEALWIRE_HSM_PIN: '000000' });
+    expect([locked.code, locked.stdout]).to.deep.equal([3, '']);
+    expect(locked.stderr).to.match(/refuses the PIN/);
+  });
+
+  it('says what to install where the optional package is missing, and does not start to serve', async () => {
+    await done('init', '--custody', token.uri('packaged'));
+    const hook = join(dir, 'without.cjs');
+    await writeFile(hook, WITHOUT_PACKAGE);
+    const own = { ...env, NODE_OPTIONS: `--require ${hook}` };
+    const hint = "PKCS#11 needs the package 'pkcs11js': run npm install pkcs11js";
+    expect(await refused(2, ['rotate', '--custody', token.uri('next')], own)).to.equal(`sealwire: ${hint}\n`);
+    const service = run(process.execPath, [MAIN, 'serve', '--listen', '127.0.0.1:0', '--dir', dir], { env: own });
+    expect(await service.ended).to.equal(3);
+    expect(service.stderr()).to.equal(`sealwire: ${join(dir, 'keys/ring.json')}: ${hint}\n`);
   });
 });
