@@ -1,11 +1,11 @@
-/** Unary calls per second: clear field, sealed, sealed with durable audit; interleaved, two processes. */
+/** Unary calls per second: clear field, sealed, sealed behind an interceptor, sealed with durable audit; interleaved, two processes. */
 import { type ChildProcess, fork } from 'node:child_process';
 import { once } from 'node:events';
 import { fdatasync, openSync, rmSync, writeSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
-import { credentials, InterceptingCall } from '@grpc/grpc-js';
+import { credentials, InterceptingCall, type Interceptor } from '@grpc/grpc-js';
 import { type AuthorizeRequest, PaymentServiceClient } from '../src/gen/payments/v1/payments.js';
 import { SealedPaymentServiceClient } from '../src/gen/payments/v1/payments_sealed.js';
 import { staticKeySource } from '../src/keys/key-source.js';
@@ -13,7 +13,7 @@ import { loadPublicKeys } from '../src/keys/public-keys.js';
 import { type Summary, summarize } from './stats.js';
 
 const ROUNDS = 9;
-const VARIANTS = ['clear', 'bare', 'sealed', 'audited'] as const;
+const VARIANTS = ['clear', 'bare', 'sealed', 'intercepted', 'audited'] as const;
 type Variant = (typeof VARIANTS)[number];
 
 /** What one variant at one concurrency gave. */
@@ -38,6 +38,8 @@ interface Measurement {
   readonly serverCpuUs: number;
 }
 
+const pass: Interceptor = (options, nextCall) => new InterceptingCall(nextCall(options));
+
 const card = { number: '4111111111111111', expiryMonth: 12, expiryYear: 2031, holderName: 'x'.repeat(90) };
 /** Of a token with the card above. */
 const TOKEN_CHARACTERS = 890;
@@ -46,16 +48,23 @@ const common = { orderId: 'order-1', amountMinor: '1999', currencyCode: 'EUR' };
 /** @param callsPerBatch calls per variant and round at 64 in flight; a tenth of it at 1 in flight */
 export async function benchCalls(callsPerBatch = 4_000): Promise<CallsResult> {
   const child = fork(new URL('./call-server.js', import.meta.url), { stdio: ['ignore', 'inherit', 'inherit', 'ipc'] });
-  const [ready] = (await once(child, 'message')) as [{ ports: Record<Variant, number>; jwks: { keys: object[] } }];
+  const [ready] = (await once(child, 'message')) as [
+    { ports: Record<Exclude<Variant, 'intercepted'>, number>; jwks: { keys: object[] } },
+  ];
   const [key] = await loadPublicKeys(ready.jwks as never);
   if (key === undefined) throw new Error('the bench server sent no key');
-  const address = (variant: Variant) => `127.0.0.1:${ready.ports[variant]}`;
+  const address = (variant: Exclude<Variant, 'intercepted'>) => `127.0.0.1:${ready.ports[variant]}`;
   const keys = staticKeySource(key);
   const clearClient = new PaymentServiceClient(address('clear'), credentials.createInsecure());
   const bareClient = new PaymentServiceClient(address('bare'), credentials.createInsecure(), {
-    interceptors: [(options, nextCall) => new InterceptingCall(nextCall(options))],
+    interceptors: [pass],
   });
   const sealedClient = new SealedPaymentServiceClient(address('sealed'), credentials.createInsecure(), { keys });
+  // With an interceptor of its own a client starts each call when it is made.
+  const interceptedClient = new SealedPaymentServiceClient(address('sealed'), credentials.createInsecure(), {
+    keys,
+    wireInterceptors: [pass],
+  });
   const auditedClient = new SealedPaymentServiceClient(address('audited'), credentials.createInsecure(), { keys });
   const clearRequest: AuthorizeRequest = {
     ...common,
@@ -73,6 +82,7 @@ export async function benchCalls(callsPerBatch = 4_000): Promise<CallsResult> {
     clear: () => callPlain(clearClient, clearRequest),
     bare: () => callPlain(bareClient, bareRequest),
     sealed: () => sealedClient.authorize({ ...common, card }),
+    intercepted: () => interceptedClient.authorize({ ...common, card }),
     audited: () => auditedClient.authorize({ ...common, card }),
   };
   const results: Record<string, CallResult> = {};
@@ -86,6 +96,7 @@ export async function benchCalls(callsPerBatch = 4_000): Promise<CallsResult> {
     clearClient.close();
     bareClient.close();
     sealedClient.close();
+    interceptedClient.close();
     auditedClient.close();
     child.send('stop');
     await once(child, 'exit');

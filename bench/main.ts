@@ -98,6 +98,7 @@ say(
 
 say('\nUnary calls, client and server in separate processes; median (range) of interleaved rounds');
 say('bare: an interceptor pair that does nothing, and a clear message as long as the sealed one');
+say('intercepted: sealed, by a client that has an interceptor of its own');
 const calls = await benchCalls();
 say(
   formatTable(
