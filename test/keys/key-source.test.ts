@@ -1,4 +1,5 @@
-import { writeFile } from 'node:fs/promises';
+import { execFileSync } from 'node:child_process';
+import { link, open, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { expect } from 'chai';
 import { fileKeySource, staticKeySource } from '../../src/keys/key-source.js';
@@ -57,6 +58,25 @@ describe('fileKeySource', () => {
       }
       await first.savePublic(path);
       while ((await source.current('')).kid !== first.currentKid) await new Promise((done) => setImmediate(done));
+    }));
+
+  it('never goes back to an older file that was long in reading', () =>
+    inFolder(async (dir) => {
+      const [path, kept] = [join(dir, 'public.jwks.json'), join(dir, 'kept')];
+      const [first, second] = [await KeyRing.create('P-256'), await KeyRing.create('P-256')];
+      // Who opens a pipe waits for the other end, and reads until that is closed.
+      execFileSync('mkfifo', ['-m', '600', path]);
+      await link(path, kept);
+      const source = fileKeySource(path);
+      const slow = Promise.resolve(source.current(''));
+      const pipe = await open(kept, 'w');
+      await second.savePublic(path);
+      await source.refresh?.('');
+      expect(source.current('')).to.include({ kid: second.currentKid });
+      await pipe.writeFile(JSON.stringify(first.publicJwks()));
+      await pipe.close();
+      expect((await slow).kid).to.equal(second.currentKid);
+      expect(source.current('')).to.include({ kid: second.currentKid });
     }));
 
   it('looks no more often than it was told', () =>
