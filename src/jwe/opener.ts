@@ -191,6 +191,24 @@ export class TokenOpener {
     return finish(this.#decrypt(parsed, cached), cached);
   }
 
+  /**
+   * Does what may fail for an unknown key, and does it again after newer keys were looked for.
+   *
+   * @param step checks tokens before it does anything else
+   */
+  async withNewKeys<T>(step: () => T | Promise<T>): Promise<T> {
+    try {
+      return await step();
+    } catch (error) {
+      const isUnknown = error instanceof SealwireError && error.code === 'KEY_UNKNOWN';
+      if (!isUnknown || this.#keys.refresh === undefined) throw error;
+      await this.#keys.refresh().catch(() => {
+        throw error;
+      });
+    }
+    return step();
+  }
+
   /** Forgets all agreements with a key at once, because it was retired. */
   purge(kid: string): void {
     this.#cache.purge(kid);

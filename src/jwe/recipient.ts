@@ -43,5 +43,10 @@ export interface OpeningKeys {
   findStored?(kid: string): OpeningKey | undefined;
   /** Whether the kid was ours and no longer opens tokens from the wire. */
   isRetired?(kid: string): boolean;
+  /**
+   * Looks whether there are newer keys: asked before a token is refused for a kid that is not ours, since a sender may know a
+   * key a moment earlier. Anybody can send such a kid: whoever implements it sees to it that looking stays cheap.
+   */
+  refresh?(): Promise<void>;
   readonly custody: Custody;
 }

@@ -46,20 +46,25 @@ export function fileKeySource(path: string, { checkMs = 1_000 }: FileKeySourceOp
   checkRange('checkMs', checkMs, [0, 3_600_000]);
   let loaded: { readonly key: RecipientKey; readonly version: string | undefined } | undefined;
   let checkAt = 0;
-  let begun = 0;
-  let kept = 0;
-  const load = async (): Promise<RecipientKey> => {
-    const own = ++begun;
+  let running: Promise<unknown> = Promise.resolve();
+  let waiting: Promise<RecipientKey> | undefined;
+  const loadNow = async (): Promise<RecipientKey> => {
     // Before it is read: what is written meanwhile is found at the next look.
     const version = await fileVersion(path);
     const [key] = await loadPublicKeys(path);
     if (key === undefined) throw new SealwireError('KEY_FILE_INVALID', `${path}: no key in it`);
-    // One that began before it and ends after it has seen an older file, and would bring a retired key back.
-    if (own > kept) {
-      kept = own;
-      loaded = { key, version };
-    }
-    return loaded?.key ?? key;
+    loaded = { key, version };
+    return key;
+  };
+  /** One after the other: of two at a time the last to end may have seen the older file, and bring a retired key back. */
+  const load = (): Promise<RecipientKey> => {
+    waiting ??= running.then(() => {
+      waiting = undefined;
+      const loading = loadNow();
+      running = loading.catch(() => {});
+      return loading;
+    });
+    return waiting;
   };
   const follow = async (): Promise<void> => {
     if ((await fileVersion(path)) !== loaded?.version) await load();

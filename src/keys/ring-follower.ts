@@ -1,6 +1,7 @@
 /** Keeps a ring as its file is: a running service follows what operators and editors do, without restart. */
 import { type FSWatcher, watch } from 'node:fs';
 import { basename, dirname } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { SealwireError } from '../errors.js';
 import { checkRange } from '../jwe/limits.js';
 import { fileVersion } from './files.js';
@@ -24,6 +25,8 @@ export interface RingFollowerOptions {
 
 /** Editors and copying programs touch a file several times: it is read when it has been quiet for so long, in ms. */
 const QUIET_MS = 20;
+/** Between two looks for unknown keys. */
+const LOOK_MS = 20;
 /** A file that could not be used is tried again without having changed: a date may have come, or a passphrase. */
 const RETRY_MS = 5_000;
 
@@ -43,6 +46,9 @@ export class RingFollower {
   #checking: Promise<void> | undefined;
   #again = false;
   #closed = false;
+  /** A look that has not begun: all who ask until then share it. */
+  #looking: Promise<void> | undefined;
+  #lookedAt = Number.NEGATIVE_INFINITY;
 
   /** @throws SealwireError `OPTIONS_INVALID` */
   constructor(options: RingFollowerOptions) {
@@ -52,6 +58,7 @@ export class RingFollower {
     this.#watcher = this.#watch();
     this.#poll = setInterval(() => void this.check(), pollMs);
     this.#poll.unref();
+    options.ring.followWith(() => this.#lookSoon());
     void this.check();
   }
 
@@ -77,9 +84,22 @@ export class RingFollower {
   /** Stops following; a file that is being read is not taken any more. */
   close(): void {
     this.#closed = true;
+    this.#options.ring.followWith(undefined);
     clearInterval(this.#poll);
     clearTimeout(this.#quiet);
     this.#watcher?.close();
+  }
+
+  /** Asked for by tokens of anybody's making: a look now and then, however many there are. */
+  #lookSoon(): Promise<void> {
+    this.#looking ??= sleep(Math.max(0, this.#lookedAt + LOOK_MS - performance.now()), undefined, { ref: false }).then(
+      () => {
+        this.#looking = undefined;
+        this.#lookedAt = performance.now();
+        return this.check();
+      },
+    );
+    return this.#looking;
   }
 
   async #checkAll(): Promise<void> {

@@ -65,6 +65,7 @@ export class KeyRing implements OpeningKeys {
   readonly #options: KeyRingOptions;
   readonly #now: () => number;
   readonly #listeners = new Set<RingListener>();
+  #look: (() => Promise<void>) | undefined;
   #keys: ReadonlyMap<string, RingKey>;
   #custody: Custody;
   #states: ReadonlyMap<string, KeyState>;
@@ -137,6 +138,16 @@ export class KeyRing implements OpeningKeys {
   isRetired(kid: string): boolean {
     const state = this.stateOf(kid);
     return state === 'stored' || state === 'retired';
+  }
+
+  /** Looks for newer keys where the ring is followed, e.g. in its file; a ring that nobody follows has none. */
+  async refresh(): Promise<void> {
+    await this.#look?.();
+  }
+
+  /** Says how to look for newer keys. @param look undefined: not any more */
+  followWith(look: (() => Promise<void>) | undefined): void {
+    this.#look = look;
   }
 
   /** The key's state now; undefined when the ring does not have it. */

@@ -76,7 +76,7 @@ export function createStoredReader({ services, opener, audit, caller, granter }:
     const site: SealedSite = { field, path: field.name, value: token, holder: bound };
     let parsed: ParsedToken | undefined;
     try {
-      parsed = opener.check(token, expectationOf(site), 'stored');
+      parsed = await opener.withNewKeys(() => opener.check(token, expectationOf(site), 'stored'));
       const grant = field.transient ? undefined : (await granter?.())?.createGrant();
       const plaintext = await opener.open(parsed, caller, 'stored', grant);
       return await use({ site, parsed, plaintext, grant, facts, startedAt });

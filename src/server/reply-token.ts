@@ -63,7 +63,7 @@ export class ReplyTokenReader {
       if (token === undefined) throw refuse('NO_REPLY_KEY', `the call has no ${REPLY_METADATA}`);
       // Two tokens would leave open whom the replies are for.
       if (typeof token !== 'string' || values.length > 1) throw refuse('TOKEN_ENCODING', 'not one reply token');
-      parsed = opener.checkReplyToken(token);
+      parsed = await opener.withNewKeys(() => opener.checkReplyToken(token));
       const { credential, sealer } = await opener.openReplyToken(parsed, call.principal);
       const principal = await this.#authenticate(credential, call);
       credential.fill(0);

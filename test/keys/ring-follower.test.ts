@@ -202,4 +202,17 @@ describe('RingFollower', () => {
       await follower.check();
       expect(ring.currentKid).to.equal(kids[0]);
     }));
+
+  it('looks at its file when the ring is asked for newer keys, once for all who ask', () =>
+    inRingFolder(async (path, followed) => {
+      const { ring, follower } = followed;
+      await writeFile(path, ringText(...pairs));
+      await Promise.all(Array.from({ length: 50 }, () => ring.refresh()));
+      expect(kids.map((kid) => ring.find(kid)?.kid)).to.deep.equal(kids);
+      expect(followed.loads).to.be.at.most(2);
+      follower.close();
+      await writeFile(path, ringText(pairs[0] as object));
+      await ring.refresh();
+      expect(ring.find(kids[2] as string)).not.to.equal(undefined);
+    }));
 });

@@ -2,6 +2,7 @@
 import { expect } from 'chai';
 import { type ErrorCode, SealwireError } from '../../src/errors.js';
 import { TokenOpener } from '../../src/jwe/opener.js';
+import type { OpeningKeys } from '../../src/jwe/recipient.js';
 import { SealingSessions } from '../../src/jwe/sender.js';
 import { KeyRing } from '../../src/keys/ring.js';
 import type { MethodPlan, ServicePlan } from '../../src/schema/plan.js';
@@ -97,4 +98,59 @@ describe('MessageOpener', () => {
       expect(audit.notes).to.have.length(1);
     });
   }
+
+  describe('of a token whose key it does not know', () => {
+    /** Keys that come when they are asked for. */
+    class LateKeys implements OpeningKeys {
+      asked = 0;
+      #known: KeyRing | undefined;
+      readonly #after: () => Promise<KeyRing>;
+      constructor(after: () => Promise<KeyRing>) {
+        this.#after = after;
+      }
+      readonly custody = ring.custody;
+      find = (kid: string) => this.#known?.find(kid);
+      isRetired = () => this.#known === undefined && this.isGone;
+      isGone = false;
+      async refresh(): Promise<void> {
+        this.asked++;
+        this.#known = await this.#after();
+      }
+    }
+
+    const open = async (keys: OpeningKeys): Promise<unknown> => {
+      const sessions = new SealingSessions();
+      const session = await sessions.acquire(ring.current());
+      const iat = Math.floor(Date.now() / 1_000);
+      const parameters = { field: 'shop.v1.CheckoutRequest.notes', cty: 'application/protobuf', iat } as const;
+      const notes = [1, 2, 3].map(() => session.seal(new Uint8Array(), parameters));
+      await sessions.close();
+      const opener = new MessageOpener({ opener: new TokenOpener({ keys }), audit: new MemorySink() });
+      return opener.open(checkout, { cartId: 'c', items: [], notes, substitutes: {} }, NO_CALL);
+    };
+
+    it('asks for newer keys once, and opens it', async () => {
+      const keys = new LateKeys(async () => ring);
+      expect(await open(keys))
+        .to.have.property('notes')
+        .with.lengthOf(3);
+      expect(keys.asked).to.equal(1);
+    });
+
+    it('refuses it when there is none, and when nobody can look', async () => {
+      const other = await KeyRing.create('P-256');
+      const keys = new LateKeys(async () => other);
+      await expectRefusal(open(keys), 'KEY_UNKNOWN');
+      expect(keys.asked).to.equal(1);
+      const broken = new LateKeys(() => Promise.reject(new Error('the disk is gone')));
+      await expectRefusal(open(broken), 'KEY_UNKNOWN');
+    });
+
+    it('asks for none when the key is known to be retired', async () => {
+      const keys = new LateKeys(async () => ring);
+      keys.isGone = true;
+      await expectRefusal(open(keys), 'KEY_RETIRED');
+      expect(keys.asked).to.equal(0);
+    });
+  });
 });

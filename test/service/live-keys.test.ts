@@ -1,14 +1,16 @@
 import { mkdtemp, readFile, rm, stat, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { credentials, status } from '@grpc/grpc-js';
 import { expect } from 'chai';
 import { errorDetails } from '../../src/client/client.js';
 import { MessageSealer } from '../../src/client/seal-message.js';
 import type { AuthorizeRequest } from '../../src/gen/payments/v1/payments.js';
-import { SealedPaymentService } from '../../src/gen/payments/v1/payments_sealed.js';
+import { SealedPaymentService, SealedPaymentServiceClient } from '../../src/gen/payments/v1/payments_sealed.js';
 import type { RecipientKey } from '../../src/jwe/recipient.js';
 import { SealingSessions } from '../../src/jwe/sender.js';
 import { generatePem } from '../../src/keys/generate-pem.js';
+import { staticKeySource } from '../../src/keys/key-source.js';
 import type { KeyRing, RingChange } from '../../src/keys/ring.js';
 import { importRingKey, type RingKey, withDates } from '../../src/keys/ring-file.js';
 import { RingStore } from '../../src/keys/ring-store.js';
@@ -224,5 +226,35 @@ describe('keys of a running service', () => {
     harness.service.store.replaceCard(paymentId, card);
     const { payment } = await harness.client.getPayment({ paymentId });
     expect(payment?.card?.number).to.equal(validRequest.card.number);
+  });
+});
+
+describe('a service whose ring file has just got a key', () => {
+  it('opens what is sealed to it before it has read the file: requests, and reply tokens', async () => {
+    const harness = await startHarness();
+    const store = new RingStore({ path: join(harness.dir, 'keys/ring.json') });
+    const { address } = harness.service;
+    let paymentId = '';
+    try {
+      for (let round = 0; round < 6; round++) {
+        const key = await importRingKey(generatePem('P-521'));
+        const sessions = new SealingSessions();
+        // The call must not wait for an agreement: by then the service might have read the file.
+        await sessions.acquire(key);
+        const client = new SealedPaymentServiceClient(address, credentials.createInsecure(), {
+          keys: staticKeySource(key),
+          sessions,
+        });
+        expect((await failureOf(client.authorize(validRequest))).code, 'of a key in no ring').to.equal(
+          status.FAILED_PRECONDITION,
+        );
+        await store.update((keys) => [...keys, key]);
+        if (round % 2 === 0) ({ paymentId } = await client.authorize({ ...validRequest, orderId: `order-${round}` }));
+        else expect((await client.getPayment({ paymentId })).payment?.card?.number).to.equal(validRequest.card.number);
+        client.close();
+      }
+    } finally {
+      await harness.stop();
+    }
   });
 });
