@@ -83,10 +83,11 @@ export class CallSealing {
   /**
    * Reply token and sealed request, if they can be made at once.
    *
-   * @returns undefined when something has to be waited for; nothing is begun
+   * @returns undefined when something has to be waited for, and for methods without sealed fields; nothing is begun
    * @throws SealwireError those of {@link seal}
    */
   sealNow(method: MethodPlan, message: object): SealedNow | undefined {
+    if (method.request === undefined && method.response === undefined) return undefined;
     const { hasReplies } = needsOf(method);
     // It may be asked once per call only, and what it promises would have to be waited for.
     if (hasReplies && this.#credential !== NO_CREDENTIAL) return undefined;

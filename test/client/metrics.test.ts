@@ -2,11 +2,13 @@ import { credentials } from '@grpc/grpc-js';
 import { PrometheusSerializer } from '@opentelemetry/exporter-prometheus';
 import { MeterProvider, MetricReader } from '@opentelemetry/sdk-metrics';
 import { expect } from 'chai';
-import { SealedPaymentServiceClient } from '../../src/gen/payments/v1/payments_sealed.js';
+import { AuthorizeRequest } from '../../src/gen/payments/v1/payments.js';
+import { SealedPaymentService, SealedPaymentServiceClient } from '../../src/gen/payments/v1/payments_sealed.js';
 import { staticKeySource } from '../../src/keys/key-source.js';
 import { recipientKey } from '../../src/keys/public-keys.js';
 import { KeyRing } from '../../src/keys/ring.js';
 import { failureOf, type Harness, startHarness, validRequest } from '../support/harness.js';
+import { AnyClient } from '../support/sealed-bench.js';
 
 /** Collects when it is asked. */
 class TestReader extends MetricReader {
@@ -47,8 +49,14 @@ describe("a client's metrics", () => {
     await client.getPayment({ paymentId });
     await failureOf(client.getPayment({ paymentId: 'canary-payment' }));
     await failureOf(wrong.authorize({ ...validRequest, orderId: 'canary-order' }));
-    client.close();
-    wrong.close();
+    // For this one the method has no sealed fields: its calls pass uncounted.
+    const path = '/payments.v1.PaymentService/Authorize';
+    const unsealed = { path, idempotency: 'unknown', requestStream: false, responseStream: false } as const;
+    const plan = { typeName: 'payments.v1.PaymentService', methods: { [path]: unsealed } };
+    const { definition } = SealedPaymentService;
+    const plain = new AnyClient(harness.service.address, credentials.createInsecure(), { definition, plan }, options);
+    await failureOf(plain.call('authorize', AuthorizeRequest.fromPartial({})));
+    for (const each of [client, wrong, plain]) each.close();
 
     const text = await reader.text();
     const calls = text.split('\n').filter((line) => line.startsWith('sealwire_client_calls_total'));
