@@ -156,12 +156,13 @@ function movePast({ line, column }: TextPosition, text: string): TextPosition {
 /** Recursive descent over RFC 8259's grammar. */
 class Reader {
   readonly #text: string;
-  readonly #start: TextPosition;
   #index = 0;
+  /** The last place that was asked for: counting from the start each time would take the square of the text's length. */
+  #known: { readonly index: number; readonly at: TextPosition };
 
   constructor(text: string, start: TextPosition) {
     this.#text = text;
-    this.#start = start;
+    this.#known = { index: 0, at: start };
   }
 
   readAll(): JsonNode {
@@ -276,7 +277,9 @@ class Reader {
   }
 
   #at(): TextPosition {
-    return movePast(this.#start, this.#text.slice(0, this.#index));
+    const { index, at } = this.#known;
+    this.#known = { index: this.#index, at: movePast(at, this.#text.slice(index, this.#index)) };
+    return this.#known.at;
   }
 
   #error(what: string): SealwireError {

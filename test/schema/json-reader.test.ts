@@ -50,6 +50,16 @@ describe('readJson', () => {
     });
   }
 
+  it('tells the place of each of many values, in time that grows with the text alone', function () {
+    // Counting from the start for each value took minutes.
+    this.timeout(20_000);
+    for (const space of ['', '\n']) {
+      const node = readJson(`[${Array.from({ length: 150_000 }, () => '{"a":1}').join(`,${space}`)}]`);
+      const { at } = (node.kind === 'array' && node.items.at(-1)) || node;
+      expect(at).to.deep.equal(space === '' ? { line: 1, column: 8 * 149_999 + 2 } : { line: 150_000, column: 1 });
+    }
+  });
+
   it('takes a member called __proto__ as one', () => {
     const value = plain('{"__proto__": {"a": 1}}') as object;
     expect(Object.keys(value)).to.deep.equal(['__proto__']);
