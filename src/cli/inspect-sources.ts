@@ -5,7 +5,7 @@ import { verifyKeySet } from '../keys/key-set.js';
 import { loadPublicKeys } from '../keys/public-keys.js';
 import { boundDigest } from '../schema/binding.js';
 import { JsonSchema } from '../schema/json-messages.js';
-import { readMessages } from './messages-in.js';
+import { readOne } from './messages-in.js';
 import { loadDescriptors, readCredentials, readRoots } from './target.js';
 import type { KeyFlags, SchemaFlags, TargetFlags } from './target-options.js';
 
@@ -32,8 +32,7 @@ export async function findBound(flags: SourceFlags): Promise<string | null> {
   if (flags.field === undefined)
     throw new SealwireError('OPTIONS_INVALID', '-d needs --field: which field of the message is it?');
   const { plan, holder } = new JsonSchema(await loadDescriptors(flags, undefined)).field(flags.field);
-  for await (const node of readMessages(flags.data)) return boundDigest(plan, holder.fromJson(node)) ?? null;
-  throw new SealwireError('SEAL_INPUT', '-d: no message in it');
+  return boundDigest(plan, holder.fromJson(await readOne('-d', flags.data))) ?? null;
 }
 
 /**

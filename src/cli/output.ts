@@ -1,5 +1,6 @@
 /** What commands print: tables for people, JSON for programs, progress on stderr, colour on terminals only. */
 import { once } from 'node:events';
+import { ExitCode } from './exit.js';
 
 /** A column of a table: its title and what it shows of a row. */
 export interface Column<T> {
@@ -34,11 +35,12 @@ export async function print(text: string): Promise<void> {
   if (text !== '' && !process.stdout.write(text)) await once(process.stdout, 'drain');
 }
 
-/** From now on the process ends well when whoever reads its stdout, such as a pager, has gone. */
+/** From now on the process ends well when whoever reads its stdout, such as a pager, has gone, and in one line when a disk is full. */
 export function endWithReader(): void {
-  process.stdout.on('error', (error: NodeJS.ErrnoException) => {
-    if (error.code === 'EPIPE') process.exit(0);
-    throw error;
+  process.stdout.on('error', ({ code, message }: NodeJS.ErrnoException) => {
+    if (code === 'EPIPE') process.exit(ExitCode.DONE);
+    process.stderr.write(`sealwire: stdout: ${code ?? message}\n`);
+    process.exit(ExitCode.UNAVAILABLE);
   });
 }
 

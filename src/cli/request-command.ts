@@ -17,7 +17,7 @@ export function registerRequest(program: Command): void {
     .option('--session-life <seconds>', 'how long the file is good for; 1 to 86400', seconds(86_400), 900)
     .option(
       '--print-header',
-      "print the header for grpcurl -H in place of the request; of --session's call if it has one",
+      "print the header for grpcurl -H in place of the request; of --session's call if it has one that was not printed yet",
     )
     .addHelpText(
       'after',

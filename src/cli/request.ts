@@ -15,7 +15,7 @@ import { describeFailure, isUnavailable } from './call-failure.js';
 import { ExitCode } from './exit.js';
 import { readMessages } from './messages-in.js';
 import { print } from './output.js';
-import { readSession, writeSession } from './session-file.js';
+import { markPrinted, readSession, writeSession } from './session-file.js';
 import { loadMethod, openKeySource, readCredentials } from './target.js';
 import type { KeyFlags, SchemaFlags, TargetFlags } from './target-options.js';
 
@@ -58,14 +58,12 @@ export async function request(name: string, flags: RequestFlags): Promise<void> 
   try {
     const sealer = new MessageSealer({ sessions, forwardTokens: true });
     const lines: string[] = [];
-    let count = 0;
-    for await (const node of readMessages(data)) {
-      checkCount(method, ++count, node);
+    for await (const node of printHeader === true && data === undefined ? [] : readRequestNodes(method, data)) {
       lines.push(JSON.stringify(await sealOne(method, sealer, keys, node)));
     }
     const header = session === undefined ? '' : await beginSession(session);
     if (printHeader === true) await print(header);
-    else await print(lines.length === 0 ? '{}\n' : `${lines.join('\n')}\n`);
+    else await print(lines.map((line) => `${line}\n`).join(''));
 
     async function beginSession(path: string): Promise<string> {
       if (!hasReplies(method.plan.response)) {
@@ -75,7 +73,12 @@ export async function request(name: string, flags: RequestFlags): Promise<void> 
         );
       }
       const replies = await sealer.beginReplies(await keys.current(''), new Uint8Array());
-      await writeSession(path, replies, { method: name, descriptors, lifeSeconds: flags.sessionLife });
+      await writeSession(path, replies, {
+        method: name,
+        descriptors,
+        lifeSeconds: flags.sessionLife,
+        isPrinted: printHeader === true,
+      });
       return `${REPLY_METADATA}: ${replies.token}\n`;
     }
   } finally {
@@ -84,11 +87,12 @@ export async function request(name: string, flags: RequestFlags): Promise<void> 
   }
 }
 
-/** Of a session that a request began just now. @returns false when there is none for this method */
+/** Of a session that a request began just now. @returns false when there is none for this method that was not printed yet */
 async function printKnownHeader(name: string, path: string): Promise<boolean> {
   try {
-    const { method, replies } = await readSession(path);
-    if (method.path !== `/${name.replace(/^\//, '').replace(/\.(?=\w+$)/, '/')}`) return false;
+    const { method, replies, isPrinted } = await readSession(path);
+    if (isPrinted || method.path !== `/${name.replace(/^\//, '').replace(/\.(?=\w+$)/, '/')}`) return false;
+    await markPrinted(path);
     await print(`${REPLY_METADATA}: ${replies.token}\n`);
     return true;
   } catch (error) {
@@ -122,11 +126,13 @@ export async function call(name: string, flags: CallFlags): Promise<void> {
   const client = new MethodClient(flags.address, readCredentials(flags), method, { keys, forwardTokens: true });
   const { request: requestPlan, response: responsePlan } = method.plan;
   const deadline = flags.maxTime === undefined ? {} : { deadline: Date.now() + flags.maxTime * 1000 };
+  const input = new AbortController();
   try {
     // Now, so that what is wrong with the keys is told as such.
     if (requestPlan !== undefined) await currentKeys(requestPlan, keys);
     if (hasReplies(responsePlan)) await keys.current('');
-    for await (const message of client.exchange(readRequests(method, flags.data), { metadata, ...deadline })) {
+    const requests = readRequests(method, flags.data, input.signal);
+    for await (const message of client.exchange(requests, { metadata, ...deadline })) {
       await print(`${JSON.stringify(method.response.toJson(message), null, 2)}\n`);
     }
   } catch (error) {
@@ -134,15 +140,19 @@ export async function call(name: string, flags: CallFlags): Promise<void> {
     process.stderr.write(`sealwire: ${describeFailure(error as ServiceError)}\n`);
     process.exitCode = isUnavailable(error as ServiceError) ? ExitCode.UNAVAILABLE : ExitCode.NEGATIVE;
   } finally {
+    // The call may have ended before its input did.
+    input.abort();
     client.close();
     keys.close();
   }
 }
 
-async function* readRequests(method: JsonMethod, data: string | undefined): AsyncGenerator<object> {
-  let count = 0;
-  for await (const node of readMessages(data)) {
-    checkCount(method, ++count, node);
+async function* readRequests(
+  method: JsonMethod,
+  data: string | undefined,
+  signal: AbortSignal,
+): AsyncGenerator<object> {
+  for await (const node of readRequestNodes(method, data, signal)) {
     const message = method.request.fromJson(node);
     const { request: plan } = method.plan;
     // What is missing is the input's fault, not an answer of the service.
@@ -151,8 +161,19 @@ async function* readRequests(method: JsonMethod, data: string | undefined): Asyn
   }
 }
 
-function checkCount({ plan, path }: JsonMethod, count: number, node: JsonNode): void {
-  if (count > 1 && !plan.requestStream) throw inputError(node.at, `a second message, and ${path.slice(1)} takes one`);
+/** Of a method without a request stream exactly one, known to be the only one: an empty message when the input has none. */
+async function* readRequestNodes(
+  { plan, path }: JsonMethod,
+  data: string | undefined,
+  signal?: AbortSignal,
+): AsyncGenerator<JsonNode> {
+  let only: JsonNode | undefined;
+  for await (const node of readMessages(data, signal)) {
+    if (plan.requestStream) yield node;
+    else if (only === undefined) only = node;
+    else throw inputError(node.at, `a second message, and ${path.slice(1)} takes one`);
+  }
+  if (!plan.requestStream) yield only ?? { at: { line: 1, column: 1 }, kind: 'object', members: [] };
 }
 
 async function sealOne(method: JsonMethod, sealer: MessageSealer, keys: KeySource, node: JsonNode): Promise<unknown> {

@@ -11,14 +11,14 @@ import { PASSPHRASE_VARIABLE } from '../keys/passphrase.js';
 import { Pkcs11Custody } from '../keys/pkcs11-custody.js';
 import { KeyRing } from '../keys/ring.js';
 import { type JsonField, JsonSchema } from '../schema/json-messages.js';
-import { type JsonNode, readJson } from '../schema/json-reader.js';
+import { readJson } from '../schema/json-reader.js';
 import { encodeSite } from '../schema/seal-sites.js';
 import { HSM_PIN_VARIABLE } from '../service/config.js';
 import { keyPaths } from '../service/key-files.js';
 import { inspectToken } from './inspect-token.js';
 import type { PlaceFlags } from './keys-options.js';
 import { askOnce } from './keys-place.js';
-import { readMessages } from './messages-in.js';
+import { readOne } from './messages-in.js';
 import { print, printJson } from './output.js';
 import { readSecret } from './secret-input.js';
 import { loadDescriptors, openKeySource } from './target.js';
@@ -67,11 +67,6 @@ export async function seal(fieldName: string, flags: SealFlags): Promise<void> {
     await sessions.close();
     keys.close();
   }
-}
-
-async function readOne(option: string, data: string): Promise<JsonNode> {
-  for await (const node of readMessages(data)) return node;
-  throw new SealwireError('SEAL_INPUT', `${option}: no message in it`);
 }
 
 /** Opens a token with the service's ring, records that, and only then prints what is inside. */

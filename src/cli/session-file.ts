@@ -9,6 +9,8 @@ import { type JsonMethod, JsonSchema } from '../schema/json-messages.js';
 export interface Session {
   readonly method: JsonMethod;
   readonly replies: CallReplies;
+  /** Whether its header was printed: it is good for one call, and may have been used. */
+  readonly isPrinted: boolean;
 }
 
 /** What the file holds; binary values are base64. */
@@ -21,6 +23,7 @@ interface Stored {
   readonly kid: string;
   readonly key: string;
   readonly descriptors: string;
+  readonly printed?: boolean;
 }
 
 /**
@@ -31,7 +34,12 @@ interface Stored {
 export async function writeSession(
   path: string,
   replies: CallReplies,
-  about: { readonly method: string; readonly descriptors: Uint8Array; readonly lifeSeconds: number },
+  about: {
+    readonly method: string;
+    readonly descriptors: Uint8Array;
+    readonly lifeSeconds: number;
+    readonly isPrinted: boolean;
+  },
 ): Promise<void> {
   const { token, kid, key } = replies.export();
   const stored: Stored = {
@@ -42,8 +50,15 @@ export async function writeSession(
     kid,
     key: Buffer.from(key).toString('base64'),
     descriptors: Buffer.from(about.descriptors).toString('base64'),
+    ...(about.isPrinted && { printed: true }),
   };
   await writeKeyFile(path, `${JSON.stringify(stored)}\n`, 0o600);
+}
+
+/** Notes that the header of a session is printed now. @throws SealwireError as {@link readSession} and {@link writeSession} do */
+export async function markPrinted(path: string): Promise<void> {
+  const stored = parse(path, await readKeyFile(path, { secret: true }));
+  await writeKeyFile(path, `${JSON.stringify({ ...stored, printed: true })}\n`, 0o600);
 }
 
 /**
@@ -62,7 +77,8 @@ export async function readSession(path: string): Promise<Session> {
   }
   const method = new JsonSchema(Buffer.from(stored.descriptors, 'base64')).method(stored.method);
   const { token, kid } = stored;
-  return { method, replies: CallReplies.restore({ token, kid, key: Buffer.from(stored.key, 'base64') }) };
+  const replies = CallReplies.restore({ token, kid, key: Buffer.from(stored.key, 'base64') });
+  return { method, replies, isPrinted: stored.printed === true };
 }
 
 function parse(path: string, text: string): Stored {

@@ -213,6 +213,14 @@ describe('sealwire seal, open, inspect, explain and doctor', function () {
         () => ' ',
       ],
       [
+        'seal: two inner messages',
+        () => ['seal', FIELD, ...service.flags, '-d', '@', '--bound', BOUND],
+        2,
+        /line 2, column 1: --data takes one message/,
+        () => `${CARD}\n${CARD}`,
+      ],
+      ['inspect: a file in place of a token', () => ['inspect'], 2, /stdin: over 1 MiB/, () => 'x'.repeat(1_100_000)],
+      [
         'seal: all from stdin',
         () => ['seal', FIELD, ...service.flags, '-d', '@', '--bound', '@'],
         2,

@@ -1,8 +1,10 @@
-import { spawnSync } from 'node:child_process';
+import { spawn, spawnSync } from 'node:child_process';
+import { once } from 'node:events';
+import { closeSync, existsSync, openSync } from 'node:fs';
 import { chmod, readFile, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { expect } from 'chai';
-import { type Finished, finishSealwire } from '../support/command.js';
+import { environment, type Finished, finishSealwire, MAIN } from '../support/command.js';
 import {
   card,
   type DebugService,
@@ -12,9 +14,11 @@ import {
   PAYMENTS,
   startDebugService,
 } from '../support/debug-service.js';
+import { missing } from '../support/tools.js';
 
 const AUTHORIZE = `${PAYMENTS}/Authorize`;
 const GET = `${PAYMENTS}/GetPayment`;
+const RECONCILE = `${PAYMENTS}/Reconcile`;
 const IMPORT = `${PAYMENTS}/ImportPayments`;
 
 describe('sealwire request, response and call', function () {
@@ -73,6 +77,40 @@ describe('sealwire request, response and call', function () {
       'b',
     ]);
     expect(await mustRun(['request', GET, ...service.flags])).to.equal('{}\n');
+    expect(await mustRun(['request', IMPORT, ...service.flags, '-d', '@'], '')).to.equal('');
+  });
+
+  it('prints the header of a session once, and begins another one after that', async () => {
+    const file = join(service.dir, 'twice.session');
+    const args = ['request', RECONCILE, ...service.flags, '--session', file];
+    const kept = async () => (JSON.parse(await readFile(file, 'utf8')) as { token: string }).token;
+    await mustRun([...args, '-d', '{"statement_line": "x"}']);
+    const token = await kept();
+    expect(await mustRun([...args, '--print-header'])).to.equal(`sealwire-reply: ${token}\n`);
+    expect((await stat(file)).mode & 0o777).to.equal(0o600);
+    for (const before of [token, await kept()]) {
+      expect(await mustRun([...args, '--print-header'])).to.equal(`sealwire-reply: ${await kept()}\n`);
+      expect(await kept()).to.not.equal(before);
+    }
+  });
+
+  it('ends with its call, also when stdin stays open', async () => {
+    const args = [MAIN, 'call', RECONCILE, ...service.flags, '--max-time', '2', '-d', '@'];
+    const child = spawn(process.execPath, args, { stdio: ['pipe', 'pipe', 'ignore'], env: environment });
+    child.stdin.write('{"payment_id": "none"}');
+    expect(String((await once(child.stdout, 'data'))[0])).to.include('no such payment');
+    expect(await once(child, 'exit')).to.deep.equal([3, null]);
+  });
+
+  it('tells in one line that stdout takes nothing more', async function () {
+    if (!existsSync('/dev/full')) missing(this, 'needs /dev/full');
+    const full = openSync('/dev/full', 'w');
+    const child = spawn(process.execPath, [MAIN, 'explain'], { stdio: ['ignore', full, 'pipe'], env: environment });
+    const said: Buffer[] = [];
+    child.stderr?.on('data', (chunk: Buffer) => said.push(chunk));
+    expect(await once(child, 'close')).to.deep.equal([3, null]);
+    closeSync(full);
+    expect(Buffer.concat(said).toString()).to.equal('sealwire: stdout: ENOSPC\n');
   });
 
   it('keeps a session where its owner alone can read it, and takes no session that others can', async () => {
@@ -186,6 +224,15 @@ describe('sealwire request, response and call', function () {
         /line 1, column \d+: a second message/,
         `${order('1')} ${order('2')}`,
       ],
+      [
+        'two messages for one in a call',
+        (flags) => ['call', AUTHORIZE, ...flags, '-d', '@'],
+        2,
+        /line 1, column \d+: a second message/,
+        `${order('1')} ${order('2')}`,
+      ],
+      ['no message where one is needed', (flags) => ['request', AUTHORIZE, ...flags, '-d', '@'], 2, /card: a req/, ''],
+      ['no message for a call that needs one', (flags) => ['call', AUTHORIZE, ...flags], 2, /card: a required sealed/],
       [
         'a file that is not there',
         (flags) => ['request', AUTHORIZE, ...flags, '-d', '@/absent.json'],
