@@ -25,6 +25,7 @@ export function describeFailure(error: ServiceError): string {
   return `${line} (${[known, ...facts].join('; ')}); sealwire explain ${known} tells more`;
 }
 
-function clean(text: string): string {
+/** @returns text of a service, cut, that cannot steer a terminal */
+export function clean(text: string): string {
   return text.slice(0, MAX_TEXT).replace(CONTROL, '?');
 }

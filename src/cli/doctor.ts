@@ -1,8 +1,5 @@
 /** `sealwire doctor`: what works of a service, seen from here, and what to do about the rest. */
-import { readFileSync } from 'node:fs';
-import { connect } from 'node:net';
-import { connect as connectTls } from 'node:tls';
-import { type ChannelCredentials, Client, Metadata, type ServiceError, status } from '@grpc/grpc-js';
+import { type ChannelCredentials, type ServiceError, status } from '@grpc/grpc-js';
 import { errorDetails } from '../client/client.js';
 import { createKeySetFetcher } from '../client/key-set-fetcher.js';
 import { MethodClient } from '../client/method-client.js';
@@ -11,7 +8,8 @@ import { SealwireError } from '../errors.js';
 import { verifyKeySet } from '../keys/key-set.js';
 import { type JsonMethod, JsonSchema } from '../schema/json-messages.js';
 import { recipientsOf } from '../schema/walk.js';
-import { describeFailure } from './call-failure.js';
+import { clean, describeFailure } from './call-failure.js';
+import { checkTls, compareClocks, DEADLINE_MS, reach, Skip, splitAddress } from './doctor-network.js';
 import { ExitCode, messageOf } from './exit.js';
 import { formatTable, paint, print, printJson } from './output.js';
 import { openKeySource, readCredentials, readRoots } from './target.js';
@@ -29,15 +27,11 @@ interface Check {
   readonly detail: string;
 }
 
-const DEADLINE_MS = 5_000;
-/** Tokens are accepted from 60 s ahead to 300 s back: half of the shorter side is a warning. */
-const MAX_CLOCK_SECONDS = 30;
-
 /** Exit code 1 when something is bad, 3 when the service cannot be reached. */
 export async function doctor(host: string, flags: DoctorFlags, version: string): Promise<void> {
   const target = { ...flags, address: host };
   // Wrong use is told as such, and is no finding about the service.
-  split(host);
+  splitAddress(host);
   const credentials = readCredentials(target);
   const checks: Check[] = [
     { check: 'versions', result: 'ok', detail: `sealwire ${version}, Node ${process.versions.node}` },
@@ -68,130 +62,9 @@ export async function doctor(host: string, flags: DoctorFlags, version: string):
   else process.exitCode = isGood ? ExitCode.DONE : ExitCode.NEGATIVE;
 }
 
-/** Why a check was not made. */
-class Skip extends Error {}
-
-function split(address: string): { host: string; port: number } {
-  const colon = address.lastIndexOf(':');
-  const port = Number(address.slice(colon + 1));
-  if (colon < 1 || !Number.isInteger(port) || port < 1 || port > 65_535) {
-    throw new SealwireError('OPTIONS_INVALID', `'${address}' is not HOST:PORT`);
-  }
-  return { host: address.slice(0, colon).replace(/^\[|\]$/g, ''), port };
-}
-
-async function reach(address: string): Promise<[string, boolean]> {
-  const { host, port } = split(address);
-  const begun = performance.now();
-  const found = await new Promise<string>((done, fail) => {
-    const socket = connect({ host, port, timeout: DEADLINE_MS }, () => {
-      done(socket.remoteAddress ?? host);
-      socket.destroy();
-    });
-    socket.once('timeout', () => socket.destroy(Object.assign(new Error(), { code: 'ETIMEDOUT' })));
-    socket.once('error', ({ code }: NodeJS.ErrnoException) =>
-      fail(
-        new SealwireError(
-          'SCHEMA_UNAVAILABLE',
-          `${address}: ${code ?? 'cannot be reached'}; does the service listen there?`,
-        ),
-      ),
-    );
-  });
-  return [`${found}:${port} answers in ${Math.ceil(performance.now() - begun)} ms`, true];
-}
-
-async function checkTls(address: string, { tls, tlsCa, tlsCert, tlsKey }: TargetFlags): Promise<[string, undefined]> {
-  if (tls !== true && tlsCa === undefined && tlsCert === undefined) {
-    throw new Skip('plain text, as asked; --tls or --tls-ca FILE checks TLS');
-  }
-  const { host, port } = split(address);
-  const read = (path: string | undefined) => (path === undefined ? undefined : readFileSync(path));
-  const options = {
-    host,
-    port,
-    ca: read(tlsCa),
-    cert: read(tlsCert),
-    key: read(tlsKey),
-    ALPNProtocols: ['h2'],
-    servername: host,
-  };
-  return new Promise((done, fail) => {
-    const socket = connectTls({ ...options, timeout: DEADLINE_MS }, () => {
-      const { valid_to: end } = socket.getPeerCertificate();
-      const days = Math.floor((Date.parse(end) - Date.now()) / 86_400_000);
-      done([
-        `${socket.getProtocol()}, ${socket.alpnProtocol || 'no ALPN'}, certificate good for ${days} days`,
-        undefined,
-      ]);
-      socket.destroy();
-    });
-    socket.once('timeout', () => socket.destroy(Object.assign(new Error(), { code: 'ETIMEDOUT' })));
-    socket.once('error', ({ code, reason }: NodeJS.ErrnoException & { reason?: string }) =>
-      fail(
-        new SealwireError('SCHEMA_UNAVAILABLE', `TLS: ${code ?? reason ?? 'no handshake'}; give the CA with --tls-ca`),
-      ),
-    );
-  });
-}
-
-/** By the `date` header of any answer; HTTP dates have whole seconds. */
-async function compareClocks(address: string, credentials: ChannelCredentials): Promise<[string, undefined]> {
-  const client = new Client(address, credentials);
-  try {
-    const raw = (value: Buffer) => value;
-    const begun = Date.now();
-    const date = await new Promise<string | undefined>((done) => {
-      const call = client.makeUnaryRequest(
-        '/grpc.health.v1.Health/Check',
-        raw,
-        raw,
-        Buffer.alloc(0),
-        new Metadata(),
-        { deadline: begun + DEADLINE_MS },
-        (error) => {
-          // An answer without headers of its own has all in its trailers.
-          done(dateOf(error?.metadata));
-        },
-      );
-      call.once('metadata', (metadata) => done(dateOf(metadata)));
-    });
-    if (date === undefined) throw new Skip('the service tells no date');
-    const off = clockDifference(Date.parse(date), begun, Date.now());
-    const detail =
-      off === 0
-        ? 'the clocks agree to the second'
-        : `the service is ${Math.abs(off)} s ${off > 0 ? 'ahead' : 'behind'}`;
-    if (Math.abs(off) > MAX_CLOCK_SECONDS)
-      throw new SealwireError('TOKEN_STALE', `${detail}; set the clock that is wrong`);
-    return [detail, undefined];
-  } finally {
-    client.close();
-  }
-}
-
-/**
- * How far a service's clock is off at least. An HTTP date is cut to its second, and when within the answer's time it was made is unknown.
- *
- * @param date of the answer; it and the other two in ms since 1970
- * @param begun when the question was sent, by our clock
- * @param ended when the answer was here
- * @returns whole seconds; above 0 the service is ahead
- */
-export function clockDifference(date: number, begun: number, ended: number): number {
-  if (date > ended) return Math.round((date - ended) / 1_000);
-  const latest = date + 999;
-  return latest < begun ? -Math.round((begun - latest) / 1_000) : 0;
-}
-
-function dateOf(metadata: Metadata | undefined): string | undefined {
-  const [date] = metadata?.get('date') ?? [];
-  return typeof date === 'string' ? date : undefined;
-}
-
 async function reflect(address: string, credentials: ChannelCredentials): Promise<[string, ReflectedSchema]> {
   const schema = await readSchema({ address, credentials, deadlineMs: DEADLINE_MS });
-  return [`${schema.version}: ${schema.services.join(', ')}`, schema];
+  return [clean(`${schema.version}: ${schema.services.join(', ')}`), schema];
 }
 
 async function checkKeySet(

@@ -18,6 +18,8 @@ const WRONG_USE: readonly string[] = [
 ];
 /** What was asked for is refused as things are. */
 const NEGATIVE: readonly string[] = ['KEY_NOT_DUE', 'KEY_IN_USE'];
+/** What a terminal could take for a command: names may come from a service. */
+const CONTROL = /\p{C}/gu;
 /** Reasons that are a verdict about a token. */
 const VERDICT = /^(?:SEALED_FIELD_|INNER_MESSAGE_INVALID$|LIMIT_EXCEEDED$)/;
 
@@ -36,5 +38,5 @@ export function messageOf(error: unknown): string {
   const message = error instanceof Error ? error.message : String(error);
   const path = error instanceof SealwireError ? error.path : undefined;
   const text = path === undefined || message.startsWith(path) ? message : `${path}: ${message}`;
-  return text.split('\n', 1)[0] ?? '';
+  return (text.split('\n', 1)[0] ?? '').replace(CONTROL, '?');
 }

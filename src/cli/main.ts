@@ -32,6 +32,9 @@ const program = new Command('sealwire')
     'after',
     '\nExit codes: 0 done, 1 negative result, 2 wrong use or bad input, 3 something needed is unavailable',
   );
+// What libraries will change one day is no news for whoever runs a command.
+process.noDeprecation = true;
+
 for (const register of commands) register(program);
 
 try {

@@ -1,5 +1,5 @@
 /** Flags that several commands share: which service, whose keys, which schema. Nothing is loaded here. */
-import type { Command } from 'commander';
+import { type Command, InvalidArgumentError } from 'commander';
 
 /** Which service. */
 export interface TargetFlags {
@@ -34,7 +34,12 @@ export const collect = (value: string, earlier: readonly string[] = []): readonl
 
 /** `--address` and the TLS flags. */
 export function addTargetOptions(command: Command): Command {
-  return addTlsOptions(command.option('--address <host:port>', 'the service', DEFAULT_ADDRESS));
+  return addTlsOptions(command.option('--address <host:port>', 'the service', readAddress, DEFAULT_ADDRESS));
+}
+
+function readAddress(text: string): string {
+  if (text !== '' && !/^https?:/i.test(text)) return text;
+  throw new InvalidArgumentError('must be HOST:PORT; --tls asks for TLS.');
 }
 
 /** The TLS flags alone. */

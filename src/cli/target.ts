@@ -26,7 +26,12 @@ export function readCredentials({ tls, tlsCa, tlsCert, tlsKey }: Omit<TargetFlag
   }
   const read = (path: string | undefined) => (path === undefined ? null : readFileSync(path));
   try {
-    return credentials.createSsl(read(tlsCa), read(tlsKey), read(tlsCert));
+    const ca = read(tlsCa);
+    // Without a certificate in it nothing would be trusted, and each handshake fail.
+    if (ca !== null && !ca.includes('-----BEGIN CERTIFICATE-----')) {
+      throw Object.assign(new Error(), { path: tlsCa, code: 'no certificate in PEM' });
+    }
+    return credentials.createSsl(ca, read(tlsKey), read(tlsCert));
   } catch (error) {
     const { path = 'certificate or key', code } = error as NodeJS.ErrnoException;
     throw new SealwireError('OPTIONS_INVALID', `TLS: ${path}: ${code ?? 'not PEM'}`);
@@ -99,6 +104,9 @@ export async function loadDescriptors(
     address: flags.address,
     credentials: readCredentials(flags),
     ...(services && { services }),
+  }).catch((error: unknown) => {
+    if (!(error instanceof SealwireError) || error.code !== 'SCHEMA_UNAVAILABLE') throw error;
+    throw new SealwireError(error.code, `${error.message}; sealwire doctor ${flags.address} looks closer`);
   });
   return descriptors;
 }

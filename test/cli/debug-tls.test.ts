@@ -29,7 +29,9 @@ describe('sealwire call and doctor over TLS', function () {
       ['client', '/CN=client'],
     ] as const) {
       const files = ['-keyout', at(`${name}.key`), '-out', at(`${name}.pem`), '-subj', subject];
-      execFileSync('openssl', [...key, ...files, '-addext', 'subjectAltName=DNS:localhost'], { stdio: 'ignore' });
+      execFileSync('openssl', [...key, ...files, '-addext', 'subjectAltName=DNS:localhost,IP:127.0.0.1'], {
+        stdio: 'ignore',
+      });
     }
     const tls = { cert: at('server.pem'), key: at('server.key'), clientCa: at('client.pem') };
     writeFileSync(at('config.json'), JSON.stringify({ tls }));
@@ -58,8 +60,16 @@ describe('sealwire call and doctor over TLS', function () {
     expect(JSON.parse(await mustRun(call(...client), order('tls')))).to.include({ status: 'authorized' });
   });
 
+  it('works with an address in place of a name, without a warning of Node', async () => {
+    const byAddress = [...call(...client), '--address', service.address];
+    const { code, stderr } = await finishSealwire(byAddress, { input: order('address') });
+    expect([code, stderr]).to.deep.equal([0, '']);
+    const seen = await finishSealwire(['doctor', service.address, ...service.flags.slice(2), ...client]);
+    expect([seen.code, seen.stderr]).to.deep.equal([0, '']);
+  });
+
   it('call fails in one line without the certificate, without the CA, and without TLS', async () => {
-    const refused = /cannot be asked for its schema \(UNAVAILABLE\)/;
+    const refused = /cannot be asked for its schema \(UNAVAILABLE\); sealwire doctor localhost:\d+ looks closer/;
     for (const tls of [ca, ['--tls'], []]) {
       expectOneLine(await finishSealwire(call(...tls), { input: order('no') }), 3, refused);
     }
@@ -69,6 +79,8 @@ describe('sealwire call and doctor over TLS', function () {
     const half = [...ca, '--tls-cert', at('client.pem')];
     expectOneLine(await finishSealwire(call(...half), { input: '' }), 2, /--tls-cert and --tls-key belong together/);
     expectOneLine(await finishSealwire(call('--tls-ca', at('none')), { input: '' }), 2, /TLS: .*none: ENOENT/);
+    const noCa = call('--tls-ca', at('config.json'));
+    expectOneLine(await finishSealwire(noCa, { input: '' }), 2, /TLS: .*config\.json: no certificate in PEM/);
   });
 
   it('doctor tells protocol and end of the certificate, or what is wrong with it', async () => {
@@ -79,5 +91,9 @@ describe('sealwire call and doctor over TLS', function () {
     const { code, stdout } = await finishSealwire(['doctor', host, ...root, '--tls']);
     expect(code).to.equal(1);
     expect(stdout).to.match(/^TLS +bad +TLS: DEPTH_ZERO_SELF_SIGNED_CERT; give the CA with --tls-ca$/m);
+    const plain = await finishSealwire(['doctor', host, ...root]);
+    expect(plain.code).to.equal(1);
+    expect(plain.stdout).to.match(/^TLS +bad +the service speaks TLS: give --tls/m);
+    expect(plain.stdout).to.match(/^clock +skip +no answer \(UNAVAILABLE\)$/m);
   });
 });

@@ -179,6 +179,25 @@ describe('sealwire seal, open, inspect, explain and doctor', function () {
     expect(code).to.equal(1);
   });
 
+  it('doctor tells that a service speaks no TLS', async () => {
+    const { code, stdout } = await sealwire(['doctor', service.address, '--tls']);
+    expect(code).to.equal(1);
+    expect(stdout).to.match(/^TLS +bad +TLS: ERR_SSL_WRONG_VERSION_NUMBER; does the service speak TLS\?/m);
+  });
+
+  it('doctor shows nothing of a service that could steer a terminal', async () => {
+    const server = new Server();
+    const name = `${PAYMENTS}\u001b[2J`;
+    addReflection(server, { descriptors: Buffer.from(descriptorSet, 'base64'), services: [name] });
+    const bind = promisify(server.bindAsync.bind(server));
+    const port = await bind('127.0.0.1:0', ServerCredentials.createInsecure());
+    const args = ['x.Y/Z', '--address', `127.0.0.1:${port}`];
+    const texts = [await sealwire(['doctor', `127.0.0.1:${port}`]), await sealwire(['request', ...args])];
+    server.forceShutdown();
+    const all = texts.map(({ stdout, stderr }) => stdout + stderr).join('');
+    expect(all).to.include(`it has ${PAYMENTS}?[2J`).and.not.include('\u001b');
+  });
+
   it('doctor says what is wrong', async () => {
     const { code, stdout } = await sealwire(['doctor', service.address, '--root', 'A'.repeat(43)]);
     expect(code).to.equal(1);
@@ -219,6 +238,7 @@ describe('sealwire seal, open, inspect, explain and doctor', function () {
         /line 2, column 1: --data takes one message/,
         () => `${CARD}\n${CARD}`,
       ],
+      ['doctor: a URL', () => ['doctor', 'http://127.0.0.1:50051'], 2, /is not HOST:PORT/],
       ['inspect: a file in place of a token', () => ['inspect'], 2, /stdin: over 1 MiB/, () => 'x'.repeat(1_100_000)],
       [
         'seal: all from stdin',

@@ -169,6 +169,16 @@ describe('sealwire request, response and call', function () {
     expectOneLine(await sealwire(['call', AUTHORIZE, ...service.flags, '-H', 'nonsense']), 2, /-H takes 'name: value'/);
   });
 
+  it('takes no URL for an address', async () => {
+    for (const address of ['', 'http://127.0.0.1:50051']) {
+      const { code, stderr } = await sealwire(['call', GET, '--address', address]);
+      expect(code).to.equal(2);
+      expect(stderr)
+        .to.include('must be HOST:PORT')
+        .and.not.match(/\n\s+at /);
+    }
+  });
+
   describe('bad input', () => {
     const cases: readonly (readonly [
       string,
