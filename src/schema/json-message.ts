@@ -5,6 +5,7 @@
 import {
   type DescField,
   type DescMessage,
+  type DescOneof,
   type FileRegistry,
   fromBinary,
   fromJson,
@@ -16,6 +17,7 @@ import {
 import { SealwireError } from '../errors.js';
 import { looksLikeToken } from '../jwe/token.js';
 import { createDynamicCodec, type LoaderObject } from './dynamic-codec.js';
+import { eachNode, isNull, mapContainer, takesNull, typeOf } from './json-field.js';
 import { define, inputError, type JsonMember, type JsonNode, type PlainJson, toPlain } from './json-reader.js';
 import type { LoaderForm } from './loader-form.js';
 import type { InnerCodec } from './plan.js';
@@ -78,13 +80,19 @@ export class ReflectedMessage implements JsonMessage {
     if (node.kind !== 'object') throw inputError(node.at, `a ${this.typeName} is an object in braces`);
     const object: LoaderObject = {};
     const seen = new Set<DescField>();
+    const members = new Map<DescOneof, DescField>();
     for (const member of node.members) {
       const field = this.#desc.fields.find(({ name, jsonName }) => member.name === jsonName || member.name === name);
       if (field === undefined) throw inputError(member.at, `${this.typeName} has no field of this name${this.#hint()}`);
       // Of `orderId` and `order_id` either one could be meant.
       if (seen.has(field)) throw inputError(member.at, `${field.name} is there twice`);
       seen.add(field);
-      if (member.value.kind === 'literal' && member.value.value === null) continue;
+      if (isNull(member.value) && !takesNull(field)) continue;
+      if (field.oneof !== undefined) {
+        const other = members.get(field.oneof);
+        if (other !== undefined) throw inputError(member.at, `${field.name} cannot be there beside ${other.name}`);
+        members.set(field.oneof, field);
+      }
       define(object, this.#form.key(field), this.#fromMember(field, member));
     }
     return object;
@@ -196,52 +204,6 @@ export class ReflectedMessage implements JsonMessage {
     return listOf(this.#desc.fields.map(({ name }) => name));
   }
 }
-
-/** @returns a loader value of the field's shape */
-function eachNode(field: DescField, node: JsonNode, convert: (node: JsonNode) => unknown): unknown {
-  if (field.fieldKind === 'list') {
-    if (node.kind !== 'array') throw inputError(node.at, `${field.name} is a list in brackets`);
-    return node.items.map(convert);
-  }
-  if (field.fieldKind !== 'map') return convert(node);
-  if (node.kind !== 'object') throw inputError(node.at, `${field.name} is a map in braces`);
-  const map: LoaderObject = {};
-  for (const { name, value } of node.members) define(map, name, convert(value));
-  return map;
-}
-
-function mapContainer(field: DescField, value: unknown, convert: (item: unknown) => PlainJson): PlainJson {
-  if (field.fieldKind === 'list') return (value as unknown[]).map(convert);
-  if (field.fieldKind !== 'map') return convert(value);
-  const map: { [name: string]: PlainJson } = {};
-  for (const [key, item] of Object.entries(value as object)) define(map, key, convert(item));
-  return map;
-}
-
-function typeOf(field: DescField): string {
-  const { proto, message } = field;
-  const name = message?.typeName ?? field.enum?.typeName ?? SCALARS[proto.type] ?? 'value';
-  if (field.fieldKind === 'list') return `list of ${name}`;
-  return field.fieldKind === 'map' ? 'map' : name;
-}
-/** Names by `FieldDescriptorProto.Type`. */
-const SCALARS: Readonly<Record<number, string>> = {
-  1: 'double',
-  2: 'float',
-  3: 'int64',
-  4: 'uint64',
-  5: 'int32',
-  6: 'fixed64',
-  7: 'fixed32',
-  8: 'bool',
-  9: 'string',
-  12: 'bytes (base64)',
-  13: 'uint32',
-  15: 'sfixed32',
-  16: 'sfixed64',
-  17: 'sint32',
-  18: 'sint64',
-};
 
 /** The end of an error that names what there is. */
 export function listOf(names: readonly string[]): string {

@@ -1,9 +1,12 @@
+import { toBinary } from '@bufbuild/protobuf';
+import { FileDescriptorSetSchema } from '@bufbuild/protobuf/wkt';
 import { expect } from 'chai';
 import { descriptorSet as projectSet } from '../../src/gen/descriptors.js';
 import { boundDigest } from '../../src/schema/binding.js';
 import { JsonSchema } from '../../src/schema/json-messages.js';
 import { readJson } from '../../src/schema/json-reader.js';
 import { collectSealed } from '../../src/schema/walk.js';
+import { buildProtos } from '../codegen/helpers.js';
 import { Shapes } from '../gen/shapes/v1/shapes.js';
 import { ShapesPlan } from '../gen/shapes/v1/shapes_sealed.js';
 import { descriptorSet } from '../support/descriptor-set.js';
@@ -94,6 +97,46 @@ describe('JsonSchema', () => {
   it('writes and reads the wire format of other implementations', () => {
     const bytes = authorize.request.encode(parse(JSON.stringify({ order_id: 'o', amount_minor: '5', card: TOKEN })));
     expect(authorize.request.decode(bytes)).to.deep.equal({ order_id: 'o', amount_minor: '5', card: TOKEN });
+  });
+
+  const { request: echo } =
+    schema.methods().find((one) => one.request.typeName === 'shapes.v1.EchoRequest') ?? authorize;
+  for (const [text, said] of [
+    ['{"left": {}, "bMember": ""}', 'line 1, column 25: b_member cannot be there beside left'],
+    ['{"b_member": "canary", "branch": {}}', 'line 1, column 35: branch cannot be there beside b_member'],
+    ['{"byNumber": {"1": {}, "canary": {}}}', 'line 1, column 35: not a key of by_number, which are int32'],
+    ['{"byNumber": {"01": {}}}', 'line 1, column 26: not a key of by_number'],
+    ['{"byNumber": {"2147483648": {}}}', 'line 1, column 26: not a key of by_number'],
+  ] as const) {
+    it(`refuses ${text} with its place, quoting no value`, () => {
+      const read = () => echo.fromJson(readJson(`{"shapes": ${text}}`));
+      expect(read).to.throw(said).with.property('code', 'SEAL_INPUT');
+      expect(read).to.not.throw('canary');
+    });
+  }
+
+  it('keeps a null that is a value, and what proto3 JSON writes in its own way', function () {
+    this.timeout(30_000);
+    const everything = new JsonSchema(toBinary(FileDescriptorSetSchema, buildProtos('test/schema/fixtures')));
+    const { request } = everything.method('everything.v1.ClearService/Call');
+    const typed = {
+      value: null,
+      list: [null, 'a'],
+      struct: { b: null },
+      time: '2026-01-02T03:04:05Z',
+      duration: '1.500s',
+      mask: 'a,bC',
+      bytesValue: 'aGk=',
+      int64Value: '9007199254740993',
+    };
+    expect(request.toJson(request.fromJson(readJson(JSON.stringify(typed))))).to.deep.equal(typed);
+    expect(request.toJson(request.fromJson(readJson('{"boolValue": null, "list": null}')))).to.deep.equal({});
+  });
+
+  it('takes null for a member that is not there, and the keys that a map has', () => {
+    const typed = { shapes: { byNumber: { '-2147483648': {}, 0: {} }, bMember: 'x' } };
+    const text = JSON.stringify({ shapes: { left: null, ...typed.shapes, branch: null } });
+    expect(echo.toJson(echo.fromJson(readJson(text)))).to.deep.equal(typed);
   });
 
   for (const [text, said] of [
