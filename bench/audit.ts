@@ -2,8 +2,8 @@
 import { mkdtemp, readdir, rm, stat } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { AuditLog } from '../src/audit/audit-log.js';
-import type { AuditInput } from '../src/audit/record.js';
+import type { RecordInput } from '../src/audit/format/record.js';
+import { AuditLog } from '../src/audit/write/audit-log.js';
 import { type Summary, summarize } from './stats.js';
 
 const ROUNDS = 5;
@@ -29,7 +29,7 @@ export interface AuditResults {
 }
 
 /** A record like those of the calls bench: a card of 120 bytes, sealed, with three bound siblings. */
-function makeInput(call: number): AuditInput {
+function makeInput(call: number): RecordInput {
   const header = {
     alg: 'ECDH-ES+A256KW',
     enc: 'A256GCM',

@@ -9,7 +9,7 @@ import {
   ServerInterceptingCall,
   type ServerInterceptor,
 } from '@grpc/grpc-js';
-import { AuditLog } from '../src/audit/audit-log.js';
+import { AuditLog } from '../src/audit/write/audit-log.js';
 import {
   type AuthorizeRequest,
   type AuthorizeResponse,

@@ -7,7 +7,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { TokenOpener } from '../src/jwe/opener.js';
 import { SealingSessions } from '../src/jwe/sender.js';
-import { Pkcs11Custody } from '../src/keys/pkcs11-custody.js';
+import { Pkcs11Custody } from '../src/keys/pkcs11/pkcs11-custody.js';
 import { KeyRing } from '../src/keys/ring.js';
 import { type Summary, summarize } from './stats.js';
 

@@ -13,8 +13,8 @@ import {
   type ServerInterceptor,
   status,
 } from '@grpc/grpc-js';
-import { AuditLog } from '../src/audit/audit-log.js';
-import { encodeRecord } from '../src/audit/record.js';
+import { encodeRecord } from '../src/audit/format/record.js';
+import { AuditLog } from '../src/audit/write/audit-log.js';
 import { createSealInterceptor } from '../src/client/seal-interceptor.js';
 import { MessageSealer } from '../src/client/seal-message.js';
 import { type AuthorizeRequest, PaymentServiceService } from '../src/gen/payments/v1/payments.js';
@@ -23,7 +23,7 @@ import { TokenOpener } from '../src/jwe/opener.js';
 import { SealingSessions } from '../src/jwe/sender.js';
 import { staticKeySource } from '../src/keys/key-source.js';
 import { KeyRing } from '../src/keys/ring.js';
-import type { AuditInput, AuditSink } from '../src/server/audit-sink.js';
+import type { AuditSink, CallRecord } from '../src/server/audit-sink.js';
 import { createOpenInterceptor } from '../src/server/open-interceptor.js';
 import { MessageOpener } from '../src/server/open-message.js';
 import { type Summary, summarize } from './stats.js';
@@ -127,7 +127,7 @@ export async function benchParts(): Promise<PartsResult> {
   if (plan === undefined) throw new Error('the method has no sealed request');
   const keys = new Map([['', key]]);
   const received = (await sealer.seal(plan, request, keys)) as AuthorizeRequest;
-  let record: AuditInput | undefined;
+  let record: CallRecord | undefined;
   const silent: AuditSink = {
     commit: (input) => {
       record = input;
@@ -152,8 +152,8 @@ export async function benchParts(): Promise<PartsResult> {
     'server: interceptor that does nothing': () => runServerCall(bareServer, received),
     'server: open interceptor': () => runServerCall(open, received),
     '  of it: opening the message': () => opener.open(plan, received, facts),
-    'audit: one record, to the disk': () => log.commit(record as AuditInput),
-    '  of it: encoding the record': () => encodeRecord(record as AuditInput, frame),
+    'audit: one record, to the disk': () => log.commit(record as CallRecord),
+    '  of it: encoding the record': () => encodeRecord(record as CallRecord, frame),
   };
   try {
     return await measureAll(parts);

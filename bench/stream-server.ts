@@ -3,7 +3,7 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Server, ServerCredentials } from '@grpc/grpc-js';
-import { AuditLog } from '../src/audit/audit-log.js';
+import { AuditLog } from '../src/audit/write/audit-log.js';
 import { PaymentServiceService } from '../src/gen/payments/v1/payments.js';
 import { SealedPaymentService } from '../src/gen/payments/v1/payments_sealed.js';
 import { KeyRing } from '../src/keys/ring.js';

@@ -30,19 +30,11 @@ export { AgreementPool, type AgreementPoolOptions } from './jwe/pool.js';
 export type { Custody, OpeningKey, OpeningKeys, RecipientKey } from './jwe/recipient.js';
 export { type AgreementSession, SealingSessions, type SealingSessionsOptions } from './jwe/sender.js';
 export { LocalCustody } from './keys/custody.js';
-export { type DelegationOptions, signDelegation } from './keys/delegation.js';
 export { importKey, type PublicJwk } from './keys/import.js';
-export {
-  KeySetPublisher,
-  type KeySetPublisherOptions,
-  type PublishedKeys,
-  type ServedKeySet,
-  type SetSigner,
-} from './keys/key-set-publisher.js';
 export { type FileKeySourceOptions, fileKeySource, type KeySource, staticKeySource } from './keys/key-source.js';
 export { type KeyDates, type KeyState, keyState } from './keys/lifecycle.js';
-export { Pkcs11Custody, type Pkcs11CustodyOptions } from './keys/pkcs11-custody.js';
-export type { Pkcs11Uri } from './keys/pkcs11-uri.js';
+export { Pkcs11Custody, type Pkcs11CustodyOptions } from './keys/pkcs11/pkcs11-custody.js';
+export type { Pkcs11Uri } from './keys/pkcs11/pkcs11-uri.js';
 export type { PassphraseSource } from './keys/protected-file.js';
 export { loadPublicKeys, recipientKey } from './keys/public-keys.js';
 export {
@@ -54,12 +46,18 @@ export {
   type RingListener,
 } from './keys/ring.js';
 export { RingFollower, type RingFollowerOptions } from './keys/ring-follower.js';
-export { SigningKey } from './keys/signing-key.js';
+export { type DelegationOptions, signDelegation } from './keys/signed-set/delegation.js';
+export {
+  KeySetPublisher,
+  type KeySetPublisherOptions,
+  type PublishedKeys,
+  type ServedKeySet,
+  type SetSigner,
+} from './keys/signed-set/key-set-publisher.js';
+export { SigningKey } from './keys/signed-set/signing-key.js';
 export { createInnerCodec, embeddedDescriptors } from './schema/codec.js';
-export type { LoadedService } from './schema/definition-check.js';
-export { createPlans, type Plans } from './schema/descriptor-plans.js';
+export type { ErrorDetails } from './schema/error-status.js';
 export type { AssertBound, AssertSealed, ReplaceCase, ReplaceElements } from './schema/generated-types.js';
-export type { LoaderOptions } from './schema/loader-form.js';
 export { isOpened, type SealedToken, tokenOf } from './schema/opened.js';
 export type {
   InnerCodec,
@@ -69,17 +67,24 @@ export type {
   SealedServiceDefinition,
   ServicePlan,
 } from './schema/plan.js';
-export type { ErrorDetails } from './schema/status.js';
+export type { LoadedService } from './schema/run-time/definition-check.js';
+export { createPlans, type Plans } from './schema/run-time/descriptor-plans.js';
+export type { LoaderOptions } from './schema/run-time/loader-form.js';
 export type { Validator, Validators, Violation } from './schema/validation.js';
 export { type WellKnown, wellKnownCodecs } from './schema/well-known.js';
 export { addSealedService, type HandlerErrorReport, type SealedHandler } from './server/add-service.js';
-export type { AuditField, AuditInput, AuditSink } from './server/audit-sink.js';
+export type { AuditSink, CallRecord, CallRecordField } from './server/audit-sink.js';
 export { type CallerContext, type CallerFunction, type CallerOptions, createCaller } from './server/caller.js';
 export { addKeyService, type KeySetProvider } from './server/key-service.js';
-export { MemoryReplayStore, type MemoryReplayStoreOptions } from './server/memory-replay-store.js';
 export { createOpenInterceptor, type OpenInterceptor, type OpenInterceptorOptions } from './server/open-interceptor.js';
-export type { OpenStored, StoredTokenPlace } from './server/open-stored.js';
-export { REPLAY_WINDOW_MS, ReplayGuard, type ReplayGuardOptions, type UsedToken } from './server/replay-guard.js';
-export type { ReplayEntry, ReplayLife, ReplayResult, ReplayStats, ReplayStore } from './server/replay-store.js';
+export { MemoryReplayStore, type MemoryReplayStoreOptions } from './server/replay/memory-replay-store.js';
+export {
+  REPLAY_WINDOW_MS,
+  ReplayGuard,
+  type ReplayGuardOptions,
+  type UsedToken,
+} from './server/replay/replay-guard.js';
+export type { ReplayEntry, ReplayLife, ReplayResult, ReplayStats, ReplayStore } from './server/replay/replay-store.js';
 export type { AuthenticateCaller, CallerCredential } from './server/reply-token.js';
-export type { ResealStored } from './server/reseal-stored.js';
+export type { OpenStored, StoredTokenPlace } from './server/stored/open-stored.js';
+export type { ResealStored } from './server/stored/reseal-stored.js';

@@ -2,11 +2,11 @@
 /** The `sealwire` command. Commands load what they need when they run, so that `--help` is quick. */
 import { readFileSync } from 'node:fs';
 import { Command, CommanderError } from 'commander';
-import { registerAudit } from './audit-command.js';
-import { registerDebug } from './debug-command.js';
+import { registerAudit } from './audit/audit-command.js';
+import { registerDebug } from './calls/debug-command.js';
+import { registerRequest } from './calls/request-command.js';
 import { ExitCode, exitCodeOf, messageOf } from './exit.js';
-import { registerKeys } from './keys-command.js';
-import { registerRequest } from './request-command.js';
+import { registerKeys } from './keys/keys-command.js';
 import { registerServe } from './serve-command.js';
 
 const { version } = JSON.parse(readFileSync(new URL('../../../package.json', import.meta.url), 'utf8')) as {

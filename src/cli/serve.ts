@@ -1,9 +1,9 @@
 /** `sealwire serve`: runs the service until it is told to stop. */
 import { setLogger } from '@grpc/grpc-js';
-import { HSM_PIN_VARIABLE, loadConfig, type ServiceConfigInput } from '../service/config.js';
-import { createGrpcLogger } from '../service/grpc-logger.js';
-import { createApplicationLogger } from '../service/logger.js';
-import { startService } from '../service/server.js';
+import { HSM_PIN_VARIABLE, loadConfig, type ServiceConfigInput } from '../host/config.js';
+import { createGrpcLogger } from '../host/grpc-logger.js';
+import { startService } from '../host/host.js';
+import { createApplicationLogger } from '../host/logger.js';
 import { ExitCode } from './exit.js';
 import { readSecret } from './secret-input.js';
 import { onStopSignals } from './stop-signals.js';

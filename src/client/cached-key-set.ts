@@ -5,7 +5,7 @@
 import { SealwireError } from '../errors.js';
 import type { RecipientKey } from '../jwe/recipient.js';
 import { type SendingKey, selectActive } from '../keys/active-key.js';
-import { type VerifiedKeySet, verifyKeySet } from '../keys/key-set.js';
+import { type VerifiedKeySet, verifyKeySet } from '../keys/signed-set/key-set.js';
 import type { FetchedKeySet } from './key-set-fetcher.js';
 import type { KeySetMemory } from './key-set-memory.js';
 

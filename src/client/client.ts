@@ -14,13 +14,13 @@ import type { MeterProvider } from '@opentelemetry/api';
 import { SealwireError } from '../errors.js';
 import type { SealingSessions } from '../jwe/sender.js';
 import type { KeySource } from '../keys/key-source.js';
+import { type ErrorDetails, readErrorDetails, STATUS_DETAILS_KEY } from '../schema/error-status.js';
 import type { SealedServiceDefinition, ServicePlan } from '../schema/plan.js';
-import { type ErrorDetails, readErrorDetails, STATUS_DETAILS_KEY } from '../schema/status.js';
 import { cancelOnAbort, type SealedCallOptions } from './call-options.js';
-import { type CredentialFunction, needsOf } from './call-sealing.js';
+import { type CredentialFunction, needsOf } from './call-sealer.js';
 import { DirectCalls, type Settle } from './direct-call.js';
 import { refreshKeys } from './refresh-keys.js';
-import { createCallSealing, sealCalls } from './seal-interceptor.js';
+import { createCallSealer, interceptWith } from './seal-interceptor.js';
 import { readAll, writeAll } from './stream-messages.js';
 
 export type { SealedCallOptions } from './call-options.js';
@@ -72,7 +72,7 @@ export class SealedClient {
     options: SealedClientOptions,
   ) {
     const { keys, sessions, credential, meterProvider, forwardTokens, now } = options;
-    const sealing = createCallSealing({
+    const sealing = createCallSealer({
       keys,
       ...(sessions && { sessions }),
       ...(credential && { credential }),
@@ -85,7 +85,7 @@ export class SealedClient {
     this.#keys = keys;
     const { interceptors = [], wireInterceptors = [], channelOptions = {} } = options;
     this.#client = new Client(address, credentials, channelOptions);
-    this.#interceptors = [...interceptors, sealCalls([service], sealing), ...wireInterceptors];
+    this.#interceptors = [...interceptors, interceptWith([service], sealing), ...wireInterceptors];
     const isObserved = this.#interceptors.length > 1 || channelOptions.callInvocationTransformer !== undefined;
     this.#direct = isObserved ? undefined : new DirectCalls(this.#client, sealing);
   }

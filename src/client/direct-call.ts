@@ -16,7 +16,7 @@ import type { MethodPlan } from '../schema/plan.js';
 import { TurnQueue } from '../turn-queue.js';
 import type { SealedCallOptions } from './call-options.js';
 import { cancelOnAbort } from './call-options.js';
-import { type CallSealing, replyRefusal } from './call-sealing.js';
+import { type CallSealer, replyRefusal } from './call-sealer.js';
 import type { CallReplies } from './open-reply.js';
 
 type Definition = MethodDefinition<unknown, unknown>;
@@ -33,13 +33,13 @@ interface ReadyCall {
 /** Makes unary calls of one client. */
 export class DirectCalls {
   readonly #client: Client;
-  readonly #sealing: CallSealing;
+  readonly #callSealer: CallSealer;
   readonly #starts = new TurnQueue();
 
   /** @param client has no interceptors */
-  constructor(client: Client, sealing: CallSealing) {
+  constructor(client: Client, callSealer: CallSealer) {
     this.#client = client;
-    this.#sealing = sealing;
+    this.#callSealer = callSealer;
   }
 
   /**
@@ -71,7 +71,7 @@ export class DirectCalls {
 
   #prepare(method: MethodPlan, { requestSerialize }: Definition, request: object): ReadyCall | undefined {
     try {
-      const sealed = this.#sealing.sealNow(method, request);
+      const sealed = this.#callSealer.sealNow(method, request);
       return sealed && { request: requestSerialize(sealed.message), replies: sealed.replies };
     } catch {
       // The interceptor meets the same error, and has a status for it.
@@ -92,7 +92,7 @@ export class DirectCalls {
     if (signal?.aborted) {
       // As grpc-js has it for a call that was started.
       const cancelled = { code: status.CANCELLED, details: 'Cancelled on client', metadata: new Metadata() };
-      this.#sealing.count(method, cancelled);
+      this.#callSealer.count(method, cancelled);
       settle(toServiceError(cancelled));
       return;
     }
@@ -102,12 +102,12 @@ export class DirectCalls {
       let response = received;
       if (error === null) {
         try {
-          response = this.#sealing.open(method, received as object, replies);
+          response = this.#callSealer.open(method, received as object, replies);
         } catch (reason) {
           error = toServiceError(replyRefusal(reason));
         }
       }
-      this.#sealing.count(method, error ?? OK);
+      this.#callSealer.count(method, error ?? OK);
       if (error !== null) dropStarter(error);
       settle(error, response);
     };

@@ -7,12 +7,12 @@ import type { MeterProvider } from '@opentelemetry/api';
 import { SealingSessions } from '../jwe/sender.js';
 import type { KeySource } from '../keys/key-source.js';
 import type { MethodPlan, ServicePlan } from '../schema/plan.js';
-import { CallSealing, type CredentialFunction, NO_CREDENTIAL } from './call-sealing.js';
-import { ClientMetrics } from './metrics.js';
+import { CallSealer, type CredentialFunction, NO_CREDENTIAL } from './call-sealer.js';
+import { ClientMetrics } from './client-metrics.js';
 import { MessageSealer } from './seal-message.js';
-import { SealingCall } from './sealing-call.js';
+import { SealedClientCall } from './sealed-client-call.js';
 
-export type { CredentialFunction } from './call-sealing.js';
+export type { CredentialFunction } from './call-sealer.js';
 
 /** Options of {@link createSealInterceptor}. */
 export interface SealInterceptorOptions {
@@ -39,19 +39,19 @@ export interface SealInterceptorOptions {
  * @returns an interceptor for grpc-js's `interceptors` client option; later ones in that list see tokens
  */
 export function createSealInterceptor(options: SealInterceptorOptions): Interceptor {
-  return sealCalls(options.services, createCallSealing(options));
+  return interceptWith(options.services, createCallSealer(options));
 }
 
 /** What the calls of one interceptor, or of one client, have in common. */
-export function createCallSealing(options: Omit<SealInterceptorOptions, 'services'>): CallSealing {
+export function createCallSealer(options: Omit<SealInterceptorOptions, 'services'>): CallSealer {
   const { forwardTokens, now, keys, credential = NO_CREDENTIAL } = options;
   const sessions = options.sessions ?? new SealingSessions();
   const sealer = new MessageSealer({ sessions, forwardTokens, ...(now && { now }) });
-  return new CallSealing({ sealer, keys, credential, metrics: new ClientMetrics(options.meterProvider) });
+  return new CallSealer({ sealer, keys, credential, metrics: new ClientMetrics(options.meterProvider) });
 }
 
 /** @returns an interceptor for calls of these services; those of others pass untouched */
-export function sealCalls(services: SealInterceptorOptions['services'], sealing: CallSealing): Interceptor {
+export function interceptWith(services: SealInterceptorOptions['services'], callSealer: CallSealer): Interceptor {
   const methods = new Map<string, MethodPlan>();
   for (const { plan } of services) {
     for (const method of Object.values(plan.methods)) methods.set(method.path, method);
@@ -61,6 +61,6 @@ export function sealCalls(services: SealInterceptorOptions['services'], sealing:
     if (method === undefined || (method.request === undefined && method.response === undefined)) {
       return new InterceptingCall(nextCall(callOptions));
     }
-    return new SealingCall(nextCall(callOptions), method, sealing, callOptions.deadline);
+    return new SealedClientCall(nextCall(callOptions), method, callSealer, callOptions.deadline);
   };
 }

@@ -11,7 +11,7 @@ import type { Curve } from '../jwe/algorithms.js';
 import { parseKeySet } from './files.js';
 import { type ImportedKey, importKey, type PublicJwk } from './import.js';
 import { DATE_NAMES, findDateFault, type KeyDates } from './lifecycle.js';
-import { parsePkcs11Uri } from './pkcs11-uri.js';
+import { parsePkcs11Uri } from './pkcs11/pkcs11-uri.js';
 
 /** One key of a ring, its private half here or in a token. Printing it shows no private part. */
 export interface RingKey {

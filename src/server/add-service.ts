@@ -8,8 +8,8 @@ import {
   type UntypedServiceImplementation,
 } from '@grpc/grpc-js';
 import { SealwireError } from '../errors.js';
-import { INTERNAL_STATUS } from '../schema/status.js';
-import { toStatusObject } from './status.js';
+import { INTERNAL_STATUS } from '../schema/error-status.js';
+import { toStatusObject } from './status-object.js';
 
 /** Told of every error that was hidden from a caller. */
 export type HandlerErrorReport = (error: unknown, path: string) => void;

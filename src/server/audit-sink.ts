@@ -1,7 +1,7 @@
 /** What the open interceptor needs of an audit log; `src/audit` provides one, tests and users may provide others. */
 
 /** One sealed field as it was handled. */
-export interface AuditField {
+export interface CallRecordField {
   /** Full field name, e.g. `payments.v1.AuthorizeRequest.card`. */
   readonly field: string;
   /** Path in the message, e.g. `items[3].card`. */
@@ -22,7 +22,7 @@ export interface AuditField {
 }
 
 /** One call's (or one stream message's) sealed fields. */
-export interface AuditInput {
+export interface CallRecord {
   readonly event: 'open' | 'seal' | 'reject' | 'openStored';
   /** Method path. */
   readonly method: string;
@@ -37,13 +37,13 @@ export interface AuditInput {
   /** From receipt of the message to this record, in µs. */
   readonly durationUs: number;
   readonly detail: string;
-  readonly fields: readonly AuditField[];
+  readonly fields: readonly CallRecordField[];
 }
 
 /** Takes audit records. */
 export interface AuditSink {
   /** Resolves when the record is durable; rejects with code `AUDIT_FAILED` when it cannot be. */
-  commit(input: AuditInput): Promise<void>;
+  commit(input: CallRecord): Promise<void>;
   /** Takes a record that nobody waits for (`reject`). Never throws. */
-  note(input: AuditInput): void;
+  note(input: CallRecord): void;
 }

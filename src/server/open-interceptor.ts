@@ -16,13 +16,13 @@ import { TurnQueue } from '../turn-queue.js';
 import type { AuditSink } from './audit-sink.js';
 import { type CallerFunction, createCaller } from './caller.js';
 import { createGranter } from './granter.js';
-import { ServerMetrics } from './metrics.js';
 import { MessageOpener, type TokenGuard } from './open-message.js';
-import { createStoredOpener, createStoredReader, type OpenStored } from './open-stored.js';
 import { type AuthenticateCaller, ReplyTokenReader } from './reply-token.js';
-import { createStoredResealer, type ResealStored } from './reseal-stored.js';
 import { MessageReplier } from './seal-reply.js';
-import { SealedServerCall, type SharedParts } from './sealed-call.js';
+import { SealedServerCall, type ServerCallParts } from './sealed-server-call.js';
+import { ServerMetrics } from './server-metrics.js';
+import { createStoredOpener, createStoredReader, type OpenStored } from './stored/open-stored.js';
+import { createStoredResealer, type ResealStored } from './stored/reseal-stored.js';
 
 /** Options of {@link createOpenInterceptor}. */
 export interface OpenInterceptorOptions {
@@ -111,7 +111,7 @@ export function createOpenInterceptor(options: OpenInterceptorOptions): OpenInte
     sessions ??= new SealingSessions(options.sessions);
     return sessions;
   };
-  const shared: SharedParts = {
+  const shared: ServerCallParts = {
     opener: new MessageOpener({ opener, audit, recipients: options.recipients ?? [], guard, validators, granter }),
     replyTokens: new ReplyTokenReader({ opener, audit, guard, authenticateCaller }),
     replier: new MessageReplier({

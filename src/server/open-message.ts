@@ -11,7 +11,7 @@ import { decodeInner, expectationOf, putOpened } from '../schema/open-sites.js';
 import type { MessagePlan } from '../schema/plan.js';
 import { type Validators, validateInner } from '../schema/validation.js';
 import { collectSealed, type SealedSite } from '../schema/walk.js';
-import type { AuditInput, AuditSink } from './audit-sink.js';
+import type { AuditSink, CallRecord } from './audit-sink.js';
 import type { Granter, GrantMaker } from './granter.js';
 import { type CallFacts, createRecord, createRejectRecord, describeField } from './records.js';
 
@@ -159,7 +159,7 @@ export class MessageOpener {
   }
 
   /** Check 8, for all tokens of the message at once; without a record nothing was opened and nothing is used up. */
-  async #commitOnce(guard: TokenGuard, sealed: readonly Opening[], record: AuditInput): Promise<void> {
+  async #commitOnce(guard: TokenGuard, sealed: readonly Opening[], record: CallRecord): Promise<void> {
     const tokens = sealed.map(({ parsed }) => parsed as ParsedToken);
     const paths = sealed.map(({ site }) => site.path);
     await guard.claim(tokens, paths);

@@ -4,7 +4,7 @@ import { SealwireError } from '../errors.js';
 import type { ParsedToken } from '../jwe/token.js';
 import { boundValues } from '../schema/binding.js';
 import type { SealedSite } from '../schema/walk.js';
-import type { AuditField, AuditInput } from './audit-sink.js';
+import type { CallRecord, CallRecordField } from './audit-sink.js';
 
 /** Who and what a message belongs to; one per call. */
 export interface CallFacts {
@@ -33,12 +33,12 @@ export function factsOf(metadata: Metadata | undefined): CallFacts {
 }
 
 export function createRecord(
-  event: AuditInput['event'],
+  event: CallRecord['event'],
   { method, peer, principal, requestId, traceparent }: CallFacts,
-  fields: readonly AuditField[],
+  fields: readonly CallRecordField[],
   detail: string,
   startedAt: number,
-): AuditInput {
+): CallRecord {
   const durationUs = Math.round((performance.now() - startedAt) * 1000);
   return { event, method, peer, principal, requestId, traceparent, durationUs, detail, fields };
 }
@@ -48,11 +48,11 @@ export function describeField(
   { field, path, holder }: SealedSite,
   token: string,
   parsed: ParsedToken | undefined,
-  outcome: AuditField['outcome'],
+  outcome: CallRecordField['outcome'],
   reason: string,
   keep: boolean,
   grant?: string,
-): AuditField {
+): CallRecordField {
   const bound = boundFacts(field, holder);
   return { field: field.fullName, path, token, keep, header: parsed?.header, bound, outcome, reason, grant };
 }
@@ -62,8 +62,8 @@ export function createRejectRecord(
   error: unknown,
   call: CallFacts,
   startedAt: number,
-  describe: (failedPath: string | undefined, code: string) => readonly AuditField[],
-): AuditInput {
+  describe: (failedPath: string | undefined, code: string) => readonly CallRecordField[],
+): CallRecord {
   const code = error instanceof SealwireError ? error.code : 'INTERNAL';
   const path = error instanceof SealwireError ? error.path : undefined;
   return createRecord(

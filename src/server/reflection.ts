@@ -8,7 +8,7 @@ import {
   type ServerReflectionResponse,
   ServerReflectionService,
 } from '../gen/grpc/reflection/v1/reflection.js';
-import { DescriptorFiles } from '../schema/descriptor-files.js';
+import { DescriptorFiles } from '../schema/run-time/descriptor-files.js';
 
 /** Options of {@link addReflection}. */
 export interface ReflectionOptions {

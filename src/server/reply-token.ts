@@ -4,7 +4,7 @@ import { SealwireError } from '../errors.js';
 import type { TokenOpener } from '../jwe/opener.js';
 import { REPLY_FIELD, REPLY_METADATA, type ReplySealer } from '../jwe/reply.js';
 import type { ParsedToken } from '../jwe/token.js';
-import type { AuditField, AuditSink } from './audit-sink.js';
+import type { AuditSink, CallRecordField } from './audit-sink.js';
 import type { TokenGuard } from './open-message.js';
 import { type CallFacts, createRecord, createRejectRecord } from './records.js';
 
@@ -110,9 +110,9 @@ export class ReplyTokenReader {
 function describeToken(
   token: string,
   parsed: ParsedToken | undefined,
-  outcome: AuditField['outcome'],
+  outcome: CallRecordField['outcome'],
   reason: string,
-): AuditField {
+): CallRecordField {
   return {
     field: REPLY_FIELD,
     path: REPLY_METADATA,

@@ -8,7 +8,7 @@ import type { KeySource } from '../keys/key-source.js';
 import type { MessagePlan } from '../schema/plan.js';
 import { encodeSite } from '../schema/seal-sites.js';
 import { collectSealed, replaceSealed, type SealedSite } from '../schema/walk.js';
-import type { AuditInput } from './audit-sink.js';
+import type { CallRecord } from './audit-sink.js';
 import type { Granter, GrantMaker, Grants } from './granter.js';
 import { type CallFacts, createRecord, describeField } from './records.js';
 
@@ -28,7 +28,7 @@ export interface MessageReplierOptions {
 export interface SealedReply {
   readonly message: object;
   /** Undefined when there was nothing to seal. */
-  readonly record: AuditInput | undefined;
+  readonly record: CallRecord | undefined;
 }
 
 /** Seals responses by plan. */
@@ -100,7 +100,7 @@ function createSealRecord(
   grants: Grants,
   call: CallFacts,
   startedAt: number,
-): AuditInput | undefined {
+): CallRecord | undefined {
   if (sites.length === 0) return undefined;
   const fields = sites.map((site, index) =>
     describeField(

@@ -3,11 +3,11 @@ import { mkdir, mkdtemp, readdir, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { expect } from 'chai';
-import type { AppendFile } from '../../src/audit/append-file.js';
-import { AuditLog, type AuditLogOptions } from '../../src/audit/audit-log.js';
-import { MerkleLog } from '../../src/audit/merkle-log.js';
-import type { WrittenFile } from '../../src/audit/open-log.js';
-import type { AuditFieldInput, AuditInput } from '../../src/audit/record.js';
+import type { RecordFieldInput, RecordInput } from '../../src/audit/format/record.js';
+import type { AppendFile } from '../../src/audit/write/append-file.js';
+import { AuditLog, type AuditLogOptions } from '../../src/audit/write/audit-log.js';
+import { MerkleLog } from '../../src/audit/write/merkle-log.js';
+import type { WrittenFile } from '../../src/audit/write/open-log.js';
 
 import { SealwireError } from '../../src/errors.js';
 
@@ -22,7 +22,7 @@ export interface Line {
   readonly [name: string]: unknown;
 }
 
-export function field(changes: Partial<AuditFieldInput> = {}): AuditFieldInput {
+export function field(changes: Partial<RecordFieldInput> = {}): RecordFieldInput {
   return {
     field: 'payments.v1.AuthorizeRequest.card',
     path: 'card',
@@ -38,7 +38,7 @@ export function field(changes: Partial<AuditFieldInput> = {}): AuditFieldInput {
   };
 }
 
-export function input(changes: Partial<AuditInput> = {}): AuditInput {
+export function input(changes: Partial<RecordInput> = {}): RecordInput {
   return {
     event: 'open',
     method: '/payments.v1.PaymentService/Authorize',
@@ -53,7 +53,7 @@ export function input(changes: Partial<AuditInput> = {}): AuditInput {
   };
 }
 
-export function reject(detail = 'DECRYPTION_FAILED at card'): AuditInput {
+export function reject(detail = 'DECRYPTION_FAILED at card'): RecordInput {
   return input({
     event: 'reject',
     detail,

@@ -3,7 +3,7 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { expect } from 'chai';
-import { segmentFile } from '../../src/audit/log-files.js';
+import { segmentFile } from '../../src/audit/format/log-files.js';
 import { finishSealwire } from '../support/command.js';
 import { fillRepeatedly, requireMount } from '../support/fill-disk.js';
 import { killRepeatedly } from '../support/kill-service.js';

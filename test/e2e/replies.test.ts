@@ -17,7 +17,7 @@ import { type AgreementSession, SealingSessions } from '../../src/jwe/sender.js'
 import { staticKeySource } from '../../src/keys/key-source.js';
 import { KeyRing } from '../../src/keys/ring.js';
 import { boundDigest } from '../../src/schema/binding.js';
-import { ReplayGuard } from '../../src/server/replay-guard.js';
+import { ReplayGuard } from '../../src/server/replay/replay-guard.js';
 import type { CallerCredential } from '../../src/server/reply-token.js';
 import { EchoResponse, StreamResponse } from '../gen/shapes/v1/shapes.js';
 import { SealedFirstService, SealedSecondService } from '../gen/shapes/v1/shapes_sealed.js';

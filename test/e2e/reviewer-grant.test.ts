@@ -3,7 +3,7 @@ import { chmodSync, cpSync, existsSync, mkdtempSync, readFileSync, rmSync, write
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { expect } from 'chai';
-import type { LogRecord } from '../../src/audit/log-record.js';
+import type { LogRecord } from '../../src/audit/format/log-record.js';
 import { createReviewerKey } from '../../src/keys/reviewer-keys.js';
 import { finishSealwire } from '../support/command.js';
 import { descriptorSet } from '../support/descriptor-set.js';

@@ -16,7 +16,7 @@ import type {
   OpenedReconcileResponse,
   OpenedWatchPaymentsResponse,
 } from '../../src/gen/payments/v1/payments_sealed.js';
-import type { AuditInput, AuditSink } from '../../src/server/audit-sink.js';
+import type { AuditSink, CallRecord } from '../../src/server/audit-sink.js';
 import { Deferred, makeRequest, type RecordingServer, startRecordingServer } from '../client/helpers.js';
 import { failureOf } from '../support/harness.js';
 import { runLongStream } from '../support/long-stream.js';
@@ -34,10 +34,10 @@ const READ_AHEAD = 64;
 
 /** An audit sink whose records become durable when told to. */
 class GatedSink implements AuditSink {
-  readonly commits: { readonly input: AuditInput; readonly done: Deferred<void> }[] = [];
+  readonly commits: { readonly input: CallRecord; readonly done: Deferred<void> }[] = [];
   isOpen = false;
 
-  commit(input: AuditInput): Promise<void> {
+  commit(input: CallRecord): Promise<void> {
     const done = new Deferred<void>();
     this.commits.push({ input, done });
     if (this.isOpen) done.resolve();

@@ -6,10 +6,10 @@ import { promisify } from 'node:util';
 import { status } from '@grpc/grpc-js';
 import { expect } from 'chai';
 import { z } from 'zod';
-import { explanations } from '../../src/cli/explanations.js';
+import { explanations } from '../../src/cli/calls/explanations.js';
 import { KEY_SET_CODES, reasonByStep } from '../../src/errors.js';
-import { statusByReason } from '../../src/schema/status.js';
-import { configSchema, ENVIRONMENT } from '../../src/service/config.js';
+import { configSchema, ENVIRONMENT } from '../../src/host/config.js';
+import { statusByReason } from '../../src/schema/error-status.js';
 
 interface JsonSchema {
   readonly type?: string;

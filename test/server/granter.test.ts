@@ -5,7 +5,7 @@ import { grantKid } from '../../src/jwe/grant.js';
 import { TokenOpener } from '../../src/jwe/opener.js';
 import { SealingSessions } from '../../src/jwe/sender.js';
 import { KeyRing } from '../../src/keys/ring.js';
-import type { AuditInput } from '../../src/server/audit-sink.js';
+import type { CallRecord } from '../../src/server/audit-sink.js';
 import { createGranter } from '../../src/server/granter.js';
 import { MessageOpener } from '../../src/server/open-message.js';
 import { NO_CALL } from '../../src/server/records.js';
@@ -18,9 +18,9 @@ describe('grants of a message', () => {
   const reviewer = makeKey('P-256');
 
   /** What an audit sink is given for a request with a transient field. */
-  async function openOne(withReviewer: boolean): Promise<AuditInput> {
+  async function openOne(withReviewer: boolean): Promise<CallRecord> {
     const ring = await KeyRing.create('P-256');
-    const records: AuditInput[] = [];
+    const records: CallRecord[] = [];
     const opener = new MessageOpener({
       opener: new TokenOpener({ keys: ring }),
       audit: { commit: async (input) => void records.push(input), note: () => {} },
@@ -33,7 +33,7 @@ describe('grants of a message', () => {
       new Map([['', ring.current()]]),
     );
     await opener.open(PLAN, sealed, NO_CALL);
-    return records[0] as AuditInput;
+    return records[0] as CallRecord;
   }
 
   it('are made for what is kept; the key of a transient field is not even wrapped', async () => {

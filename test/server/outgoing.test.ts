@@ -1,6 +1,6 @@
 import { setImmediate as settled } from 'node:timers/promises';
 import { expect } from 'chai';
-import type { AuditInput } from '../../src/server/audit-sink.js';
+import type { CallRecord } from '../../src/server/audit-sink.js';
 import { OutgoingMessages } from '../../src/server/outgoing.js';
 import { Deferred } from '../client/helpers.js';
 
@@ -13,7 +13,7 @@ function begin(messages = 4, seal?: (message: object) => Promise<object>) {
     writeAhead: { messages },
     async seal(message) {
       seen.sealed.push(message);
-      return { message: (await seal?.(message)) ?? message, record: {} as AuditInput };
+      return { message: (await seal?.(message)) ?? message, record: {} as CallRecord };
     },
     commit() {
       const one = new Deferred<void>();

@@ -6,7 +6,7 @@ import {
   type ServerReflectionResponse,
   ServerReflectionService,
 } from '../../src/gen/grpc/reflection/v1/reflection.js';
-import { DescriptorFiles } from '../../src/schema/descriptor-files.js';
+import { DescriptorFiles } from '../../src/schema/run-time/descriptor-files.js';
 import { addReflection } from '../../src/server/reflection.js';
 
 const set = Buffer.from(descriptorSet, 'base64');

@@ -2,8 +2,8 @@
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { openCheckpoint } from '../../src/audit/checkpoint.js';
-import { verifyLog } from '../../src/audit/verify-log.js';
+import { openCheckpoint } from '../../src/audit/format/checkpoint.js';
+import { verifyLog } from '../../src/audit/read/verify-log.js';
 import {
   type Attack,
   deleteLine,

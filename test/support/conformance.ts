@@ -18,7 +18,7 @@ import { createSealInterceptor } from '../../src/client/seal-interceptor.js';
 import { type KeySource, staticKeySource } from '../../src/keys/key-source.js';
 import { KeyRing } from '../../src/keys/ring.js';
 import { addSealedService } from '../../src/server/add-service.js';
-import type { AuditInput } from '../../src/server/audit-sink.js';
+import type { CallRecord } from '../../src/server/audit-sink.js';
 import { createOpenInterceptor } from '../../src/server/open-interceptor.js';
 import { type RefusalCase, refusalCases, requestCases } from './conformance-cases.js';
 import { asOpened, buildMessage, textsOf, withoutUndefined } from './sealed-json.js';
@@ -87,7 +87,7 @@ class Bench {
   readonly registry: FileRegistry = descriptorRegistry();
   readonly clearText = 'canary ñ漢🎴';
   handled: object | undefined;
-  records: AuditInput[] = [];
+  records: CallRecord[] = [];
   #sent: unknown;
   readonly #grpcServer: Server;
   readonly #interceptors: Interceptor[];
@@ -99,7 +99,7 @@ class Bench {
     ring: KeyRing,
     keys: KeySource,
   ) {
-    const audit = { commit: async (record: AuditInput) => void this.records.push(record), note: () => {} };
+    const audit = { commit: async (record: CallRecord) => void this.records.push(record), note: () => {} };
     const services = SERVICES.map((name) => server.service(name));
     const { interceptor } = createOpenInterceptor({ services, keys: ring, audit });
     this.#grpcServer = new Server({ interceptors: [interceptor] });

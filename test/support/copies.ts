@@ -5,7 +5,7 @@ import { MessageSealer } from '../../src/client/seal-message.js';
 import { type AuthorizeRequest, PaymentServiceClient } from '../../src/gen/payments/v1/payments.js';
 import { AuthorizeRequestPlan } from '../../src/gen/payments/v1/payments_sealed.js';
 import { SealingSessions } from '../../src/jwe/sender.js';
-import { ReplayGuard } from '../../src/server/replay-guard.js';
+import { ReplayGuard } from '../../src/server/replay/replay-guard.js';
 import { createEchoHandlers, makeRequest, startRecordingServer } from '../client/helpers.js';
 import { callRaw } from './harness.js';
 

@@ -6,12 +6,12 @@ import { Writable } from 'node:stream';
 import { credentials, type Interceptor, Metadata, type ServiceError } from '@grpc/grpc-js';
 import { PaymentServiceClient } from '../../src/gen/payments/v1/payments.js';
 import { type OpenedAuthorizeRequest, SealedPaymentServiceClient } from '../../src/gen/payments/v1/payments_sealed.js';
+import { configSchema, type ServiceConfigInput } from '../../src/host/config.js';
+import { type RunningService, startService } from '../../src/host/host.js';
+import { createApplicationLogger } from '../../src/host/logger.js';
 import type { PolicyName } from '../../src/jwe/policy.js';
 import type { SealingSessions } from '../../src/jwe/sender.js';
 import { fileKeySource } from '../../src/keys/key-source.js';
-import { configSchema, type ServiceConfigInput } from '../../src/service/config.js';
-import { createApplicationLogger } from '../../src/service/logger.js';
-import { type RunningService, startService } from '../../src/service/server.js';
 
 /** A request that is authorized. */
 export const validRequest: OpenedAuthorizeRequest = {

@@ -1,5 +1,5 @@
 /** What somebody who can write to a log's folder, but not sign, can do to it; and where it must be noticed. */
-import type { FindingKind } from '../../src/audit/findings.js';
+import type { FindingKind } from '../../src/audit/read/findings.js';
 import type { LogFiles } from './log-builder.js';
 
 /** A change that a verifier must notice. */

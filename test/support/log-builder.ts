@@ -1,10 +1,10 @@
 /** Writes log folders by their format's words, apart from the writer: what verifiers are tested with. */
 import { mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { signCheckpoint } from '../../src/audit/checkpoint.js';
-import { hashLeaf, MerkleFrontier } from '../../src/audit/merkle-tree.js';
-import { createSignerKey, type NoteSigner, parseSignerKey } from '../../src/audit/note-keys.js';
-import { type AuditInput, encodeRecord } from '../../src/audit/record.js';
+import { signCheckpoint } from '../../src/audit/format/checkpoint.js';
+import { hashLeaf, MerkleFrontier } from '../../src/audit/format/merkle-tree.js';
+import { createSignerKey, type NoteSigner, parseSignerKey } from '../../src/audit/format/note-keys.js';
+import { encodeRecord, type RecordInput } from '../../src/audit/format/record.js';
 
 /** Options of {@link buildLog}. */
 export interface LogBuilderOptions {
@@ -15,7 +15,7 @@ export interface LogBuilderOptions {
   readonly checkpointRecords?: number;
   readonly signer?: NoteSigner;
   /** What record `seq` says. Default: a small reject. */
-  readonly input?: (seq: number) => AuditInput;
+  readonly input?: (seq: number) => RecordInput;
   /** Time of record `seq`, ms since 1970. Default: one per second from 2026-01-01. */
   readonly time?: (seq: number) => number;
 }
@@ -81,7 +81,7 @@ export function readLog(dir: string): LogFiles {
   return new Map(readdirSync(dir).map((name) => [name, readFileSync(join(dir, name))]));
 }
 
-function smallInput(seq: number): AuditInput {
+function smallInput(seq: number): RecordInput {
   return {
     event: 'reject',
     method: '/payments.v1.PaymentService/Authorize',

@@ -6,7 +6,7 @@ import { staticKeySource } from '../../src/keys/key-source.js';
 import { KeyRing } from '../../src/keys/ring.js';
 import type { MessagePlan } from '../../src/schema/plan.js';
 import { addSealedService } from '../../src/server/add-service.js';
-import type { AuditInput } from '../../src/server/audit-sink.js';
+import type { CallRecord } from '../../src/server/audit-sink.js';
 import { createOpenInterceptor } from '../../src/server/open-interceptor.js';
 import { AnyClient, type Conversation, createHandlers } from './any-client.js';
 import { canariesIn } from './canary.js';
@@ -84,7 +84,7 @@ function sealedPaths(messages: readonly PlacedMessage[]): (readonly string[])[] 
 }
 
 /** The same as recorded, by event. */
-function pathsOf(records: readonly AuditInput[], event: AuditInput['event'], outcome: string): string[][] {
+function pathsOf(records: readonly CallRecord[], event: CallRecord['event'], outcome: string): string[][] {
   return records
     .filter((record) => record.event === event)
     .map(({ fields }) => fields.map((field) => (field.outcome === outcome ? field.path : field.outcome)));
@@ -96,7 +96,7 @@ interface Exchange {
   readonly replies: unknown[];
   /** All bytes, both ways. */
   readonly wire: string;
-  readonly records: readonly AuditInput[];
+  readonly records: readonly CallRecord[];
 }
 
 /** A server behind a relay, and clients of all services. */
@@ -105,7 +105,7 @@ class MatrixBench {
   readonly #server: Server;
   readonly #relay: RecordingRelay;
   readonly #clients: ReadonlyMap<string, AnyClient>;
-  readonly #records: AuditInput[];
+  readonly #records: CallRecord[];
   readonly #talk: { now: Conversation };
 
   private constructor(
@@ -115,7 +115,7 @@ class MatrixBench {
       grpcServer: Server;
       relay: RecordingRelay;
       clients: Map<string, AnyClient>;
-      records: AuditInput[];
+      records: CallRecord[];
       talk: { now: Conversation };
     },
   ) {
@@ -128,11 +128,11 @@ class MatrixBench {
 
   static async start(client: Source, server: Source): Promise<MatrixBench> {
     const ring = await KeyRing.create();
-    const records: AuditInput[] = [];
+    const records: CallRecord[] = [];
     const talk = { now: { receive: () => {}, replies: [] } as Conversation };
-    const note = (record: AuditInput) => void records.push(record);
+    const note = (record: CallRecord) => void records.push(record);
     const services = SERVICES.map((name) => server.service(name));
-    const audit = { commit: async (record: AuditInput) => note(record), note };
+    const audit = { commit: async (record: CallRecord) => note(record), note };
     const { interceptor } = createOpenInterceptor({ services, keys: ring, audit });
     const grpcServer = new Server({ interceptors: [interceptor] });
     for (const service of services) {

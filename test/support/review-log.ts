@@ -1,7 +1,7 @@
 /** The log that docs/audit.md asks its questions of: a week of a small shop, one card of it really sealed. */
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import type { AuditFieldInput, AuditInput } from '../../src/audit/record.js';
+import type { RecordFieldInput, RecordInput } from '../../src/audit/format/record.js';
 import { CardDetails } from '../../src/gen/payments/v1/payments.js';
 import { SealingSessions } from '../../src/jwe/sender.js';
 import { createReviewerKey, loadReviewerKey } from '../../src/keys/reviewer-keys.js';
@@ -18,10 +18,10 @@ const KEPT_RECORDS = 9;
 
 interface Entry {
   readonly time: string;
-  readonly input: AuditInput;
+  readonly input: RecordInput;
 }
 
-function entry(time: string, event: AuditInput['event'], changes: Partial<AuditInput> = {}): Entry {
+function entry(time: string, event: RecordInput['event'], changes: Partial<RecordInput> = {}): Entry {
   const none = { method: '', peer: '', principal: '', requestId: '', traceparent: '', detail: '', fields: [] };
   return { time, input: { event, durationUs: 0, ...none, ...changes } };
 }
@@ -37,8 +37,8 @@ interface Call {
 
 function cardField(
   { order, amount, kid, token, grant }: Call,
-  changes: Partial<AuditFieldInput> = {},
-): AuditFieldInput {
+  changes: Partial<RecordFieldInput> = {},
+): RecordFieldInput {
   return {
     field: CARD,
     path: 'card',

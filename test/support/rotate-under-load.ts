@@ -13,7 +13,7 @@ import { SealedPaymentService } from '../../src/gen/payments/v1/payments_sealed.
 import type { RecipientKey } from '../../src/jwe/recipient.js';
 import { SealingSessions } from '../../src/jwe/sender.js';
 import { jwkThumbprint } from '../../src/keys/import.js';
-import { Pkcs11Custody } from '../../src/keys/pkcs11-custody.js';
+import { Pkcs11Custody } from '../../src/keys/pkcs11/pkcs11-custody.js';
 import { KeyRing } from '../../src/keys/ring.js';
 import { environment, finishSealwire } from './command.js';
 import { callRaw, failureOf, validRequest } from './harness.js';

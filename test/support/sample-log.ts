@@ -2,9 +2,9 @@
 import { randomBytes } from 'node:crypto';
 import { closeSync, mkdirSync, openSync, writeFileSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
-import { signCheckpoint } from '../../src/audit/checkpoint.js';
-import { hashLeaf, MerkleFrontier } from '../../src/audit/merkle-tree.js';
-import { encodeRecord } from '../../src/audit/record.js';
+import { signCheckpoint } from '../../src/audit/format/checkpoint.js';
+import { hashLeaf, MerkleFrontier } from '../../src/audit/format/merkle-tree.js';
+import { encodeRecord } from '../../src/audit/format/record.js';
 import { createTestSigner, ORIGIN } from './log-builder.js';
 
 const BATCH = 1_000;

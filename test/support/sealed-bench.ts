@@ -9,7 +9,7 @@ import { staticKeySource } from '../../src/keys/key-source.js';
 import { KeyRing } from '../../src/keys/ring.js';
 import type { SealedServiceDefinition } from '../../src/schema/plan.js';
 import { addSealedService } from '../../src/server/add-service.js';
-import type { AuditInput, AuditSink } from '../../src/server/audit-sink.js';
+import type { AuditSink, CallRecord } from '../../src/server/audit-sink.js';
 import {
   createOpenInterceptor,
   type OpenInterceptor,
@@ -34,12 +34,12 @@ export interface BenchOptions {
 
 /** An audit sink in memory. */
 export class MemorySink implements AuditSink {
-  readonly records: AuditInput[] = [];
-  readonly notes: AuditInput[] = [];
+  readonly records: CallRecord[] = [];
+  readonly notes: CallRecord[] = [];
   /** How many of the next records cannot be written. */
   failures = 0;
 
-  async commit(input: AuditInput): Promise<void> {
+  async commit(input: CallRecord): Promise<void> {
     if (this.failures > 0) {
       this.failures--;
       throw new SealwireError('AUDIT_FAILED', 'no disk');
@@ -47,7 +47,7 @@ export class MemorySink implements AuditSink {
     this.records.push(input);
   }
 
-  note(input: AuditInput): void {
+  note(input: CallRecord): void {
     this.notes.push(input);
   }
 }

@@ -2,11 +2,11 @@
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { credentials } from '@grpc/grpc-js';
-import { parseVerifierKey } from '../../src/audit/note-keys.js';
-import { type VerifyReport, verifyLog } from '../../src/audit/verify-log.js';
+import { parseVerifierKey } from '../../src/audit/format/note-keys.js';
+import { type VerifyReport, verifyLog } from '../../src/audit/read/verify-log.js';
 import { SealedPaymentServiceClient } from '../../src/gen/payments/v1/payments_sealed.js';
+import type { ServiceConfigInput } from '../../src/host/config.js';
 import { fileKeySource } from '../../src/keys/key-source.js';
-import type { ServiceConfigInput } from '../../src/service/config.js';
 import { environment, listening, MAIN, type Running, run } from './command.js';
 
 /** A service that listens, and a client of it. */

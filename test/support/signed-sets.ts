@@ -3,9 +3,9 @@ import { createPrivateKey, generateKeyPairSync, type KeyObject } from 'node:cryp
 import { readFile } from 'node:fs/promises';
 import { CompactSign } from 'jose';
 import type { Curve } from '../../src/jwe/algorithms.js';
-import { DELEGATION_TYPE } from '../../src/keys/delegation.js';
 import { jwkThumbprint, type PublicJwk } from '../../src/keys/import.js';
-import { KEY_SET_TYPE } from '../../src/keys/key-set.js';
+import { DELEGATION_TYPE } from '../../src/keys/signed-set/delegation.js';
+import { KEY_SET_TYPE } from '../../src/keys/signed-set/key-set.js';
 
 export type Members = Record<string, unknown>;
 

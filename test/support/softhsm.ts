@@ -5,9 +5,9 @@ import { mkdir, mkdtemp, rename, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { Curve } from '../../src/jwe/algorithms.js';
-import { type Attribute, CK, type Cryptoki, createCryptoki, hasCryptoki } from '../../src/keys/cryptoki.js';
 import type { PublicJwk } from '../../src/keys/import.js';
-import { Pkcs11Custody } from '../../src/keys/pkcs11-custody.js';
+import { type Attribute, CK, type Cryptoki, createCryptoki, hasCryptoki } from '../../src/keys/pkcs11/cryptoki.js';
+import { Pkcs11Custody } from '../../src/keys/pkcs11/pkcs11-custody.js';
 import { missing, requireTool } from './tools.js';
 
 const MODULES = [

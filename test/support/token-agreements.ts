@@ -3,7 +3,7 @@ import { diffieHellman, generateKeyPairSync } from 'node:crypto';
 import { expect } from 'chai';
 import { type Curve, curves } from '../../src/jwe/algorithms.js';
 import { importKey } from '../../src/keys/import.js';
-import { Pkcs11Custody } from '../../src/keys/pkcs11-custody.js';
+import { Pkcs11Custody } from '../../src/keys/pkcs11/pkcs11-custody.js';
 import type { SoftToken } from './softhsm.js';
 
 const IN_FLIGHT = 8;

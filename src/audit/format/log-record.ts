@@ -1,0 +1,100 @@
+/** Records as they are read back: a line of somebody else's, narrowed to what docs/audit-format.md says. */
+import { createHash } from 'node:crypto';
+import { peekHeader } from '../../jwe/header.js';
+import type { TokenDigest } from './record.js';
+
+/** A sealed field of a record. */
+export interface LogField {
+  readonly field: string;
+  readonly path: string;
+  readonly kid: string;
+  readonly alg: string;
+  readonly enc: string;
+  /** The compact JWE, or what is kept of it. */
+  readonly token: string | TokenDigest;
+  readonly bound: readonly (readonly [string, string | number | boolean])[];
+  readonly outcome: string;
+  readonly reason: string;
+  readonly grant: string | null;
+}
+
+/** A record. */
+export interface LogRecord {
+  readonly v: number;
+  readonly seq: number;
+  readonly time: string;
+  readonly event: string;
+  readonly origin: string;
+  readonly method: string;
+  readonly peer: string;
+  readonly principal: string;
+  readonly requestId: string;
+  readonly traceparent: string;
+  readonly fields: readonly LogField[];
+  readonly durationUs: number;
+  readonly detail: string;
+}
+
+type Members = Readonly<Record<string, unknown>>;
+
+const TEXTS = ['time', 'event', 'origin', 'method', 'peer', 'principal', 'requestId', 'traceparent', 'detail'] as const;
+const FIELD_TEXTS = ['field', 'path', 'kid', 'alg', 'enc', 'outcome', 'reason'] as const;
+
+/** @returns undefined when the line is not a record */
+export function parseRecord(line: Buffer | string): LogRecord | undefined {
+  let value: unknown;
+  try {
+    value = JSON.parse(line.toString('utf8'));
+  } catch {
+    return undefined;
+  }
+  if (!isObject(value)) return undefined;
+  const { seq, durationUs, fields } = value;
+  const isRecord =
+    Number.isSafeInteger(seq) &&
+    typeof durationUs === 'number' &&
+    TEXTS.every((name) => typeof value[name] === 'string') &&
+    Array.isArray(fields) &&
+    fields.every(isField);
+  return isRecord ? (value as unknown as LogRecord) : undefined;
+}
+
+function isField(value: unknown): boolean {
+  if (!isObject(value)) return false;
+  const { token, bound, grant } = value;
+  const isDigest =
+    isObject(token) &&
+    typeof token['digest'] === 'string' &&
+    typeof token['length'] === 'number' &&
+    typeof token['header'] === 'string';
+  return (
+    FIELD_TEXTS.every((name) => typeof value[name] === 'string') &&
+    (typeof token === 'string' || isDigest) &&
+    Array.isArray(bound) &&
+    bound.every(isPair) &&
+    (grant === null || typeof grant === 'string')
+  );
+}
+
+function isPair(value: unknown): boolean {
+  return (
+    Array.isArray(value) &&
+    value.length === 2 &&
+    typeof value[0] === 'string' &&
+    ['string', 'number', 'boolean'].includes(typeof value[1])
+  );
+}
+
+function isObject(value: unknown): value is Members {
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
+}
+
+/** base64url SHA-256 of the token's characters. */
+export function digestOf({ token }: LogField): string {
+  return typeof token === 'string' ? createHash('sha256').update(token).digest('base64url') : token.digest;
+}
+
+/** The token's decoded header as far as it is kept; nothing of it is checked. */
+export function headerOf({ token }: LogField): string {
+  return typeof token === 'string' ? (peekHeader(token).json ?? '') : token.header;
+}

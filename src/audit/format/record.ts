@@ -1,0 +1,141 @@
+/** One audit record as one JSON line: fixed keys in a fixed order, and nothing of the request as a key. */
+import { hash } from 'node:crypto';
+import { peekHeader } from '../../jwe/header.js';
+
+/** What happened. */
+export type AuditEvent =
+  | 'open'
+  | 'seal'
+  | 'reject'
+  | 'openStored'
+  | 'rotate'
+  | 'retire'
+  | 'reveal'
+  | 'start'
+  | 'recover';
+
+/** One sealed field as it was handled. */
+export interface RecordFieldInput {
+  /** Full field name. */
+  readonly field: string;
+  readonly path: string;
+  /** The compact JWE as received. */
+  readonly token: string;
+  /** False: only the token's digest, length and header are stored. */
+  readonly keep: boolean;
+  /** Checked header values; without them the record shows what the header claims. */
+  readonly header?: { readonly kid: string; readonly alg: string; readonly enc: string } | undefined;
+  /** The bound siblings as `[name, value]`. */
+  readonly bound: readonly (readonly [string, string | number | boolean])[];
+  readonly outcome: 'opened' | 'sealed' | 'refused' | 'passed';
+  /** Step code of a refusal, else empty. */
+  readonly reason: string;
+  /** The token's key, wrapped to a reviewer's. */
+  readonly grant?: string | undefined;
+}
+
+/** What a record is made of; the log adds version, sequence number, time and origin. */
+export interface RecordInput {
+  readonly event: AuditEvent;
+  readonly method: string;
+  readonly peer: string;
+  readonly principal: string;
+  readonly requestId: string;
+  readonly traceparent: string;
+  readonly durationUs: number;
+  readonly detail: string;
+  readonly fields: readonly RecordFieldInput[];
+}
+
+/** What the log adds. */
+export interface RecordFrame {
+  readonly seq: number;
+  /** ms since 1970. */
+  readonly time: number;
+  readonly origin: string;
+}
+
+/** Version of the record format. */
+export const RECORD_VERSION = 1;
+/** Longest stored text of the caller's making, in UTF-16 units. */
+const MAX_TEXT = 512;
+/** Longest stored bound value; longer ones are cut. */
+const MAX_BOUND = 256;
+
+/** What JSON leaves as it is, but a reader may take for a line end, a terminal command or a change of direction. */
+const UNSAFE = /[\u007f-\u009f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]/g;
+
+/** @returns one line of JSON without its newline; no text in it can start a new line or steer a terminal */
+export function encodeRecord(input: RecordInput, frame: RecordFrame): string {
+  const { event, method, peer, principal, requestId, traceparent, durationUs, detail, fields } = input;
+  const line = JSON.stringify({
+    v: RECORD_VERSION,
+    seq: frame.seq,
+    time: new Date(frame.time).toISOString(),
+    event,
+    origin: frame.origin,
+    method: cut(method),
+    peer: cut(peer),
+    principal: cut(principal),
+    requestId: cut(requestId),
+    traceparent: cut(traceparent),
+    fields: fields.map((field) => encodeField(field, event)),
+    durationUs,
+    detail: cut(detail),
+  });
+  return escapeUnsafe(line);
+}
+
+/** @param json JSON text @returns the same value in characters that steer no terminal */
+export function escapeUnsafe(json: string): string {
+  return json.replace(UNSAFE, (character) => `\\u${character.charCodeAt(0).toString(16).padStart(4, '0')}`);
+}
+
+function encodeField(input: RecordFieldInput, event: AuditEvent): object {
+  const { field, path, token, bound, outcome, reason } = input;
+  // Whatever the caller says: a refused call's tokens are unchecked text, and nobody may fill a disk with it.
+  const keep = input.keep && event !== 'reject' && outcome !== 'refused';
+  const { kid = '', alg = '', enc = '' } = input.header ?? peekHeader(token);
+  return {
+    field,
+    path: cut(path),
+    kid,
+    alg,
+    enc,
+    token: keep ? token : tokenDigest(token),
+    bound: bound.map(([name, value]) => [name, typeof value === 'string' ? cutBound(value) : value]),
+    outcome,
+    reason,
+    // Without its token a grant is worth nothing.
+    grant: keep ? (input.grant ?? null) : null,
+  };
+}
+
+/** What is kept of a token that must not be: enough to recognise it. */
+export interface TokenDigest {
+  /** base64url SHA-256 of the token's characters. */
+  readonly digest: string;
+  /** In characters. */
+  readonly length: number;
+  /** The decoded header, at most 2 KiB. */
+  readonly header: string;
+}
+
+/** @param token any text */
+export function tokenDigest(token: string): TokenDigest {
+  const digest = hash('sha256', token, 'base64url');
+  return { digest, length: token.length, header: peekHeader(token).json ?? '' };
+}
+
+/** A bound text as records have it: its first 256 UTF-16 units, and whether there were more. */
+export function cutBound(text: string): string {
+  return cut(text, MAX_BOUND);
+}
+
+/** A text of the caller's making as records have it, likewise its first 512. */
+export function cut(text: string, most = MAX_TEXT): string {
+  if (text.length <= most) return text;
+  // Never half of a surrogate pair.
+  const isPair = (text.charCodeAt(most - 1) & 0xfc00) === 0xd800;
+  return `${text.slice(0, isPair ? most - 1 : most)}…`;
+}

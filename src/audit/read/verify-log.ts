@@ -1,0 +1,255 @@
+/**
+ * Verifies a log: every line against its leaf hash and its number, the tree against every checkpoint. It shares
+ * nothing with the writer but the formats, writes nothing, and works on a log that is being written.
+ */
+import { existsSync } from 'node:fs';
+import { join } from 'node:path';
+import type { Checkpoint } from '../format/checkpoint.js';
+import { segmentFile, VERIFIER_KEY_FILE } from '../format/log-files.js';
+import { MerkleFrontier } from '../format/merkle-tree.js';
+import type { NoteVerifier } from '../format/note-keys.js';
+import { type LatestCheckpoint, type Pin, PinQueue, readLatestCheckpoint } from './checkpoint-queue.js';
+import type { Finding } from './findings.js';
+import { type LogSegment, listLog, readSmallFile, withoutRemoved } from './line-blocks.js';
+import { SegmentCheck } from './verify-segment.js';
+
+/** Options of {@link verifyLog}. */
+export interface VerifyOptions {
+  /** Folder of the log. */
+  readonly dir: string;
+  /** The log's key. */
+  readonly verifier: NoteVerifier;
+  /** Checkpoints kept elsewhere, opened with the key. Default: none. */
+  readonly kept?: readonly Checkpoint[];
+  /** Take lines before the smallest kept checkpoint as verified; their leaf hashes are still compared with it. Default false. */
+  readonly sinceKept?: boolean;
+  /** Told now and then how many records were looked at. */
+  readonly progress?: (records: number) => void;
+}
+
+/** What was found. */
+export interface VerifyReport {
+  /** Nothing is wrong. */
+  readonly ok: boolean;
+  /** Worst first: those about records in the order of their numbers, then the others. */
+  readonly findings: readonly Finding[];
+  readonly origin: string;
+  /** Records in the log. */
+  readonly records: number;
+  /** Records whose lines retention has removed; their leaf hashes are there. */
+  readonly removed: number;
+  /** Records after the latest checkpoint: nothing vouches for them yet. */
+  readonly unsigned: number;
+  /** Checkpoints that the log agrees with. */
+  readonly checkpoints: number;
+  /** Kept checkpoints that it agrees with. */
+  readonly kept: number;
+  /** The log's latest checkpoint, as a signed note, if it is good. */
+  readonly latestNote: string | undefined;
+}
+
+/** More than these, about records and about none, are not listed; the first one is what matters. */
+const MAX_FINDINGS = 20;
+
+/**
+ * @returns what was found; see {@link VerifyReport}
+ * @throws SealwireError `AUDIT_FILE_INVALID` when a file of the log cannot be read
+ */
+export function verifyLog(options: VerifyOptions): VerifyReport {
+  return new LogCheck(options).run();
+}
+
+class LogCheck {
+  readonly #options: VerifyOptions;
+  readonly #findings: Finding[] = [];
+  readonly #latest: LatestCheckpoint | undefined;
+  readonly #pins: PinQueue;
+  /** The tree of the leaf files, and of lines where there are no leaves. */
+  readonly #tree = MerkleFrontier.empty();
+  /** The tree of the lines, from the first line on that is not what its leaf says. */
+  #lineTree: MerkleFrontier | undefined;
+  /** Sizes of the last checkpoints that agreed. */
+  readonly #agreed = { own: 0, kept: 0 };
+  #agreedOwn = 0;
+  #agreedKept = 0;
+  /** Paths of lines that were read; retention may remove them behind us. */
+  readonly #read: string[] = [];
+  #isOff = false;
+  #removed = 0;
+
+  constructor(options: VerifyOptions) {
+    const { dir, verifier, kept = [] } = options;
+    this.#options = options;
+    // First: all that it covers is on disk, and whatever is written from now on comes after it.
+    this.#latest = readLatestCheckpoint(dir, verifier);
+    if (this.#latest?.finding !== undefined) this.#report(this.#latest.finding);
+    const pins: Pin[] = kept.map((checkpoint) => ({ ...checkpoint, source: 'kept' }));
+    const latest = this.#latest?.checkpoint;
+    if (latest !== undefined) pins.unshift({ ...latest, source: 'own' });
+    this.#pins = new PinQueue(dir, verifier, pins, (finding) => this.#report(finding));
+    this.#checkKey();
+  }
+
+  run(): VerifyReport {
+    const segments = listLog(this.#options.dir);
+    this.#checkPins();
+    const [begin] = segments;
+    if (begin !== undefined && begin.first > 0) {
+      this.#report({
+        kind: 'missing',
+        seq: 0,
+        last: begin.first - 1,
+        detail: 'neither lines nor leaf hashes are there',
+      });
+      this.#isOff = true;
+    }
+    let kept = 0;
+    if (!this.#isOff) for (const segment of segments) kept = this.#checkSegment(segment);
+    const records = this.#isOff ? (segments.at(-1)?.first ?? 0) : kept;
+    if (!this.#isOff) this.#checkRest(records);
+    this.#pins.close();
+    return this.#conclude(records);
+  }
+
+  /** @returns sequence number after the segment's last record */
+  #checkSegment(listed: LogSegment): number {
+    const segment = withoutRemoved(listed);
+    this.#checkFrontier(segment);
+    const since = this.#options.sinceKept ? Math.min(...(this.#options.kept ?? []).map(({ size }) => size)) : 0;
+    const check = new SegmentCheck(segment, {
+      covered: this.#latest?.checkpoint?.size ?? 0,
+      from: since,
+      report: (finding) => this.#report(finding),
+      append: (leaf, line) => this.#append(leaf, line),
+      progress: (records) => this.#options.progress?.(records),
+    });
+    const records = check.run();
+    const next = segment.first + records;
+    if (segment.lines !== undefined) this.#read.push(segment.lines);
+    // Retention removes the oldest, and never the one that is written to.
+    else if (segment.end !== undefined && !this.#read.some((path) => existsSync(path))) this.#removed += records;
+    else
+      this.#report({
+        kind: 'missing',
+        seq: segment.first,
+        last: next - 1,
+        detail: 'the lines of the segment are not there',
+      });
+    return next;
+  }
+
+  #append(leaf: Buffer, line: Buffer): void {
+    if (leaf !== line) this.#lineTree ??= this.#tree.copy();
+    this.#tree.append(leaf);
+    this.#lineTree?.append(line);
+    if (this.#tree.size >= this.#pins.nextSize) this.#checkPins();
+  }
+
+  #checkPins(): void {
+    while (this.#pins.nextSize <= this.#tree.size) {
+      const pin = this.#pins.take() as Pin;
+      if (pin.size < this.#tree.size) continue;
+      if (this.#tree.root().equals(pin.root)) this.#agree(pin);
+      else this.#disagree(pin);
+    }
+  }
+
+  #agree({ source, size }: Pin): void {
+    // The latest one stands in two files.
+    if (source === 'own' && (this.#agreedOwn === 0 || size > this.#agreed.own)) this.#agreedOwn++;
+    this.#agreed[source] = size;
+    if (source === 'kept') this.#agreedKept++;
+  }
+
+  /** The leaves do not make up what was signed: are they wrong, or the lines, or is it another log? */
+  #disagree({ source, size, root }: Pin): void {
+    const inRange = ({ seq }: Finding) => seq !== undefined && seq < size;
+    if (this.#lineTree?.root().equals(root)) {
+      for (const [index, finding] of this.#findings.entries()) {
+        if (finding.kind !== 'changed' || !inRange(finding)) continue;
+        this.#findings[index] = { ...finding, kind: 'bad-leaf', detail: 'the leaf hash is wrong; the record is good' };
+      }
+      return;
+    }
+    if (this.#findings.some(inRange)) return;
+    const last = size - 1;
+    if (source === 'own') {
+      this.#report({
+        kind: 'changed',
+        seq: this.#agreed.own,
+        last,
+        detail: `not what the checkpoint of ${size} records says`,
+      });
+    } else {
+      const detail = `the log is signed, but is not the one of the kept checkpoint of ${size} records`;
+      this.#report({ kind: 'forked', seq: this.#agreed.kept, last, detail });
+    }
+  }
+
+  /** Frontiers follow from the leaves; a wrong one would stop the writer. */
+  #checkFrontier({ first }: LogSegment): void {
+    const path = join(this.#options.dir, segmentFile(first, 'frontier'));
+    if (this.#tree.size !== first || !existsSync(path)) return;
+    const bytes = readSmallFile(path);
+    // Where leaves and lines disagree, the frontier may side with either.
+    if ([this.#tree, this.#lineTree].some((tree) => tree && bytes.equals(Buffer.concat(tree.hashes)))) return;
+    this.#report({ kind: 'bad-frontier', seq: undefined, detail: `the frontier file of segment ${first} is wrong` });
+  }
+
+  #checkKey(): void {
+    const path = join(this.#options.dir, VERIFIER_KEY_FILE);
+    if (!existsSync(path)) return;
+    if (readSmallFile(path).toString('utf8').trimEnd() === this.#options.verifier.vkey) return;
+    this.#report({
+      kind: 'bad-key',
+      seq: undefined,
+      detail: `${VERIFIER_KEY_FILE} in the log is not the key that was given`,
+    });
+  }
+
+  /** Checkpoints of more records than there are. */
+  #checkRest(records: number): void {
+    const latest = this.#latest?.checkpoint;
+    if (this.#latest === undefined && records > 0) {
+      this.#report({
+        kind: 'bad-checkpoint',
+        seq: undefined,
+        detail: 'the log has no checkpoint: nothing of it is signed',
+      });
+    }
+    const own = latest?.size ?? 0;
+    if (own > records) {
+      const detail = `the log's own checkpoint counts ${own} records`;
+      this.#report({ kind: 'truncated', seq: records, last: own - 1, detail });
+    }
+    const kept = Math.max(0, ...(this.#options.kept ?? []).map(({ size }) => size));
+    if (kept > Math.max(records, own)) {
+      const detail = `the kept checkpoint counts ${kept} records, the log ${records}`;
+      this.#report({ kind: 'rolled-back', seq: records, last: kept - 1, detail });
+    }
+  }
+
+  #report(finding: Finding): void {
+    // Counted apart: bad checkpoints, however many, must not hide which record is bad.
+    const isPlaced = finding.seq !== undefined;
+    const listed = this.#findings.filter(({ seq }) => (seq !== undefined) === isPlaced);
+    if (listed.length < MAX_FINDINGS) this.#findings.push(finding);
+  }
+
+  #conclude(records: number): VerifyReport {
+    const place = ({ seq }: Finding) => seq ?? Number.POSITIVE_INFINITY;
+    const findings = [...this.#findings].sort((a, b) => (place(a) === place(b) ? 0 : place(a) - place(b)));
+    const latest = this.#latest?.checkpoint;
+    return {
+      ok: findings.length === 0,
+      findings,
+      origin: this.#options.verifier.name,
+      records,
+      removed: this.#removed,
+      unsigned: Math.max(0, records - (latest?.size ?? 0)),
+      checkpoints: this.#agreedOwn,
+      kept: this.#agreedKept,
+      latestNote: latest === undefined ? undefined : this.#latest?.note,
+    };
+  }
+}

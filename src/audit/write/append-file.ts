@@ -1,0 +1,135 @@
+/** Files that are appended to, cut back after a failed write, and synced on demand. */
+import { closeSync, constants, fdatasync, fstatSync, ftruncate, openSync, write } from 'node:fs';
+import { open, rename, rm } from 'node:fs/promises';
+import { dirname } from 'node:path';
+import { promisify } from 'node:util';
+import { SealwireError } from '../../errors.js';
+
+/** The operations a log needs of a file; tests put failures in front of them. */
+export interface AppendFile {
+  /** Appends all bytes, or throws with some of them written. */
+  append(bytes: Uint8Array): Promise<void>;
+  /** Cuts the file to a size that it had. */
+  cut(size: number): Promise<void>;
+  /** Makes everything appended durable. Must not run twice at a time: the system reports a failure once. */
+  sync(): Promise<void>;
+  close(): Promise<void>;
+}
+
+/** A file that was opened, and how large it is. */
+export interface OpenedFile {
+  readonly file: AppendFile;
+  readonly size: number;
+}
+
+/**
+ * Opens a file for appending; creates it with mode 0600.
+ *
+ * @param path not a symbolic link
+ * @throws SealwireError `AUDIT_FILE_INVALID` when others may change it; the system's errors
+ */
+export function openAppendFile(path: string): OpenedFile {
+  const { O_RDWR, O_CREAT, O_APPEND, O_NOFOLLOW } = constants;
+  const fd = openSync(path, O_RDWR | O_CREAT | O_APPEND | O_NOFOLLOW, 0o600);
+  try {
+    const { mode, size } = fstatSync(fd);
+    refuseWritable(path, mode);
+    return { file: new DescriptorFile(fd), size };
+  } catch (error) {
+    closeSync(fd);
+    throw error;
+  }
+}
+
+/** @throws SealwireError `AUDIT_FILE_INVALID` when group or others may write */
+export function refuseWritable(path: string, mode: number): void {
+  if ((mode & 0o022) === 0) return;
+  const octal = (mode & 0o777).toString(8).padStart(4, '0');
+  throw new SealwireError(
+    'AUDIT_FILE_INVALID',
+    `${path}: mode ${octal} lets others change the log; run chmod go-w ${path}`,
+  );
+}
+
+/**
+ * Replaces a file so that a crash leaves the old one or the new one: a file beside it, synced, renamed over it, the
+ * folder synced. One call at a time for each path.
+ *
+ * @param wrap see `wrapFile` of the log's options
+ */
+export async function replaceFile(
+  path: string,
+  content: string | Uint8Array,
+  wrap: (file: AppendFile) => AppendFile = (file) => file,
+): Promise<void> {
+  const temporary = `${path}.tmp`;
+  try {
+    await rm(temporary, { force: true });
+    const file = wrap(openAppendFile(temporary).file);
+    try {
+      await file.append(typeof content === 'string' ? Buffer.from(content) : content);
+      await file.sync();
+    } finally {
+      await file.close();
+    }
+    await rename(temporary, path);
+  } catch (error) {
+    await rm(temporary, { force: true });
+    throw error;
+  }
+  await syncFolder(dirname(path));
+}
+
+/** Makes names in a folder durable. */
+export async function syncFolder(dir: string): Promise<void> {
+  const folder = await open(dir, 'r');
+  try {
+    await folder.sync().catch(rethrowSync);
+  } finally {
+    await folder.close();
+  }
+}
+
+/** Whether a write failed for want of room, which may pass. A failed sync is never one of these, whatever its code. */
+export function isDiskFull(error: unknown): boolean {
+  const code = (error as NodeJS.ErrnoException | undefined)?.code;
+  return code === 'ENOSPC' || code === 'EDQUOT';
+}
+
+/** Takes the code away: after a failed sync the system may have dropped the pages, and nothing can be tried again. */
+function rethrowSync(cause: unknown): never {
+  throw new Error('sync failed', { cause });
+}
+
+const writeAsync = promisify(write) as (fd: number, bytes: Uint8Array) => Promise<{ bytesWritten: number }>;
+const fdatasyncAsync = promisify(fdatasync);
+const ftruncateAsync = promisify(ftruncate);
+
+class DescriptorFile implements AppendFile {
+  readonly #fd: number;
+
+  constructor(fd: number) {
+    this.#fd = fd;
+  }
+
+  async append(bytes: Uint8Array): Promise<void> {
+    let rest = bytes;
+    while (rest.length > 0) {
+      const { bytesWritten } = await writeAsync(this.#fd, rest);
+      if (bytesWritten === 0) throw new Error('nothing was written');
+      rest = rest.subarray(bytesWritten);
+    }
+  }
+
+  cut(size: number): Promise<void> {
+    return ftruncateAsync(this.#fd, size);
+  }
+
+  sync(): Promise<void> {
+    return fdatasyncAsync(this.#fd).catch(rethrowSync);
+  }
+
+  async close(): Promise<void> {
+    closeSync(this.#fd);
+  }
+}

@@ -1,0 +1,210 @@
+/** The audit log: records only ciphertext, durable before a call goes on. */
+import { once } from 'node:events';
+import { createLogger, format, type Logger } from 'winston';
+import type Transport from 'winston-transport';
+import { SealwireError } from '../../errors.js';
+import { type AuditEvent, encodeRecord, type RecordInput } from '../format/record.js';
+import { type AuditLogEntry, DurableTransport, RECORD } from './durable-transport.js';
+import { FanOut } from './fan-out.js';
+import { GroupWriter, type GroupWriterStats, type PendingRecord, type WriterState } from './group-writer.js';
+import { MerkleLog, type MerkleLogOptions } from './merkle-log.js';
+import { BLANK_INPUT, estimateSize } from './record-input.js';
+import { RejectNotes, type RejectNotesOptions } from './reject-notes.js';
+import type { AuditReport, Reporter } from './reports.js';
+import { Retention, type RetentionOptions } from './retention.js';
+
+/** Options of {@link AuditLog.open}. */
+export interface AuditLogOptions
+  extends MerkleLogOptions,
+    Omit<RejectNotesOptions, 'now'>,
+    Omit<RetentionOptions, 'now'> {
+  /** `sync` (default): a commit resolves when the record is on disk. `async`: when it is queued; what the log tells of itself is waited for even so. */
+  readonly mode?: 'sync' | 'async';
+  /** winston transports that get every committed record. Default: none. */
+  readonly transports?: readonly Transport[];
+  /** Records that may wait for the disk. Default 8,192; 1 to 1,048,576. */
+  readonly queueRecords?: number;
+  /** Characters that may wait for the disk, tokens mostly. Default 67,108,864; 1,024 to 2^30. */
+  readonly queueBytes?: number;
+  /** How long a commit, and closing, may take, in ms. Default 5,000; 1 to 600,000. */
+  readonly deadlineMs?: number;
+  /** Told what whoever runs the service should know: repairs, a full disk, troubles of transports. Default: nobody. */
+  readonly report?: Reporter;
+}
+
+/** Counters since start. */
+export interface AuditLogStats extends GroupWriterStats {
+  readonly fanOutDropped: number;
+  readonly fanOutFailed: number;
+}
+
+/** How often a quiet log looks whether something can be removed. */
+const RETENTION_MS = 3_600_000;
+
+/** Writes audit records through winston. */
+export class AuditLog {
+  readonly #options: AuditLogOptions;
+  readonly #writer: GroupWriter;
+  readonly #logger: Logger;
+  readonly #fanOut: FanOut;
+  readonly #now: () => number;
+  readonly #durable: DurableTransport;
+  readonly #rejects: RejectNotes;
+  readonly #retention: Retention;
+  readonly #report: Reporter;
+  #removing: Promise<void> = Promise.resolve();
+  #retentionTimer: NodeJS.Timeout | undefined;
+  #closed = false;
+
+  private constructor(options: AuditLogOptions, store: MerkleLog) {
+    this.#options = options;
+    this.#now = options.now ?? Date.now;
+    this.#report = options.report ?? (() => {});
+    this.#rejects = new RejectNotes(options, (input, lost) => this.#log(input, { sync: false, lost }));
+    this.#retention = new Retention(store.path, options);
+    this.#writer = new GroupWriter(store, {
+      async: options.mode === 'async',
+      onState: (state) => this.#report(STATES[state]),
+      ...(options.queueRecords !== undefined && { queueRecords: options.queueRecords }),
+      ...(options.queueBytes !== undefined && { queueBytes: options.queueBytes }),
+      ...(options.deadlineMs !== undefined && { deadlineMs: options.deadlineMs }),
+    });
+    // The durable transport is alone here: a hung one beside it would stop it after 16 records.
+    this.#durable = new DurableTransport(this.#writer);
+    // Its format does nothing: the record is encoded once, when its number is known.
+    this.#logger = createLogger({ format: format((info) => info)(), transports: [this.#durable] });
+    this.#fanOut = new FanOut({ transports: options.transports ?? [], report: this.#report });
+    if (this.#retention.isActive) this.#startRetention(store);
+  }
+
+  /**
+   * Opens a log, repairs what a crash left and tells it in a `recover` record, and writes a `start` record.
+   *
+   * @throws SealwireError `AUDIT_FILE_INVALID`, `AUDIT_FAILED`, `OPTIONS_INVALID`
+   */
+  static async open(options: AuditLogOptions): Promise<AuditLog> {
+    const { log: store, repairs } = await MerkleLog.open(options);
+    let log: AuditLog | undefined;
+    try {
+      log = new AuditLog(options, store);
+      if (repairs.length > 0) {
+        log.#report({ level: 'warn', message: 'the audit log was repaired', facts: { repairs: repairs.join('; ') } });
+        await log.#event('recover', repairs.join('; '));
+      }
+      await log.#event('start', '');
+      log.#applyRetention();
+      return log;
+    } catch (error) {
+      // The folder must be free for another try.
+      await (log ?? store).close();
+      throw error;
+    }
+  }
+
+  /**
+   * @returns when the record is durable
+   * @throws SealwireError `AUDIT_FAILED`
+   */
+  commit(input: RecordInput): Promise<void> {
+    if (this.#closed) return Promise.reject(new SealwireError('AUDIT_FAILED', 'the audit log is closed'));
+    return this.#commit(input, false);
+  }
+
+  /** Takes a `reject` record: written soon, not synced, and past a rate only counted. Never throws. */
+  note(input: RecordInput): void {
+    if (!this.#closed) this.#rejects.note(input);
+  }
+
+  stats(): AuditLogStats {
+    const { dropped, failed } = this.#fanOut.stats();
+    return { ...this.#writer.stats(), fanOutDropped: dropped, fanOutFailed: failed };
+  }
+
+  /** Writes what is queued and closes the log. */
+  async close(): Promise<void> {
+    if (this.#closed) return;
+    clearInterval(this.#retentionTimer);
+    this.#rejects.close();
+    this.#closed = true;
+    // What the logger's stream still holds must reach the writer before that closes.
+    const delivered = once(this.#durable, 'finish');
+    this.#logger.end();
+    await delivered;
+    await this.#writer.close();
+    await this.#removing;
+    this.#fanOut.close();
+  }
+
+  #commit(input: RecordInput, always: boolean): Promise<void> {
+    return new Promise((resolve, reject) => {
+      this.#log(input, { sync: true, always }, (result) => result.then(resolve, reject));
+    });
+  }
+
+  #log(
+    input: RecordInput,
+    how: Pick<PendingRecord, 'sync' | 'always' | 'lost'>,
+    settle?: (result: Promise<void>) => void,
+  ): void {
+    const { origin } = this.#options;
+    const time = this.#now();
+    const entry: AuditLogEntry = {
+      level: 'info',
+      message: input.event,
+      [RECORD]: {
+        record: {
+          encode: (seq) => encodeRecord(input, { seq, time, origin }),
+          written: (line) => this.#fanOut.push(line),
+          ...how,
+          size: estimateSize(input),
+        },
+        settle,
+      },
+    };
+    this.#logger.write(entry);
+  }
+
+  #event(event: AuditEvent, detail: string): Promise<void> {
+    // In asynchronous mode too: segments are removed once it is told, and a repair is told once.
+    return this.#commit({ ...BLANK_INPUT, event, detail }, true);
+  }
+
+  #startRetention(store: MerkleLog): void {
+    store.onRotated(() => this.#applyRetention());
+    this.#retentionTimer = setInterval(() => this.#applyRetention(), RETENTION_MS);
+    this.#retentionTimer.unref();
+  }
+
+  /** Removes old segments, one call after the other, beside the calls that go on. */
+  #applyRetention(): void {
+    if (!this.#retention.isActive) return;
+    this.#removing = this.#removing
+      .then(() => this.#removeOld())
+      .catch(() => {
+        const message = 'old audit records could not be removed';
+        this.#report({ level: 'warn', message, facts: {} });
+      });
+  }
+
+  async #removeOld(): Promise<void> {
+    const segments = await this.#retention.find();
+    const [first, last] = [segments[0]?.first, segments[segments.length - 1]?.last];
+    if (first === undefined || last === undefined || this.#closed) return;
+    // Told first: lines that are missing without a word of it were taken by somebody else.
+    const detail = `records ${first} to ${last} are removed by retention`;
+    await this.#event('retire', detail);
+    await this.#retention.remove(segments);
+    this.#report({ level: 'info', message: 'old audit records were removed', facts: { first, last } });
+  }
+}
+
+/** What is reported of the disk. */
+const STATES: Readonly<Record<WriterState, AuditReport>> = {
+  full: { level: 'error', message: 'the disk of the audit log is full: sealed calls are refused', facts: {} },
+  room: { level: 'info', message: 'the disk of the audit log has room again', facts: {} },
+  failed: {
+    level: 'error',
+    message: 'the audit log cannot be written: sealed calls are refused until a restart',
+    facts: {},
+  },
+};

@@ -1,0 +1,83 @@
+/** Options that several `sealwire audit` commands have: where the log is, what to look for, how to print it. */
+import { type Command, InvalidArgumentError, Option } from 'commander';
+import type { LogFilterOptions } from '../../audit/read/log-filter.js';
+import { parseMoment } from '../moment.js';
+
+/** Output formats of commands that print records. */
+export type RecordFormat = 'table' | 'json' | 'jsonl';
+
+/** Values of {@link addFilterOptions}. */
+export interface FilterFlags {
+  readonly since?: number;
+  readonly until?: number;
+  readonly event?: readonly string[];
+  readonly method?: readonly string[];
+  readonly principal?: readonly string[];
+  readonly peer?: readonly string[];
+  readonly requestId?: readonly string[];
+  readonly field?: readonly string[];
+  readonly kid?: readonly string[];
+  readonly outcome?: readonly string[];
+  readonly reason?: readonly string[];
+  readonly token?: readonly string[];
+  readonly bound?: readonly string[];
+}
+
+/** Adds `--dir`. */
+export function addLogOption(command: Command): Command {
+  return command.option('--dir <folder>', 'folder of the log', './var/audit');
+}
+
+/** Adds `--format`. */
+export function addFormatOption(command: Command, formats: readonly string[]): Command {
+  const [first = ''] = formats;
+  return command.addOption(new Option('--format <name>', 'how to print').choices([...formats]).default(first));
+}
+
+/** Adds what records can be looked for by. An option that is repeated means any of its values. */
+export function addFilterOptions(command: Command): Command {
+  const collect = (value: string, earlier: readonly string[] = []) => [...earlier, value];
+  return command
+    .option(
+      '--since <time>',
+      '2026-01-31, 2026-01-31T12:00:00Z, today, yesterday, or 90s, 30m, 2h, 7d ago (UTC)',
+      moment,
+    )
+    .option('--until <time>', 'likewise; the moment itself is not included', moment)
+    .option('--event <name>', 'open, seal, reject, openStored, rotate, retire, reveal, start or recover', collect)
+    .option('--method <name>', 'path of a method, or its last part', collect)
+    .option('--principal <name>', 'who called', collect)
+    .option('--peer <address>', 'where from, with or without the port', collect)
+    .option('--request-id <id>', 'x-request-id of the call', collect)
+    .option('--field <name>', 'full name of a sealed field, or its last part', collect)
+    .option('--kid <id>', 'ID of the key, or its beginning', collect)
+    .option('--outcome <name>', 'opened, sealed, refused or passed', collect)
+    .option('--reason <code>', 'which check refused a token, e.g. DECRYPTION_FAILED', collect)
+    .option('--token <digest>', 'base64url SHA-256 of a token', collect)
+    .option('--bound <name=value>', 'value of a bound sibling, e.g. order_id=o-1', pair);
+
+  function pair(value: string, earlier: readonly string[] = []) {
+    if (!value.includes('=')) throw new InvalidArgumentError('must be NAME=VALUE.');
+    return collect(value, earlier);
+  }
+}
+
+/** What the flags look for. */
+export function toFilter({ since, until, ...names }: FilterFlags): LogFilterOptions {
+  return { ...names, sinceMs: since, untilMs: until };
+}
+
+function moment(text: string): number {
+  const ms = parseMoment(text, Date.now());
+  if (ms === undefined) throw new InvalidArgumentError('is not a time that is understood.');
+  return ms;
+}
+
+/** A whole number for commander. @param min smallest that is accepted */
+export function wholeNumber(min: number): (text: string) => number {
+  return (text) => {
+    const value = Number(text);
+    if (/^\d+$/.test(text) && Number.isSafeInteger(value) && value >= min) return value;
+    throw new InvalidArgumentError(`must be a whole number from ${min}.`);
+  };
+}

@@ -1,0 +1,130 @@
+/** How records look to people. Everything in a log is somebody else's text: none of it reaches a terminal as it is. */
+import type { LogField, LogRecord } from '../../audit/format/log-record.js';
+import { escapeUnsafe } from '../../audit/format/record.js';
+import type { FoundRecord } from '../../audit/read/read-records.js';
+import { type Column, formatTable, print } from '../output.js';
+
+// biome-ignore lint/suspicious/noControlCharactersInRegex: these are the characters to be shown, not sent.
+const CONTROL = /[\u0000-\u001f]/g;
+const MAX_CELL = 64;
+
+/** @returns the text with what could steer a terminal written as `\u001b` */
+export function visible(text: string): string {
+  return escapeUnsafe(
+    text.replace(CONTROL, (character) => `\\u${character.charCodeAt(0).toString(16).padStart(4, '0')}`),
+  );
+}
+
+/** A value as JSON that steers no terminal. */
+export function visibleJson(value: unknown, indent?: number): string {
+  return escapeUnsafe(JSON.stringify(value, null, indent));
+}
+
+/** Bytes of a line that may not even be text. */
+export function visibleLine(line: Buffer): string {
+  return visible(line.toString('utf8'));
+}
+
+function cell(text: string): string {
+  const shown = visible(text);
+  return shown.length <= MAX_CELL ? shown : `${shown.slice(0, MAX_CELL - 1)}…`;
+}
+
+const lastPart = (name: string, separator: string) => name.slice(name.lastIndexOf(separator) + 1);
+
+function describeFields(fields: readonly LogField[]): string {
+  return fields.map(({ path, outcome, reason }) => `${path} ${reason === '' ? outcome : reason}`).join(', ');
+}
+
+/** Siblings of all fields, each once. */
+function describeBound(fields: readonly LogField[]): string {
+  return [...new Set(fields.flatMap(({ bound }) => bound.map(([name, value]) => `${name}=${value}`)))].join(' ');
+}
+
+const COLUMNS: readonly Column<FoundRecord>[] = [
+  { title: 'seq', value: ({ seq }) => seq, align: 'right' },
+  { title: 'time', value: ({ record }) => cell(record?.time ?? '') },
+  { title: 'event', value: ({ record }) => cell(record?.event ?? 'NOT A RECORD') },
+  { title: 'method', value: ({ record }) => cell(lastPart(record?.method ?? '', '/')) },
+  { title: 'principal', value: ({ record }) => cell(record?.principal ?? '') },
+  { title: 'fields', value: ({ record }) => cell(describeFields(record?.fields ?? [])) },
+  { title: 'bound', value: ({ record }) => cell(describeBound(record?.fields ?? [])) },
+  { title: 'detail', value: ({ record }) => cell(record?.detail ?? '') },
+];
+
+/** Rows of which a table's columns take their widths. */
+const CHUNK_ROWS = 200;
+
+/** Prints records as they come, without holding them. */
+export class RecordPrinter {
+  readonly #format: 'table' | 'json' | 'jsonl';
+  #rows: FoundRecord[] = [];
+  #text: string[] = [];
+  #printed = 0;
+
+  constructor(format: 'table' | 'json' | 'jsonl') {
+    this.#format = format;
+  }
+
+  async add(found: FoundRecord): Promise<void> {
+    if (this.#format === 'table') {
+      this.#rows.push({ ...found, line: EMPTY });
+    } else if (this.#format === 'json') {
+      this.#text.push(`${this.#printed === 0 ? '[' : ','}\n${asJson(found)}`);
+    } else {
+      this.#text.push(`${asJson(found)}\n`);
+    }
+    this.#printed++;
+    if (this.#rows.length + this.#text.length >= CHUNK_ROWS) await this.flush();
+  }
+
+  /** Prints what is held back. */
+  async flush(): Promise<void> {
+    const isFirst = this.#printed === this.#rows.length;
+    const table = formatTable(this.#rows, COLUMNS);
+    // Every chunk has its own widths; titles once are enough.
+    const text = isFirst ? table : table.slice(table.indexOf('\n') + 1);
+    this.#rows = [];
+    await print(text + this.#text.join(''));
+    this.#text = [];
+  }
+
+  async end(): Promise<void> {
+    await this.flush();
+    if (this.#format === 'json') await print(this.#printed === 0 ? '[]\n' : '\n]\n');
+  }
+
+  get printed(): number {
+    return this.#printed;
+  }
+}
+
+const EMPTY = Buffer.alloc(0);
+
+/** The line itself, so that its hash can be computed; what is no record becomes a text. */
+function asJson({ seq, line, record }: FoundRecord): string {
+  return record === undefined
+    ? visibleJson({ seq, notARecord: line.toString('utf8') })
+    : escapeUnsafe(line.toString('utf8'));
+}
+
+/** All of one record, for people. @param describeToken what to say of a field's token */
+export function formatRecord(
+  record: LogRecord,
+  describeToken: (field: LogField) => readonly [string, string][],
+): string {
+  const { fields, v: _, ...rest } = record;
+  const lines = Object.entries(rest).map(([name, value]) => row(name, String(value)));
+  for (const field of fields) {
+    const { token: __, bound, grant, ...texts } = field;
+    lines.push('', ...Object.entries(texts).map(([name, value]) => row(name, value, 2)));
+    lines.push(...bound.map(([name, value]) => row('bound', `${name}=${value}`, 2)));
+    lines.push(...describeToken(field).map(([name, value]) => row(name, value, 2)));
+    lines.push(row('grant', grant === null ? 'none' : 'for a reviewer', 2));
+  }
+  return `${lines.join('\n')}\n`;
+}
+
+function row(name: string, value: string, indent = 0): string {
+  return `${' '.repeat(indent)}${visible(name).padEnd(14 - indent)}${visible(value)}`.trimEnd();
+}

@@ -1,0 +1,136 @@
+/** `sealwire audit search`, `show`, `stats` and `export`: reading a log. */
+
+import { digestOf, headerOf } from '../../audit/format/log-record.js';
+import { compileFilter } from '../../audit/read/log-filter.js';
+import { countLog } from '../../audit/read/log-stats.js';
+import { type FoundRecord, findRecord, searchLog } from '../../audit/read/read-records.js';
+import { ExitCode } from '../exit.js';
+import { formatTable, Progress, print } from '../output.js';
+import { type FilterFlags, type RecordFormat, toFilter } from './audit-options.js';
+import { formatRecord, RecordPrinter, visible, visibleJson } from './record-text.js';
+import { csvHeader, csvRows } from './records-csv.js';
+
+/** Flags of `search`. */
+export interface SearchFlags extends FilterFlags {
+  readonly dir: string;
+  readonly format: RecordFormat;
+  readonly limit?: number;
+}
+
+/** @returns exit code: 1 when nothing was found */
+export async function search(flags: SearchFlags): Promise<number> {
+  const printer = new RecordPrinter(flags.format);
+  const damaged = await eachRecord(flags, async (found) => {
+    await printer.add(found);
+    return printer.printed !== flags.limit;
+  });
+  await printer.end();
+  tellDamaged(damaged);
+  return printer.printed > 0 ? ExitCode.DONE : ExitCode.NEGATIVE;
+}
+
+/** Flags of `show`. */
+export interface ShowFlags {
+  readonly dir: string;
+  readonly format: 'table' | 'json';
+}
+
+/** @returns exit code: 1 when the record is not there, or is none */
+export async function show(seq: number, { dir, format }: ShowFlags): Promise<number> {
+  const found = findRecord(dir, seq);
+  if (typeof found === 'string') {
+    process.stderr.write(`record ${seq}: ${found === 'removed' ? 'its segment was removed' : 'no such record'}\n`);
+    return ExitCode.NEGATIVE;
+  }
+  if (found.record === undefined) {
+    process.stderr.write(`record ${seq}: the line is not a record; sealwire audit verify tells more\n`);
+    return ExitCode.NEGATIVE;
+  }
+  if (format === 'json') await print(`${visibleJson(found.record, 2)}\n`);
+  else {
+    const text = formatRecord(found.record, (field) => [
+      ['digest', digestOf(field)],
+      ['kept', typeof field.token === 'string' ? `whole, ${field.token.length} characters` : 'digest and header only'],
+      ['header', headerOf(field)],
+    ]);
+    await print(text);
+  }
+  return ExitCode.DONE;
+}
+
+/** Flags of `stats`. */
+export interface StatsFlags extends FilterFlags {
+  readonly dir: string;
+  readonly format: 'table' | 'json';
+}
+
+/** @returns exit code */
+export async function stats(flags: StatsFlags): Promise<number> {
+  const progress = new Progress((lines) => `${lines} records`);
+  const { records, damaged, counts } = countLog(
+    searchLog(flags.dir, compileFilter(toFilter(flags)), { progress: (lines) => progress.update(lines) }),
+  );
+  progress.end();
+  if (flags.format === 'json') {
+    await print(`${visibleJson({ records, ...counts }, 2)}\n`);
+  } else {
+    await print(`${records} records\n`);
+    for (const [title, entries] of Object.entries(counts)) {
+      const columns = [
+        { title, value: ([name]: readonly [string, number]) => visible(name === '' ? '(none)' : name) },
+        { title: 'count', value: ([, count]: readonly [string, number]) => count, align: 'right' as const },
+      ];
+      await print(entries.length === 0 ? '' : `\n${formatTable(entries, columns)}`);
+    }
+  }
+  tellDamaged(damaged);
+  return ExitCode.DONE;
+}
+
+/** Flags of `export`. */
+export interface ExportFlags extends FilterFlags {
+  readonly dir: string;
+  readonly format: 'csv' | 'json' | 'jsonl';
+}
+
+/** @returns exit code */
+export async function exportLog(flags: ExportFlags): Promise<number> {
+  if (flags.format !== 'csv') {
+    await search({ ...flags, format: flags.format });
+    return ExitCode.DONE;
+  }
+  let text = csvHeader;
+  const damaged = await eachRecord(flags, async ({ record }) => {
+    if (record !== undefined) text += csvRows(record);
+    if (text.length > 65_536) {
+      await print(text);
+      text = '';
+    }
+    return true;
+  });
+  await print(text);
+  tellDamaged(damaged);
+  return ExitCode.DONE;
+}
+
+/** @param work returns whether to go on @returns how many lines were no records */
+async function eachRecord(
+  flags: FilterFlags & { readonly dir: string },
+  work: (found: FoundRecord) => Promise<boolean>,
+): Promise<number> {
+  const progress = new Progress((lines) => `${lines} records`);
+  let damaged = 0;
+  const found = searchLog(flags.dir, compileFilter(toFilter(flags)), { progress: (lines) => progress.update(lines) });
+  for (const item of found) {
+    if (item.record === undefined) damaged++;
+    progress.end();
+    if (!(await work(item))) break;
+  }
+  progress.end();
+  return damaged;
+}
+
+function tellDamaged(damaged: number): void {
+  if (damaged === 0) return;
+  process.stderr.write(`${damaged} lines are not records; sealwire audit verify tells more\n`);
+}

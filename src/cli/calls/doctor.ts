@@ -1,0 +1,164 @@
+/** `sealwire doctor`: what works of a service, seen from here, and what to do about the rest. */
+import { type ChannelCredentials, type ServiceError, status } from '@grpc/grpc-js';
+import { errorDetails } from '../../client/client.js';
+import { createKeySetFetcher } from '../../client/key-set-fetcher.js';
+import { SealwireError } from '../../errors.js';
+import { verifyKeySet } from '../../keys/signed-set/key-set.js';
+import { recipientsOf } from '../../schema/walk.js';
+import { ExitCode, messageOf } from '../exit.js';
+import { type JsonMethod, JsonSchema } from '../json/json-messages.js';
+import { formatTable, paint, print, printJson } from '../output.js';
+import { clean, describeFailure } from './call-failure.js';
+import { checkTls, compareClocks, DEADLINE_MS, reach, Skip, splitAddress } from './doctor-network.js';
+import { MethodClient } from './method-client.js';
+import { type ReflectedSchema, readSchema } from './read-schema.js';
+import { openKeySource, readCredentials, readRoots } from './target.js';
+import type { KeyFlags, TargetFlags } from './target-options.js';
+
+/** Flags of the command. */
+export interface DoctorFlags extends Omit<TargetFlags, 'address'>, KeyFlags {
+  readonly json?: boolean;
+}
+
+interface Check {
+  readonly check: string;
+  /** `skip`: not looked at, and why. */
+  readonly result: 'ok' | 'bad' | 'skip';
+  readonly detail: string;
+}
+
+/** Exit code 1 when something is bad, 3 when the service cannot be reached. */
+export async function doctor(host: string, flags: DoctorFlags, version: string): Promise<void> {
+  const target = { ...flags, address: host };
+  // Wrong use is told as such, and is no finding about the service.
+  splitAddress(host);
+  const credentials = readCredentials(target);
+  const checks: Check[] = [
+    { check: 'versions', result: 'ok', detail: `sealwire ${version}, Node ${process.versions.node}` },
+  ];
+  const run = async <T>(check: string, work: () => Promise<[string, T]>): Promise<T | undefined> => {
+    try {
+      const [detail, value] = await work();
+      checks.push({ check, result: 'ok', detail });
+      return value;
+    } catch (error) {
+      const isSkip = error instanceof Skip;
+      checks.push({ check, result: isSkip ? 'skip' : 'bad', detail: messageOf(error) });
+      return undefined;
+    }
+  };
+  const reached = await run('reachability', () => reach(host));
+  if (reached === true) {
+    await run('TLS', () => checkTls(host, target));
+    await run('clock', () => compareClocks(host, credentials));
+    const schema = await run('reflection', () => reflect(host, credentials));
+    await run('key set', () => checkKeySet(target, credentials));
+    await run('round trip', () => roundTrip(target, credentials, schema));
+  }
+  const isGood = checks.every(({ result }) => result !== 'bad');
+  if (flags.json === true) await printJson({ host, ok: isGood, checks });
+  else await print(format(checks));
+  if (reached !== true) process.exitCode = ExitCode.UNAVAILABLE;
+  else process.exitCode = isGood ? ExitCode.DONE : ExitCode.NEGATIVE;
+}
+
+async function reflect(address: string, credentials: ChannelCredentials): Promise<[string, ReflectedSchema]> {
+  const schema = await readSchema({ address, credentials, deadlineMs: DEADLINE_MS });
+  return [clean(`${schema.version}: ${schema.services.join(', ')}`), schema];
+}
+
+async function checkKeySet(
+  target: TargetFlags & KeyFlags,
+  credentials: ChannelCredentials,
+): Promise<[string, undefined]> {
+  if (target.root === undefined) throw new Skip('its signature cannot be checked without --root THUMBPRINT');
+  const fetcher = createKeySetFetcher({ address: target.address, credentials, deadlineMs: DEADLINE_MS });
+  try {
+    const { text } = await fetcher.fetch('');
+    const set = await verifyKeySet(text, {
+      roots: await readRoots(target.root),
+      issuer: target.name,
+      nowMs: Date.now(),
+    });
+    const end = new Date(set.expiresAt * 1_000).toISOString();
+    return [`signed under the pinned root; version ${set.version}, ${set.keys.length} keys, until ${end}`, undefined];
+  } catch (error) {
+    throw error instanceof SealwireError ? new SealwireError(error.code, `${error.code}: ${error.message}`) : error;
+  } finally {
+    fetcher.close();
+  }
+}
+
+/** A call that changes nothing, whose request has nothing sealed and whose reply would. */
+async function roundTrip(
+  target: TargetFlags & KeyFlags,
+  credentials: ChannelCredentials,
+  schema: ReflectedSchema | undefined,
+): Promise<[string, undefined]> {
+  if (schema === undefined) throw new Skip('needs the schema');
+  if (target.root === undefined && target.keys === undefined) throw new Skip('needs --root or --keys');
+  const method = new JsonSchema(schema.descriptors).methods().find(isReplyOnly);
+  if (method === undefined) throw new Skip('no method without side effects has a sealed reply and a plain request');
+  const keys = await openKeySource(target);
+  try {
+    // What is wrong with the keys is told as such.
+    await keys.current('');
+    const client = new MethodClient(target.address, credentials, method, { keys });
+    try {
+      const first = client.exchange(nothing(), { deadline: Date.now() + DEADLINE_MS });
+      const { done } = await first.next();
+      return [`${method.path.slice(1)}: ${done === true ? 'no reply' : 'a reply was opened'}`, undefined];
+    } catch (error) {
+      return [readVerdict(method, error as ServiceError), undefined];
+    } finally {
+      client.close();
+    }
+  } finally {
+    keys.close();
+  }
+}
+
+function isReplyOnly({ plan }: JsonMethod): boolean {
+  const { idempotency, request, response, requestStream, responseStream } = plan;
+  const isPlain = request === undefined && !requestStream && !responseStream && idempotency === 'no-side-effects';
+  return isPlain && response !== undefined && recipientsOf(response).includes('');
+}
+
+async function* nothing(): AsyncGenerator<object> {}
+
+/** Answers that something else than the handler may have given, before the reply token was looked at. */
+const UNPROVEN: ReadonlySet<status> = new Set([
+  status.UNAVAILABLE,
+  status.DEADLINE_EXCEEDED,
+  status.CANCELLED,
+  status.UNIMPLEMENTED,
+  status.UNAUTHENTICATED,
+  status.PERMISSION_DENIED,
+  status.RESOURCE_EXHAUSTED,
+  status.INTERNAL,
+  status.UNKNOWN,
+]);
+
+/** The handler's own refusal of an empty request shows that the reply token was opened. */
+function readVerdict(method: JsonMethod, error: ServiceError): string {
+  const ours = errorDetails(error) !== undefined || typeof error.code !== 'number' || error.code === status.DATA_LOSS;
+  if (ours || UNPROVEN.has(error.code)) {
+    throw new SealwireError('SCHEMA_UNAVAILABLE', `${method.path.slice(1)}: ${describeFailure(error)}`);
+  }
+  return `${method.path.slice(1)}: the reply token was accepted (the handler answered ${status[error.code]})`;
+}
+
+function format(checks: readonly Check[]): string {
+  const colours = { ok: 'green', bad: 'red', skip: 'yellow' } as const;
+  const lines = formatTable(checks, [
+    { title: 'check', value: ({ check }) => check },
+    { title: 'result', value: ({ result }) => result },
+    { title: 'detail', value: ({ detail }) => detail },
+  ]).split('\n');
+  return lines
+    .map((line, index) => {
+      const result = checks[index - 1]?.result;
+      return result === undefined ? line : line.replace(result, paint(result, colours[result]));
+    })
+    .join('\n');
+}

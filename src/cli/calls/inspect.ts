@@ -1,0 +1,86 @@
+/** `sealwire inspect`: a token's header in words, and every rule of the strict policy that it breaks. */
+import { SealwireError } from '../../errors.js';
+import { ExitCode } from '../exit.js';
+import { formatTable, paint, print, printJson } from '../output.js';
+import type { KeyFinding, SourceFlags } from './inspect-sources.js';
+import { type Inspection, inspectToken, told } from './inspect-token.js';
+import { readToken } from './token-in.js';
+
+/** Flags of the command. */
+export interface InspectFlags extends SourceFlags {
+  readonly json?: boolean;
+}
+
+/** What the members of a header mean. */
+const MEANINGS: Readonly<Record<string, string>> = {
+  alg: 'how the content key is agreed on',
+  enc: 'how the content is encrypted',
+  kid: "thumbprint of the recipient's key",
+  epk: "the sender's ephemeral public key",
+  typ: 'what kind of token it is',
+  cty: 'form of the inner message',
+  fld: 'the field it was made for',
+  iat: 'when it was sealed',
+  bnd: 'digest of the bound fields',
+  rto: 'digest of the reply token it answers',
+  seq: 'number of the reply in its call',
+  apu: 'party info of the sender',
+  apv: 'party info of the recipient',
+};
+
+/** Exit code 1 when the token breaks a rule. */
+export async function inspect(argument: string | undefined, flags: InspectFlags): Promise<void> {
+  if (flags.data === '@' && (argument === undefined || argument === '@')) {
+    throw new SealwireError(
+      'OPTIONS_INVALID',
+      'token and message cannot both come from stdin: give one as an argument or @FILE',
+    );
+  }
+  const token = await readToken(argument);
+  const bound = flags.data === undefined ? undefined : await (await loadSources()).findBound(flags);
+  const inspection = inspectToken(token, { nowMs: Date.now(), field: flags.field, bound });
+  const { text: key, isKnown } = await compareKey(inspection, flags);
+  const good = inspection.findings.length === 0 && isKnown;
+  if (flags.json === true) await printJson({ ...inspection, key, good });
+  else await print(format(inspection, key));
+  process.exitCode = good ? ExitCode.DONE : ExitCode.NEGATIVE;
+}
+
+/** Libraries of keys, schemas and calls: only for those who give a message or keys. */
+const loadSources = () => import('./inspect-sources.js');
+
+async function compareKey({ kind, header }: Inspection, flags: InspectFlags): Promise<KeyFinding> {
+  if (kind === 'reply') return { text: 'that of the call: the session file has it', isKnown: true };
+  if (flags.keys === undefined && flags.root === undefined)
+    return { text: 'not compared; give --keys or --root', isKnown: true };
+  return (await loadSources()).findKey(String(header['kid']), flags);
+}
+
+function format({ kind, header, sizes, ageSeconds, findings }: Inspection, key: string): string {
+  const members = Object.entries(header).map(([name, value]) => ({
+    name: told(name).slice(1, -1),
+    value: name === 'epk' ? describePoint(value) : told(value),
+    meaning: Object.hasOwn(MEANINGS, name) ? (MEANINGS[name] as string) : 'not of the profile',
+  }));
+  const table = formatTable(members, [
+    { title: 'header', value: ({ name }) => name },
+    { title: 'value', value: ({ value }) => value },
+    { title: 'meaning', value: ({ meaning }) => meaning },
+  ]);
+  const age = ageSeconds === undefined ? 'not known: no iat' : describeAge(ageSeconds);
+  const parts = Object.entries(sizes).map(([name, bytes]) => `${name} ${bytes}`);
+  const facts = `\nkind     ${kind}\nage      ${age}\nkey      ${key}\nbytes    ${parts.join(', ')}\n`;
+  if (findings.length === 0)
+    return `${table}${facts}\n${paint('breaks no rule of the strict policy', 'green')} (whether it opens, only the key can tell)\n`;
+  const lines = findings.map(({ rule, problem, fix }) => `  ${paint(rule, 'red')}: ${problem}\n      → ${fix}\n`);
+  return `${table}${facts}\nbreaks ${findings.length} rule${findings.length === 1 ? '' : 's'} of the strict policy:\n${lines.join('')}`;
+}
+
+function describePoint(value: unknown): string {
+  return `a point on ${told((value as { readonly crv?: unknown } | null)?.crv)}`;
+}
+
+function describeAge(seconds: number): string {
+  const window = 'accepted: 300 s back to 60 s ahead';
+  return seconds < 0 ? `${-seconds} s ahead of this clock (${window})` : `${seconds} s (${window})`;
+}

@@ -1,0 +1,70 @@
+/** Declares `sealwire request`, `sealwire response` and `sealwire call`. */
+import { type Command, InvalidArgumentError } from 'commander';
+import { endWithReader } from '../output.js';
+import type { CallFlags, RequestFlags, ResponseFlags } from './request.js';
+import { addKeyOptions, addSchemaOptions, addTargetOptions, collect, DATA_HELP } from './target-options.js';
+
+const DATA = ['-d, --data <json>', 'message as JSON; @ reads stdin, @FILE a file (default: an empty message)'] as const;
+
+/** Adds the commands; their code is loaded when they run. */
+export function registerRequest(program: Command): void {
+  addSchemaOptions(
+    addKeyOptions(addTargetOptions(program.command('request <method>').hook('preAction', endWithReader))),
+  )
+    .description('seal a JSON request: prints what grpcurl -d @ and buf curl take')
+    .option(...DATA)
+    .option('--session <file>', 'keep what opens the replies of one call there (mode 0600), for sealwire response')
+    .option('--session-life <seconds>', 'how long the file is good for; 1 to 86400', seconds(86_400), 900)
+    .option(
+      '--print-header',
+      "print the header for grpcurl -H in place of the request; of --session's call if it has one that was not printed yet",
+    )
+    .addHelpText(
+      'after',
+      `${DATA_HELP}
+
+Examples:
+  sealwire request payments.v1.PaymentService/Authorize --root var/keys/root.pub.json -d @order.json |
+    grpcurl -plaintext -d @ 127.0.0.1:50051 payments.v1.PaymentService/Authorize
+  sealwire request payments.v1.PaymentService/GetPayment --root var/keys/root.pub.json --session get.session --print-header`,
+    )
+    .action(async (method: string, flags: RequestFlags) => (await import('./request.js')).request(method, flags));
+  program
+    .command('response')
+    .hook('preAction', endWithReader)
+    .description('open the sealed fields of what grpcurl or buf curl printed, message by message')
+    .requiredOption('--session <file>', 'what sealwire request --session wrote')
+    .addHelpText(
+      'after',
+      `
+A session is good for one call. Exit code 1: a sealed field does not belong to the call, or has been changed.
+
+Example:
+  grpcurl -plaintext -H "$(cat header)" -d '{"payment_id": "…"}' 127.0.0.1:50051 payments.v1.PaymentService/GetPayment |
+    sealwire response --session get.session`,
+    )
+    .action(async (flags: ResponseFlags) => (await import('./request.js')).response(flags));
+  addSchemaOptions(addKeyOptions(addTargetOptions(program.command('call <method>').hook('preAction', endWithReader))))
+    .description('make a sealed call and print the opened responses')
+    .option(...DATA)
+    .option('-H, --header <line>', "metadata, 'name: value'; can be repeated", collect)
+    .option('--max-time <seconds>', 'end the call after so long; 1 to 86400 (default: none)', seconds(86_400))
+    .addHelpText(
+      'after',
+      `${DATA_HELP}
+Exit code 1: the service refused the call; the line on stderr says why.
+
+Examples:
+  sealwire call payments.v1.PaymentService/Authorize --root var/keys/root.pub.json -d @order.json
+  sealwire call payments.v1.PaymentService/WatchPayments --root var/keys/root.pub.json -d '{"order_id": "o-1"}'`,
+    )
+    .action(async (method: string, flags: CallFlags) => (await import('./request.js')).call(method, flags));
+}
+
+function seconds(most: number): (text: string) => number {
+  return (text) => {
+    const value = Number(text);
+    if (Number.isInteger(value) && value >= 1 && value <= most) return value;
+    throw new InvalidArgumentError(`must be a whole number from 1 to ${most}`);
+  };
+}

@@ -1,0 +1,280 @@
+/** `sealwire keys init`, `rotate`, `retire`, `remove`, `import` and `passphrase`: changing the ring file, one writer at a time. */
+import { existsSync } from 'node:fs';
+import { readKeyUsage } from '../../audit/read/key-usage.js';
+import { SealwireError } from '../../errors.js';
+import { createFirstKey, makeKeyFolder } from '../../host/key-files.js';
+import type { Curve } from '../../jwe/algorithms.js';
+import { readKeyFile } from '../../keys/files.js';
+import { generatePem } from '../../keys/generate-pem.js';
+import { formatDate, type KeyDates, keyState } from '../../keys/lifecycle.js';
+import { importRingKey, type RingKey, withDates } from '../../keys/ring-file.js';
+import {
+  currentKey,
+  findWaiting,
+  hurryRotation,
+  type PlannedRotation,
+  planRotation,
+  type RotationSchedule,
+  retireDates,
+  withdrawDates,
+} from '../../keys/rotation.js';
+import { formatDuration } from '../duration.js';
+import { print } from '../output.js';
+import { findTokenKey, makeTokenKey, orTellWhere, type TokenKey } from './hardware.js';
+import type { HardwareFlags, PlaceFlags } from './keys-options.js';
+import { askOnce, findPlace, type KeyPlace, openStore, pickKey } from './place.js';
+
+/** Flags of `init`. */
+export interface InitFlags extends PlaceFlags, HardwareFlags {
+  readonly curve: Curve;
+  readonly encrypt?: boolean;
+}
+
+/** Makes a ring with one key. */
+export async function init({ curve, encrypt, ...flags }: InitFlags): Promise<void> {
+  const isEncrypted = encrypt === true || flags.passphraseFile !== undefined;
+  const place = findPlace(flags, isEncrypted);
+  if (flags.ring === undefined) await makeKeyFolder(flags.dir);
+  const store = openStore(place, isEncrypted ? place.passphrase : undefined);
+  // Before a key is made on a token, where it would stay.
+  if (existsSync(place.ringPath))
+    throw new SealwireError('KEY_FILE_WRITE', `${place.ringPath}: there is a file already`);
+  const made = flags.custody === undefined ? undefined : await makeTokenKey(flags.custody, curve, flags);
+  const first = made === undefined ? await createFirstKey(curve) : withDates(made.key, { active: nowSeconds() });
+  const ring = await orTellWhere(made, () => store.create([first]));
+  await print(`key ${ring.currentKid} (${curve}) is active\n${whereKeysAre(place, isEncrypted)}${whereTokenIs(made)}`);
+}
+
+function whereKeysAre({ ringPath, publicPath }: KeyPlace, isEncrypted: boolean): string {
+  const where = `private keys ${ringPath}${isEncrypted ? ' (encrypted)' : ''}\n`;
+  return publicPath === undefined ? where : `${where}public keys ${publicPath}\n`;
+}
+
+function whereTokenIs(made: TokenKey | undefined): string {
+  return made === undefined ? '' : `its private half ${made.uri}\n`;
+}
+
+function nowSeconds(): number {
+  return Math.floor(Date.now() / 1_000);
+}
+
+/** Flags that make a schedule. */
+export interface ScheduleFlags {
+  readonly every?: number;
+  readonly publishAhead?: number;
+  readonly openAfter?: number;
+  readonly keepStored?: number;
+  readonly now?: boolean;
+}
+
+/** Flags of `rotate`. */
+export interface RotateFlags extends PlaceFlags, ScheduleFlags, HardwareFlags {
+  readonly curve?: Curve;
+}
+
+/** Adds a key that follows the active one, or brings forward the one that waits. */
+export async function rotate(flags: RotateFlags): Promise<void> {
+  const schedule = toSchedule(flags);
+  const { store } = findPlace(flags);
+  let said = '';
+  let made: TokenKey | undefined;
+  const change = async (keys: readonly RingKey[]) => {
+    const now = Date.now() / 1_000;
+    const waiting = flags.now === true ? findWaiting(keys, now) : undefined;
+    if (waiting !== undefined) {
+      if (flags.custody !== undefined) {
+        throw new SealwireError('OPTIONS_INVALID', '--custody: a key waits already, and --now brings it forward');
+      }
+      if (flags.curve !== undefined && flags.curve !== waiting.crv) {
+        throw new SealwireError('OPTIONS_INVALID', `--curve: the key that waits is on ${waiting.crv}`);
+      }
+      const planned = hurryRotation(keys, waiting.kid, schedule, now);
+      said = describeRotation(waiting.kid, planned);
+      return applyDates(keys, planned).map((key) => (key.kid === waiting.kid ? withDates(key, planned.next) : key));
+    }
+    const planned = planRotation(keys, schedule, now);
+    const curve = flags.curve ?? currentKey(keys, now)?.crv ?? 'P-521';
+    if (flags.custody !== undefined) made = await makeTokenKey(flags.custody, curve, flags);
+    const next = made?.key ?? (await importRingKey(generatePem(curve)));
+    said = describeRotation(next.kid, planned);
+    return [...applyDates(keys, planned), withDates(next, planned.next)];
+  };
+  try {
+    await store.update(change);
+  } catch (error) {
+    await orTellWhere(made, () => Promise.reject(error));
+  }
+  await print(`${said}${whereTokenIs(made)}`);
+}
+
+function toSchedule({ now, publishAhead, every, openAfter, keepStored }: ScheduleFlags): RotationSchedule {
+  if (now === true && (publishAhead !== undefined || every !== undefined)) {
+    throw new SealwireError('OPTIONS_INVALID', '--now leaves no time for --publish-ahead or --every');
+  }
+  const ahead = now === true ? 0 : publishAhead;
+  return {
+    ...(every !== undefined && { every }),
+    ...(ahead !== undefined && { publishAhead: ahead }),
+    ...(openAfter !== undefined && { openAfter }),
+    ...(keepStored !== undefined && { keepStored }),
+  };
+}
+
+function applyDates(keys: readonly RingKey[], { previous }: PlannedRotation): RingKey[] {
+  return keys.map((key) => withDates(key, previous.get(key.kid) ?? key.dates));
+}
+
+function describeRotation(kid: string, { next, previous }: PlannedRotation): string {
+  const { published = 0, active = 0 } = next;
+  const lines = [`key ${kid} is published from ${formatDate(published)} and active from ${formatDate(active)} on`];
+  for (const [old, { opening = 0, stored = 0, retired }] of previous) {
+    const end = retired === undefined ? 'until it is retired' : `until ${formatDate(retired)}`;
+    lines.push(
+      `key ${old} is active until ${formatDate(opening)}, opens tokens until ${formatDate(stored)}, stored ones ${end}`,
+    );
+  }
+  return `${lines.join('\n')}\n`;
+}
+
+/** Flags of `retire`. */
+export interface RetireFlags extends PlaceFlags {
+  readonly force?: boolean;
+  /** Seconds. */
+  readonly within: number;
+  /** Folder of the audit log. Default: the service's. */
+  readonly audit?: string;
+}
+
+/** Ends a key: refused from now on. Without `--force` only one that nobody needs. */
+export async function retire(kid: string, flags: RetireFlags): Promise<void> {
+  const { store, auditDir } = findPlace(flags);
+  const isForced = flags.force === true;
+  const toDates = (key: RingKey) => (isForced ? withdrawDates : retireDates)(key, Date.now() / 1_000);
+  const meant = pickKey(await store.readKeys(), kid);
+  toDates(meant);
+  // Before the file is locked: a log may be long, and others may have to write.
+  if (!isForced) refuseIfUsed(meant.kid, flags.audit ?? auditDir, flags.within);
+  await store.update((keys) => {
+    const key = pickKey(keys, meant.kid);
+    return replaceDates(keys, key, toDates(key));
+  });
+  await print(`key ${meant.kid} is retired: refused from now on\n`);
+}
+
+function refuseIfUsed(kid: string, auditDir: string | undefined, within: number): void {
+  if (auditDir === undefined) {
+    throw new SealwireError('KEY_IN_USE', `nobody knows whether key ${kid} is in use: give --audit, or --force`);
+  }
+  // A service that never ran has opened nothing.
+  if (!existsSync(auditDir)) return;
+  const { keys, damaged } = readKeyUsage(auditDir, { sinceMs: Date.now() - within * 1_000 });
+  const last = keys.get(kid)?.lastNeededMs;
+  if (last !== undefined) {
+    const when = formatDate(Math.floor(last / 1_000));
+    throw new SealwireError(
+      'KEY_IN_USE',
+      `key ${kid} opened a token at ${when}, within the last ${formatDuration(within)}: wait, or give --force`,
+    );
+  }
+  if (damaged > 0) {
+    throw new SealwireError(
+      'KEY_IN_USE',
+      `${damaged} lines of the audit log are no records: verify it, or give --force`,
+    );
+  }
+}
+
+function replaceDates(keys: readonly RingKey[], key: RingKey, dates: KeyDates): RingKey[] {
+  return keys.map((each) => (each === key ? withDates(each, dates) : each));
+}
+
+/** Takes a retired key out of the ring. */
+export async function remove(kid: string, flags: PlaceFlags): Promise<void> {
+  let removed = '';
+  await findPlace(flags).store.update((keys) => {
+    const key = pickKey(keys, kid);
+    removed = key.kid;
+    const state = keyState(key.dates, Date.now() / 1_000);
+    if (state !== 'retired') {
+      throw new SealwireError('KEY_IN_USE', `key ${key.kid} is ${state}: only retired keys can be removed`);
+    }
+    return keys.filter((each) => each !== key);
+  });
+  await print(`key ${removed} is removed\n`);
+}
+
+/** Flags of `import`. */
+export interface ImportFlags extends PlaceFlags, ScheduleFlags, HardwareFlags {
+  readonly as: 'next' | 'opening' | 'stored';
+}
+
+/** Adds a private key that was made elsewhere. */
+export async function importKey(file: string | undefined, { as, ...flags }: ImportFlags): Promise<void> {
+  const schedule = toSchedule(flags);
+  const place = findPlace(flags);
+  const key = withDates(await readForeignKey(file, flags), {});
+  if (as === 'next' && !existsSync(place.ringPath)) {
+    if (flags.ring === undefined) await makeKeyFolder(flags.dir);
+    const isEncrypted = flags.passphraseFile !== undefined;
+    const active = { active: Math.floor(Date.now() / 1_000) };
+    await openStore(place, isEncrypted ? place.passphrase : undefined).create([withDates(key, active)]);
+    await print(`key ${key.kid} (${key.crv}) is active\n${whereKeysAre(place, isEncrypted)}`);
+    return;
+  }
+  let said = '';
+  await place.store.update((keys) => {
+    const now = Date.now() / 1_000;
+    if (keys.some(({ kid }) => kid === key.kid)) {
+      throw new SealwireError('KEY_INVALID', `key ${key.kid} is in the ring already`);
+    }
+    if (as !== 'next') {
+      said = `key ${key.kid} is ${as}\n`;
+      return [...keys, withDates(key, oldDates(as, schedule, Math.floor(now)))];
+    }
+    const planned = planRotation(keys, schedule, now);
+    said = describeRotation(key.kid, planned);
+    return [...applyDates(keys, planned), withDates(key, planned.next)];
+  });
+  await print(said);
+}
+
+async function readForeignKey(file: string | undefined, flags: HardwareFlags): Promise<RingKey> {
+  const { custody } = flags;
+  if ((file === undefined) === (custody === undefined)) {
+    throw new SealwireError('OPTIONS_INVALID', 'import what? give a file, or --custody for a key in a token');
+  }
+  if (custody !== undefined) return (await findTokenKey(custody, flags)).key;
+  return importRingKey(await readKeyFile(file as string, { secret: true }));
+}
+
+/** Of a key that was in use elsewhere: it only opens what it has to. */
+function oldDates(
+  as: 'opening' | 'stored',
+  { openAfter = 604_800, keepStored }: RotationSchedule,
+  now: number,
+): KeyDates {
+  const stored = as === 'stored' ? now : now + openAfter;
+  return { opening: now, stored, ...(keepStored !== undefined && { retired: stored + keepStored }) };
+}
+
+/** Flags of `passphrase`. */
+export interface PassphraseFlags extends PlaceFlags {
+  readonly newPassphraseFile?: string;
+  readonly remove?: boolean;
+}
+
+/** May hold the new passphrase. */
+export const NEW_PASSPHRASE_VARIABLE = 'SEALWIRE_NEW_KEY_PASSPHRASE';
+
+/** Encrypts a ring, gives it another passphrase, or takes that away. */
+export async function changePassphrase({
+  newPassphraseFile,
+  remove: isRemoved,
+  ...flags
+}: PassphraseFlags): Promise<void> {
+  const { store, ringPath } = findPlace(flags);
+  const name = 'new passphrase';
+  const fresh = askOnce({ name, file: newPassphraseFile, variable: NEW_PASSPHRASE_VARIABLE, confirm: true });
+  await store.protect(isRemoved === true ? undefined : fresh);
+  await print(`${ringPath} is ${isRemoved === true ? 'plain: its mode alone protects it' : 'encrypted'}\n`);
+}

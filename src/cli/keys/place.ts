@@ -1,0 +1,75 @@
+/** Where `sealwire keys` finds its files, and how it reads and prints keys. */
+import { resolve } from 'node:path';
+import { SealwireError } from '../../errors.js';
+import { keyPaths } from '../../host/key-files.js';
+import type { HardwareCustody } from '../../keys/custody.js';
+import { PASSPHRASE_VARIABLE } from '../../keys/passphrase.js';
+import type { PassphraseSource } from '../../keys/protected-file.js';
+import { RingStore } from '../../keys/ring-store.js';
+import { readSecret } from '../secret-input.js';
+import type { PlaceFlags } from './keys-options.js';
+
+/** The files that the flags mean. */
+export interface KeyPlace {
+  readonly ringPath: string;
+  /** Kept up to date with the ring; undefined for a ring that stands alone. */
+  readonly publicPath: string | undefined;
+  /** Folder of the audit log; undefined for a ring that stands alone. */
+  readonly auditDir: string | undefined;
+  /** Asks once, however often it is called. */
+  readonly passphrase: PassphraseSource;
+  readonly store: RingStore;
+}
+
+/** These commands change files and agree with nobody: keys in hardware are named, never asked. */
+const UNASKED: HardwareCustody = {
+  add() {},
+  agree: () => Promise.reject(new SealwireError('CUSTODY_FAILED', 'this command asks no hardware')),
+};
+
+/** @param isNew whether the passphrase is a new one, and asked for twice */
+export function findPlace(flags: PlaceFlags, isNew = false): KeyPlace {
+  const { ring: ringFile, passphraseFile: file } = flags;
+  const paths = keyPaths(resolve(flags.dir));
+  const alone = ringFile !== undefined;
+  const ringPath = alone ? resolve(ringFile) : paths.ring;
+  const publicPath = alone ? undefined : paths.publicKeys;
+  const passphrase = askOnce({ file, variable: PASSPHRASE_VARIABLE, name: 'passphrase', confirm: isNew });
+  const auditDir = alone ? undefined : resolve(flags.dir, 'audit');
+  return { ringPath, publicPath, auditDir, passphrase, store: openStore({ ringPath, publicPath }, passphrase) };
+}
+
+/** A store of the same files with another passphrase, or none. */
+export function openStore(
+  { ringPath, publicPath }: Pick<KeyPlace, 'ringPath' | 'publicPath'>,
+  passphrase?: PassphraseSource,
+): RingStore {
+  return new RingStore({
+    path: ringPath,
+    ...(publicPath !== undefined && { publicPath }),
+    ...(passphrase && { passphrase }),
+    ring: { hardware: UNASKED },
+  });
+}
+
+/** @returns a source that reads a secret at first use */
+export function askOnce(sources: Parameters<typeof readSecret>[0]): PassphraseSource {
+  let asked: Promise<string> | undefined;
+  return () => {
+    asked ??= readSecret(sources);
+    return asked;
+  };
+}
+
+/**
+ * @param kid a kid, or the beginning of one
+ * @returns the one key that is meant
+ * @throws SealwireError `KEY_NOT_FOUND`
+ */
+export function pickKey<T extends { readonly kid: string }>(keys: readonly T[], kid: string): T {
+  const found = keys.filter((key) => key.kid === kid || (kid.length >= 4 && key.kid.startsWith(kid)));
+  const [key] = found;
+  if (key !== undefined && found.length === 1) return key;
+  const why = found.length === 0 ? 'no key' : `${found.length} keys`;
+  throw new SealwireError('KEY_NOT_FOUND', `${why} of the ring begin with '${kid}': sealwire keys list shows them`);
+}

@@ -1,0 +1,132 @@
+/** `sealwire keys verify`: a service's key files, or a key set from anywhere, against pinned roots. */
+import { join, resolve } from 'node:path';
+import { createKeySetFetcher } from '../../client/key-set-fetcher.js';
+import { SealwireError } from '../../errors.js';
+import { readKeyFile } from '../../keys/files.js';
+import { type VerifiedKeySet, verifyKeySet } from '../../keys/signed-set/key-set.js';
+import { readDelegation, setSignerPaths } from '../../keys/signed-set/set-signer.js';
+import { loadVerificationKey } from '../../keys/signed-set/signing-key.js';
+import { readCredentials } from '../calls/target.js';
+import { ExitCode } from '../exit.js';
+import { formatTable, paint, print, printJson } from '../output.js';
+import { findPlace } from './place.js';
+import { findName } from './signing-root.js';
+
+/** Flags of the command. */
+export interface VerifyKeysFlags {
+  readonly dir: string;
+  readonly root?: readonly string[];
+  readonly name?: string;
+  readonly passphraseFile?: string;
+  readonly address?: string;
+  readonly tls?: boolean;
+  readonly tlsCa?: string;
+  readonly file?: string;
+  readonly json?: boolean;
+}
+
+/** One line of the result. */
+interface Check {
+  readonly check: string;
+  /** `ok`, or the code of what is wrong. */
+  readonly result: string;
+  readonly detail: string;
+}
+
+const DEADLINE_MS = 10_000;
+
+/** Prints what was checked; exit code 1 when something does not verify. */
+export async function verify(flags: VerifyKeysFlags): Promise<void> {
+  const dir = resolve(flags.dir);
+  const paths = setSignerPaths(join(dir, 'keys'));
+  const name = flags.name ?? (await findName(paths.delegation));
+  const roots = async () => flags.root ?? [(await loadVerificationKey(paths.rootPublic)).kid];
+  const given = await readGivenSet(flags);
+  const checks =
+    given === undefined
+      ? await checkFolder(flags, paths, name, roots)
+      : [await check('key set', async () => describeSet(await verifySet(given, await roots(), name)))];
+  const ok = checks.every(({ result }) => result === 'ok');
+  if (flags.json === true) await printJson({ ok, checks });
+  else await print(formatChecks(checks));
+  process.exitCode = ok ? ExitCode.DONE : ExitCode.NEGATIVE;
+}
+
+/** The set from the service or file that the flags name. @throws SealwireError when it cannot be had: that is no verdict */
+async function readGivenSet({ address, file, tls, tlsCa }: VerifyKeysFlags): Promise<string | undefined> {
+  if (file !== undefined) return (await readKeyFile(resolve(file), { secret: false })).trim();
+  if (address === undefined) return undefined;
+  const fetcher = createKeySetFetcher({
+    address,
+    credentials: readCredentials({ ...(tls && { tls }), ...(tlsCa !== undefined && { tlsCa }) }),
+    deadlineMs: DEADLINE_MS,
+  });
+  try {
+    return (await fetcher.fetch('')).text;
+  } finally {
+    fetcher.close();
+  }
+}
+
+async function checkFolder(
+  flags: VerifyKeysFlags,
+  paths: ReturnType<typeof setSignerPaths>,
+  name: string,
+  roots: () => Promise<readonly string[]>,
+): Promise<Check[]> {
+  const nowMs = Date.now();
+  const keySet = join(resolve(flags.dir), 'keys', 'key-set.jws');
+  return [
+    await check('ring', async () => {
+      const { dir, passphraseFile } = flags;
+      const { store } = findPlace({ dir, ...(passphraseFile !== undefined && { passphraseFile }) });
+      const ring = await store.load();
+      return `${count(ring.keys().length, 'key')}, current ${ring.currentKid}`;
+    }),
+    await check('root', async () => {
+      const { kid } = await loadVerificationKey(paths.rootPublic);
+      if ((await roots()).includes(kid)) return kid;
+      throw new SealwireError('KEY_SET_ROOT_UNKNOWN', `${kid} is not pinned`);
+    }),
+    await check('delegation', async () => {
+      const signer = await loadVerificationKey(paths.signerPublic);
+      const { details } = await readDelegation(paths, signer, { recipient: name, nowMs });
+      const days = Math.floor((details.expiresAt - nowMs / 1000) / 86_400);
+      return `for '${name}', ${count(days, 'day')} left`;
+    }),
+    await check('key set', async () => {
+      const text = (await readKeyFile(keySet, { secret: false })).trim();
+      return describeSet(await verifySet(text, await roots(), name));
+    }),
+  ];
+}
+
+function verifySet(text: string, roots: readonly string[], issuer: string): Promise<VerifiedKeySet> {
+  return verifyKeySet(text, { roots, issuer, nowMs: Date.now() });
+}
+
+function describeSet({ issuer, version, keys, expiresAt }: VerifiedKeySet): string {
+  const end = new Date(expiresAt * 1000).toISOString().replace('.000Z', 'Z');
+  return `of '${issuer}', version ${version}, ${count(keys.length, 'key')}, until ${end}`;
+}
+
+function count(number: number, noun: string): string {
+  return `${number} ${noun}${number === 1 ? '' : 's'}`;
+}
+
+async function check(name: string, work: () => Promise<string>): Promise<Check> {
+  try {
+    return { check: name, result: 'ok', detail: await work() };
+  } catch (error) {
+    if (!(error instanceof SealwireError)) throw error;
+    return { check: name, result: error.code, detail: error.message };
+  }
+}
+
+function formatChecks(checks: readonly Check[]): string {
+  return formatTable(checks, [
+    { title: 'CHECK', value: ({ check: name }) => name },
+    { title: 'RESULT', value: ({ result }) => paint(result, result === 'ok' ? 'green' : 'red') },
+    { title: 'DETAIL', value: ({ detail }) => detail },
+  ]);
+}

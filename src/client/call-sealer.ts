@@ -1,0 +1,175 @@
+/** What the calls of a client are sealed and opened with, whichever way a call takes. */
+import { Metadata, type StatusObject, status } from '@grpc/grpc-js';
+import { reasonByStep, SealwireError } from '../errors.js';
+import type { RecipientKey } from '../jwe/recipient.js';
+import type { KeySource } from '../keys/key-source.js';
+import { readErrorDetails, STATUS_DETAILS_KEY } from '../schema/error-status.js';
+import type { MethodPlan } from '../schema/plan.js';
+import { recipientsOf } from '../schema/walk.js';
+import type { ClientMetrics } from './client-metrics.js';
+import { type CallReplies, keepTokens } from './open-reply.js';
+import type { MessageSealer, RecipientKeys } from './seal-message.js';
+
+/** @param method path, e.g. `/payments.v1.PaymentService/GetPayment`. @returns at most a few hundred bytes */
+export type CredentialFunction = (method: string) => Uint8Array | Promise<Uint8Array>;
+
+/** What the calls of a method need before they start. */
+interface CallNeeds {
+  readonly recipients: readonly string[];
+  readonly hasReplies: boolean;
+}
+const needs = new WeakMap<MethodPlan, CallNeeds>();
+
+/** Worked out once per method. */
+export function needsOf(method: MethodPlan): CallNeeds {
+  const known = needs.get(method);
+  if (known !== undefined) return known;
+  const { request, response } = method;
+  const recipients = new Set(request === undefined ? [] : recipientsOf(request));
+  const hasReplies = response !== undefined && recipientsOf(response).includes('');
+  if (hasReplies) recipients.add('');
+  const found = { recipients: [...recipients], hasReplies };
+  needs.set(method, found);
+  return found;
+}
+
+/** What can be sent at once. */
+export interface SealedNow {
+  readonly message: object;
+  readonly replies: CallReplies | undefined;
+}
+
+const EMPTY = new Uint8Array();
+/** Of a caller that says nothing about itself. */
+export const NO_CREDENTIAL: CredentialFunction = () => EMPTY;
+
+/** What {@link CallSealer} is made of. */
+export interface CallSealerOptions {
+  readonly sealer: MessageSealer;
+  readonly keys: KeySource;
+  readonly credential: CredentialFunction;
+  readonly metrics: ClientMetrics;
+}
+
+/** Keys, replies and messages of calls; each at once where nothing has to be waited for, else as a promise. */
+export class CallSealer {
+  readonly #sealer: MessageSealer;
+  readonly #keys: KeySource;
+  readonly #credential: CredentialFunction;
+  readonly #metrics: ClientMetrics;
+
+  constructor(options: CallSealerOptions) {
+    this.#sealer = options.sealer;
+    this.#keys = options.keys;
+    this.#credential = options.credential;
+    this.#metrics = options.metrics;
+  }
+
+  /** Keys of all recipients that a method's calls need. */
+  findKeys(method: MethodPlan): RecipientKeys | Promise<RecipientKeys> {
+    const { recipients } = needsOf(method);
+    const [first] = recipients;
+    if (first !== undefined && recipients.length === 1) {
+      const key = this.#keys.current(first);
+      return key instanceof Promise ? key.then((ready) => new Map([[first, ready]])) : new Map([[first, key]]);
+    }
+    const found = recipients.map((recipient) => this.#keys.current(recipient));
+    const combine = (keys: readonly RecipientKey[]) =>
+      new Map(recipients.map((recipient, index) => [recipient, keys[index] as RecipientKey]));
+    if (!found.some((key) => key instanceof Promise)) return combine(found as RecipientKey[]);
+    return Promise.all(found).then(combine);
+  }
+
+  /**
+   * Reply token and sealed request, if they can be made at once.
+   *
+   * @returns undefined when something has to be waited for, and for methods without sealed fields; nothing is begun
+   * @throws SealwireError those of {@link seal}
+   */
+  sealNow(method: MethodPlan, message: object): SealedNow | undefined {
+    if (method.request === undefined && method.response === undefined) return undefined;
+    const { hasReplies } = needsOf(method);
+    // It may be asked once per call only, and what it promises would have to be waited for.
+    if (hasReplies && this.#credential !== NO_CREDENTIAL) return undefined;
+    const startedAt = performance.now();
+    const keys = this.findKeys(method);
+    if (keys instanceof Promise) {
+      // Whoever asks for them again gets the error.
+      keys.catch(() => {});
+      return undefined;
+    }
+    const replies = hasReplies ? this.#sealer.beginRepliesNow(keys.get('') as RecipientKey, EMPTY) : undefined;
+    if (hasReplies && replies === undefined) return undefined;
+    if (method.request === undefined) return { message, replies };
+    const sealed = this.#sealer.sealNow(method.request, message, keys);
+    if (sealed === undefined) return undefined;
+    this.#metrics.recordSeal(method.path, startedAt);
+    return { message: sealed, replies };
+  }
+
+  /** The service checks the reply token before its handler runs, so it goes with the call's metadata. */
+  beginReplies(method: MethodPlan, keys: RecipientKeys | Promise<RecipientKeys>): CallReplies | Promise<CallReplies> {
+    const credential = this.#credential(method.path);
+    if (!(keys instanceof Promise) && !(credential instanceof Promise)) {
+      return this.#sealer.beginReplies(keys.get('') as RecipientKey, credential);
+    }
+    return Promise.all([keys, credential]).then(([ready, bytes]) =>
+      this.#sealer.beginReplies(ready.get('') as RecipientKey, bytes),
+    );
+  }
+
+  /**
+   * Seals one request; the message itself where the method's requests have no sealed fields.
+   *
+   * @throws SealwireError those of `MessageSealer`
+   */
+  seal({ request, path }: MethodPlan, message: object, keys: RecipientKeys): object | Promise<object> {
+    if (request === undefined) return message;
+    const startedAt = performance.now();
+    const finish = (sealed: object) => {
+      this.#metrics.recordSeal(path, startedAt);
+      return sealed;
+    };
+    const sealed = this.#sealer.seal(request, message, keys);
+    return sealed instanceof Promise ? sealed.then(finish) : finish(sealed);
+  }
+
+  /**
+   * Opens one response; the message itself where the method's responses have no sealed fields.
+   *
+   * @throws SealwireError those of `CallReplies`
+   */
+  open({ response, path }: MethodPlan, message: object, replies: CallReplies | undefined): object {
+    if (response === undefined) return message;
+    const startedAt = performance.now();
+    const opened = replies === undefined ? keepTokens(response, message) : replies.open(response, message);
+    this.#metrics.recordOpen(path, startedAt);
+    return opened;
+  }
+
+  /** Counts a call that has ended. */
+  count(method: MethodPlan, ended: EndOfCall): void {
+    this.#metrics.countCall(method.path, endOf(ended));
+  }
+}
+
+/** Of a status or of an error. */
+type EndOfCall = Pick<StatusObject, 'code' | 'metadata'>;
+
+/** The service's reason where it gave one, else the name of the code. */
+function endOf({ code, metadata }: EndOfCall): string {
+  if (code === status.OK) return 'OK';
+  const [details] = metadata.get(STATUS_DETAILS_KEY);
+  const reason = Buffer.isBuffer(details) ? readErrorDetails(details)?.reason : undefined;
+  // Another service's reason could be any text.
+  return reason !== undefined && Object.values<string>(reasonByStep).includes(reason)
+    ? reason
+    : (status[code] ?? 'UNKNOWN');
+}
+
+/** Not the service's word but the caller's own finding: what came back is not what the service sealed. */
+export function replyRefusal(error: unknown): StatusObject {
+  const { code, path } = error instanceof SealwireError ? error : { code: 'INTERNAL', path: undefined };
+  const details = `the sealed reply was refused: ${code}${path === undefined ? '' : ` at ${path}`}`;
+  return { code: status.DATA_LOSS, details, metadata: new Metadata() };
+}

@@ -1,0 +1,207 @@
+/**
+ * One client call with sealed fields, between the application's interceptors and those of the wire. grpc-js ignores what its
+ * methods return, so everything asynchronous is caught here and ends in exactly one status.
+ */
+import {
+  type Deadline,
+  InterceptingCall,
+  type InterceptingListener,
+  Metadata,
+  type NextCall,
+  type StatusObject,
+  status,
+} from '@grpc/grpc-js';
+import { SealwireError } from '../errors.js';
+import { REPLY_METADATA } from '../jwe/reply.js';
+import { errorStatus, STATUS_DETAILS_KEY } from '../schema/error-status.js';
+import type { MethodPlan } from '../schema/plan.js';
+import { type CallSealer, needsOf, replyRefusal } from './call-sealer.js';
+import type { CallReplies } from './open-reply.js';
+import type { RecipientKeys } from './seal-message.js';
+
+type InterceptingCallInterface = ReturnType<NextCall>;
+type MessageContext = Parameters<InterceptingCallInterface['sendMessageWithContext']>[0];
+
+/**
+ * One call with sealed fields. Operations run strictly in the order they came: while one waits (for a
+ * key or an agreement) the following are queued, so that grpc-js never sees a message before `start`,
+ * a half-close before its message, or an unsealed message at all.
+ */
+export class SealedClientCall extends InterceptingCall {
+  readonly #next: InterceptingCallInterface;
+  readonly #method: MethodPlan;
+  readonly #callSealer: CallSealer;
+  readonly #queue: (() => void | Promise<void>)[] = [];
+  #busy = false;
+  /** No further operation is carried out. */
+  #ended = false;
+  /** The listener has its status. */
+  #finished = false;
+  #started = false;
+  #listener: Partial<InterceptingListener> | undefined;
+  #keys: RecipientKeys = new Map();
+  #replies: CallReplies | undefined;
+  /** Ms since 1970. grpc-js tells of a deadline only once a call has started. */
+  readonly #deadline: number;
+  #deadlineTimer: NodeJS.Timeout | undefined;
+
+  constructor(next: InterceptingCallInterface, method: MethodPlan, callSealer: CallSealer, deadline?: Deadline) {
+    super(next);
+    this.#deadline = deadline === undefined ? Number.POSITIVE_INFINITY : Number(deadline);
+    this.#next = next;
+    this.#method = method;
+    this.#callSealer = callSealer;
+  }
+
+  override start(metadata: Metadata, listener?: Partial<InterceptingListener>): void {
+    this.#listener = listener;
+    this.#run(() => {
+      const keys = this.#callSealer.findKeys(this.#method);
+      const replies = needsOf(this.#method).hasReplies ? this.#callSealer.beginReplies(this.#method, keys) : undefined;
+      if (!(keys instanceof Promise) && !(replies instanceof Promise)) return this.#startNext(metadata, keys, replies);
+      this.#watchDeadline();
+      return Promise.all([keys, replies]).then(([ready, begun]) => this.#startNext(metadata, ready, begun));
+    });
+  }
+
+  override sendMessageWithContext(context: MessageContext, message: unknown): void {
+    this.#run(() => {
+      const send = (sealed: object) => {
+        if (!this.#ended) this.#next.sendMessageWithContext(context, sealed);
+      };
+      const sealed = this.#callSealer.seal(this.#method, message as object, this.#keys);
+      return sealed instanceof Promise ? sealed.then(send) : send(sealed);
+    });
+  }
+
+  override sendMessage(message: unknown): void {
+    this.sendMessageWithContext({}, message);
+  }
+
+  override startRead(): void {
+    this.#run(() => this.#next.startRead());
+  }
+
+  override halfClose(): void {
+    this.#run(() => this.#next.halfClose());
+  }
+
+  /** Never queued: a cancelled call must not wait for a key. */
+  override cancelWithStatus(code: status, details: string): void {
+    this.#ended = true;
+    if (this.#started) this.#next.cancelWithStatus(code, details);
+    else process.nextTick(() => this.#finish({ code, details, metadata: new Metadata() }));
+  }
+
+  #run(operation: () => void | Promise<void>): void {
+    if (this.#ended) return;
+    if (this.#busy) this.#queue.push(operation);
+    else this.#drain(operation);
+  }
+
+  /** @param first what to do before the queue */
+  #drain(first?: () => void | Promise<void>): void {
+    this.#busy = true;
+    try {
+      for (let next = first ?? this.#queue.shift(); next !== undefined && !this.#ended; next = this.#queue.shift()) {
+        const pending = next();
+        if (pending === undefined) continue;
+        pending.then(
+          () => this.#drain(),
+          (error: unknown) => this.#fail(error),
+        );
+        return;
+      }
+    } catch (error) {
+      this.#fail(error);
+    }
+    this.#busy = false;
+  }
+
+  #startNext(metadata: Metadata, keys: RecipientKeys, replies: CallReplies | undefined): void {
+    clearTimeout(this.#deadlineTimer);
+    if (this.#ended) return;
+    // A timer of ours may be a little late, and a call that is started late is never told.
+    if (this.#deadlineTimer !== undefined && Date.now() >= this.#deadline) {
+      this.#exceedDeadline();
+      return;
+    }
+    this.#keys = keys;
+    this.#replies = replies;
+    this.#started = true;
+    let own = metadata;
+    if (replies !== undefined) {
+      // The caller may use its metadata for other calls too.
+      own = metadata.clone();
+      own.set(REPLY_METADATA, replies.token);
+    }
+    this.#next.start(own, {
+      onReceiveMetadata: (received) => this.#listener?.onReceiveMetadata?.(received),
+      onReceiveMessage: (message: unknown) => this.#receive(message),
+      onReceiveStatus: (received) => this.#finish(received),
+    });
+  }
+
+  /** For the time before grpc-js's own call is started. */
+  #watchDeadline(): void {
+    const left = Math.min(this.#deadline - Date.now(), 2 ** 31 - 1);
+    this.#deadlineTimer = setTimeout(() => this.#exceedDeadline(), Math.max(left, 0));
+  }
+
+  #exceedDeadline(): void {
+    this.#finish({
+      code: status.DEADLINE_EXCEEDED,
+      details: 'Deadline exceeded while the call was waiting for a key',
+      metadata: new Metadata(),
+    });
+  }
+
+  #receive(message: unknown): void {
+    if (this.#finished) return;
+    let opened = message;
+    if (message) {
+      try {
+        opened = this.#callSealer.open(this.#method, message as object, this.#replies);
+      } catch (error) {
+        this.#finish(replyRefusal(error));
+        this.#next.cancelWithStatus(status.CANCELLED, 'the sealed reply was refused');
+        return;
+      }
+    }
+    this.#listener?.onReceiveMessage?.(opened);
+  }
+
+  /** Ends the call once, locally, with the status the service would give for the same error. */
+  #fail(error: unknown): void {
+    if (this.#ended) return;
+    const { code, details, statusDetails } = errorStatus(error);
+    const metadata = new Metadata();
+    if (statusDetails !== undefined) metadata.set(STATUS_DETAILS_KEY, Buffer.from(statusDetails));
+    // Local errors (a missing key, a wrong input) have no reason; their text names no value.
+    const local = error instanceof SealwireError && error.reason === undefined;
+    const said = local ? `sealing failed: ${error.code}: ${error.message}` : details;
+    this.#ended = true;
+    // Not before the caller of this method has returned: grpc-js expects statuses to come later.
+    process.nextTick(() => {
+      this.#finish({ code: local ? localStatus(error) : code, details: said, metadata });
+      if (this.#started) this.#next.cancelWithStatus(status.CANCELLED, 'sealing failed');
+    });
+  }
+
+  #finish(received: StatusObject): void {
+    if (this.#finished) return;
+    this.#finished = true;
+    this.#ended = true;
+    clearTimeout(this.#deadlineTimer);
+    this.#queue.length = 0;
+    // A call that was never started has a timer for its deadline all the same.
+    if (!this.#started) this.#next.cancelWithStatus(received.code, received.details);
+    this.#callSealer.count(this.#method, received);
+    this.#listener?.onReceiveStatus?.(received);
+  }
+}
+
+/** Without a key set a later attempt may succeed; anything else has to be mended first. */
+function localStatus({ code }: SealwireError): status {
+  return code === 'KEY_SET_UNAVAILABLE' ? status.UNAVAILABLE : status.FAILED_PRECONDITION;
+}

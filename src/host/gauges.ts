@@ -1,0 +1,106 @@
+/** What the service's parts know of themselves, as OpenTelemetry metrics: read when somebody scrapes, never on the way of a call. */
+import type { Attributes, Meter, ObservableResult } from '@opentelemetry/api';
+import type { AuditLog } from '../audit/write/audit-log.js';
+import type { TokenOpener } from '../jwe/opener.js';
+import { sharedPool } from '../jwe/pool.js';
+import { DATE_NAMES, type KeyState } from '../keys/lifecycle.js';
+import type { Pkcs11Custody } from '../keys/pkcs11/pkcs11-custody.js';
+import type { KeyRing } from '../keys/ring.js';
+import type { KeySetPublisher } from '../keys/signed-set/key-set-publisher.js';
+import type { ReplayGuard } from '../server/replay/replay-guard.js';
+import type { LiveKeys } from './live-keys.js';
+
+/** The parts that are asked. */
+export interface ObservedParts {
+  readonly opener: Pick<TokenOpener, 'stats'>;
+  readonly guard: Pick<ReplayGuard, 'stats'>;
+  readonly audit: Pick<AuditLog, 'stats'>;
+  readonly ring: Pick<KeyRing, 'describe' | 'currentKid'>;
+  readonly liveKeys: Pick<LiveKeys, 'isStale'>;
+  readonly keySet: Pick<KeySetPublisher, 'current'>;
+  /** Keys in tokens. */
+  readonly hardware: Pick<Pkcs11Custody, 'stats'>;
+  /** Clock in ms since 1970. Default `Date.now`. */
+  readonly now?: () => number;
+}
+
+type Observe = (result: ObservableResult) => void | Promise<void>;
+
+const STATES: readonly KeyState[] = ['pending', 'published', 'active', 'opening', 'stored', 'retired'];
+
+/** Adds all metrics to a meter. Attributes are kids, states and names of our own: nothing of a request. */
+export function addGauges(meter: Meter, parts: ObservedParts): void {
+  const { opener, guard, audit, ring, liveKeys, keySet, hardware, now = Date.now } = parts;
+  const gauge = (name: string, unit: string, description: string, observe: Observe) =>
+    meter.createObservableGauge(`sealwire.${name}`, { unit, description }).addCallback(observe);
+  const counter = (name: string, unit: string, description: string, observe: Observe) =>
+    meter.createObservableCounter(`sealwire.${name}`, { unit, description }).addCallback(observe);
+
+  counter('agreements', '{agreement}', 'Tokens opened, by whether their agreement was made or cached.', (result) => {
+    const { fresh, hits } = opener.stats();
+    result.observe(fresh, { kind: 'fresh' });
+    result.observe(hits, { kind: 'cached' });
+  });
+  gauge('agreements.held', '{agreement}', 'Agreements in the cache.', (result) =>
+    result.observe(opener.stats().cached),
+  );
+  gauge('pool.pending', '{agreement}', 'Agreements that run or wait in the worker pool.', (result) =>
+    result.observe(sharedPool().pending),
+  );
+  gauge('replay.fill', '1', 'Share of the replay store that is in use.', async (result) => {
+    const { count, capacity } = await guard.stats();
+    result.observe(count / capacity);
+  });
+
+  counter('audit.records', '{record}', 'Audit records written.', (result) => result.observe(audit.stats().records));
+  counter('audit.syncs', '{sync}', 'Syncs of the audit log.', (result) => result.observe(audit.stats().syncs));
+  counter('audit.sync.time', 's', 'Time spent in syncs of the audit log.', (result) =>
+    result.observe(audit.stats().syncMs / 1_000),
+  );
+  gauge('audit.queue', '{record}', 'Records that wait for the disk.', (result) => result.observe(audit.stats().queued));
+  counter('audit.fan_out.lost', '{record}', 'Records that extra transports did not get.', (result) => {
+    const { fanOutDropped, fanOutFailed } = audit.stats();
+    result.observe(fanOutDropped, { why: 'dropped' });
+    result.observe(fanOutFailed, { why: 'failed' });
+  });
+
+  gauge('keys', '{key}', 'Keys of the ring, by state.', (result) => {
+    const keys = ring.describe();
+    for (const state of STATES) result.observe(keys.filter((key) => key.state === state).length, { state });
+  });
+  gauge(
+    'ring.stale',
+    '1',
+    'One while the ring file cannot be used and the keys before it serve, else zero.',
+    (result) => result.observe(liveKeys.isStale ? 1 : 0),
+  );
+  gauge('key.age', 's', 'Time since a key became active.', (result) => {
+    for (const { kid, dates } of ring.describe()) {
+      if (dates.active !== undefined) result.observe(Math.max(0, now() / 1_000 - dates.active), { kid });
+    }
+  });
+  gauge('key.time_left', 's', 'Time until a date of a key; below zero when it has passed.', (result) => {
+    for (const { kid, dates } of ring.describe()) {
+      for (const date of DATE_NAMES) {
+        const at = dates[date];
+        if (at !== undefined) result.observe(at - now() / 1_000, { kid, date } satisfies Attributes);
+      }
+    }
+  });
+  gauge('key_set.time_left', 's', 'Time until the signed key set ends; zero when none is served.', (result) => {
+    result.observe(Math.max(0, (keySet.current()?.expiresAt ?? 0) - now() / 1_000));
+  });
+
+  counter('hsm.calls', '{call}', 'Calls to PKCS#11 tokens, by whether they failed.', (result) => {
+    const { calls, failed } = hardware.stats();
+    result.observe(calls - failed, { outcome: 'done' });
+    result.observe(failed, { outcome: 'failed' });
+  });
+  counter('hsm.call.time', 's', 'Time that calls took on tokens.', (result) =>
+    result.observe(hardware.stats().callMs / 1_000),
+  );
+  gauge('hsm.sessions', '{session}', 'Open sessions with tokens.', (result) =>
+    result.observe(hardware.stats().sessions),
+  );
+  gauge('hsm.queue', '{call}', 'Calls that wait for a session.', (result) => result.observe(hardware.stats().queued));
+}

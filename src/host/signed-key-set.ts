@@ -1,0 +1,128 @@
+/** The service's own signed key set: from its files to the key service, and what the log says of it. */
+import { join } from 'node:path';
+import type { Logger } from 'winston';
+import { SealwireError } from '../errors.js';
+import { ABANDONED_MS, fileVersion, removeLeftovers, UNFINISHED } from '../keys/files.js';
+import type { PassphraseSource } from '../keys/protected-file.js';
+import { KeySetPublisher, type PublishedKeys, type SetSigner } from '../keys/signed-set/key-set-publisher.js';
+import { ensureRoot, loadSetSigner, setSignerPaths } from '../keys/signed-set/set-signer.js';
+
+const DAY_SECONDS = 86_400;
+const DAY_MS = DAY_SECONDS * 1000;
+/** The log warns from then on, once a day. */
+const WARN_BELOW_DAYS = 14;
+
+/** What {@link startKeySet} needs. */
+export interface KeySetOptions {
+  /** The service's folder. */
+  readonly dir: string;
+  /** The service's name: `iss` of the set. */
+  readonly origin: string;
+  readonly keys: PublishedKeys;
+  readonly logger: Logger;
+  /** Of an encrypted set-signing key and root; new ones are encrypted with it. Default: none. */
+  readonly passphrase?: PassphraseSource | undefined;
+  /** Life of a set and of its use by clients, in s. */
+  readonly lifeSeconds: number;
+  readonly maxAgeSeconds: number;
+  /** Clock in ms since 1970. Default `Date.now`. */
+  readonly now?: () => number;
+}
+
+/** A publisher with the root that clients pin. */
+export interface StartedKeySet {
+  readonly publisher: KeySetPublisher;
+  /** Thumbprint of the signing root. */
+  readonly root: string;
+}
+
+/**
+ * Makes what is missing, signs the first set and keeps it fresh. Without a valid delegation and without the root the
+ * service runs all the same: its key service is unavailable until a delegation is put in place, and the log says so.
+ *
+ * @throws SealwireError `KEY_FILE_MODE`, `KEY_FILE_INVALID`, `KEY_FILE_WRITE` for the key files
+ */
+export async function startKeySet(options: KeySetOptions): Promise<StartedKeySet> {
+  const { dir, origin, keys, logger, passphrase, lifeSeconds, maxAgeSeconds, now = Date.now } = options;
+  const paths = setSignerPaths(join(dir, 'keys'));
+  const file = join(dir, 'keys', 'key-set.jws');
+  for (const path of [...Object.values(paths), file]) await removeLeftovers(path, UNFINISHED, ABANDONED_MS);
+  const root = await ensureRoot(paths, passphrase);
+  const complain = createComplaints(logger, now);
+  const publisher = new KeySetPublisher({
+    issuer: origin,
+    keys,
+    lifeSeconds,
+    maxAgeSeconds,
+    now,
+    file,
+    signer: createSignerSource(paths, { recipient: origin, passphrase }, complain, now),
+    onError: (error) => complain.failed(error, paths.delegation),
+    onLeftOut: (kids) =>
+      logger.warn('keys are left out of the key set: it has one curve, that of the active key, and at most 32 keys', {
+        kids,
+      }),
+  });
+  await publisher.update();
+  return { publisher, root };
+}
+
+/** Loads the signer again when one of its files has changed, or its delegation nears its end. */
+function createSignerSource(
+  paths: ReturnType<typeof setSignerPaths>,
+  load: { readonly recipient: string; readonly passphrase: PassphraseSource | undefined },
+  complain: Complaints,
+  now: () => number,
+): () => Promise<SetSigner> {
+  let loaded: SetSigner | undefined;
+  let loadedFrom = '';
+  let checkedAtMs = 0;
+  return async () => {
+    const files = await fileVersions(Object.values(paths));
+    // Renewal and expiry depend on the day, not on the moment.
+    const isRecent = Math.abs(now() - checkedAtMs) < DAY_MS / 24;
+    if (loaded === undefined || files !== loadedFrom || !isRecent || now() / 1000 >= loaded.delegationExpiresAt) {
+      loaded = undefined;
+      loaded = await loadSetSigner(paths, { ...load, nowMs: now() });
+      loadedFrom = await fileVersions(Object.values(paths));
+      checkedAtMs = now();
+    }
+    complain.ifShort(loaded);
+    return loaded;
+  };
+}
+
+async function fileVersions(files: readonly string[]): Promise<string> {
+  return (await Promise.all(files.map(fileVersion))).join();
+}
+
+interface Complaints {
+  ifShort(signer: SetSigner): void;
+  failed(error: unknown, delegationFile: string): void;
+}
+
+/** The same line once a day, not at every look. */
+function createComplaints(logger: Logger, now: () => number): Complaints {
+  const saidAtMs = new Map<string, number>();
+  const say = (level: 'warn' | 'error', text: string) => {
+    for (const [said, atMs] of saidAtMs) if (Math.abs(now() - atMs) >= DAY_MS) saidAtMs.delete(said);
+    if (saidAtMs.has(text)) return;
+    saidAtMs.set(text, now());
+    logger[level](text);
+  };
+  return {
+    ifShort({ delegationExpiresAt }) {
+      // With the root at hand it would have been renewed by now.
+      const days = Math.floor((delegationExpiresAt - now() / 1000) / DAY_SECONDS);
+      if (days >= WARN_BELOW_DAYS) return;
+      say(
+        'warn',
+        `the delegation of the set-signing key ends in ${days} days: renew it with sealwire keys root delegate`,
+      );
+    },
+    failed(error, delegationFile) {
+      const why = error instanceof SealwireError ? `${error.code}: ${error.message}` : 'unexpected';
+      say('error', `no key set can be signed: ${why}; see ${delegationFile} and sealwire keys verify`);
+    },
+  };
+}

@@ -1,0 +1,187 @@
+/** Keeps one recipient's signed key set at hand: signed anew when the keys change or the set ages, never for a request. */
+import { SealwireError } from '../../errors.js';
+import { checkRange } from '../../jwe/limits.js';
+import { selectActive } from '../active-key.js';
+import { readKeyFile, writeKeyFile } from '../files.js';
+import type { PublicJwk } from '../import.js';
+import { MAX_KEY_SET_SECONDS } from '../rotation.js';
+import { MAX_SET_KEYS, type PublishedJwk, peekKeySet, signKeySet } from './key-set.js';
+import type { SigningKey } from './signing-key.js';
+
+/** The keys that senders are told of; a key ring is one. */
+export interface PublishedKeys {
+  /** @param nowMs ms since 1970. @returns public keys with the time in which senders use them, in s since 1970 */
+  publishedKeys(nowMs: number): readonly { readonly jwk: PublicJwk; readonly nbf?: number; readonly exp?: number }[];
+  /** @param listener called after the keys have changed. @returns a function that takes the listener away again */
+  onChange?(listener: () => void): () => void;
+}
+
+/** A key that may sign sets, with the root's word for it. */
+export interface SetSigner {
+  readonly key: SigningKey;
+  /** Compact JWS. */
+  readonly delegation: string;
+  /** Seconds since 1970. */
+  readonly delegationExpiresAt: number;
+}
+
+/** A set as it is served. */
+export interface ServedKeySet {
+  /** Compact JWS. */
+  readonly jws: string;
+  readonly version: number;
+  /** Seconds since 1970. */
+  readonly expiresAt: number;
+  /** How long clients may use it before they ask again. */
+  readonly maxAgeSeconds: number;
+}
+
+/** Options of {@link KeySetPublisher}. */
+export interface KeySetPublisherOptions {
+  /** Name of the recipient: `iss` of the set. */
+  readonly issuer: string;
+  readonly keys: PublishedKeys;
+  /** Asked before each signing. @throws SealwireError when there is no valid delegation */
+  readonly signer: () => Promise<SetSigner>;
+  /** File that keeps the last set, and with it the highest `ver` used. */
+  readonly file: string;
+  /** Life of a set in s. Default 86,400; 300 to 86,400. */
+  readonly lifeSeconds?: number | undefined;
+  /** How long clients use a set before they ask again, in s. Default 900; 1 to 86,400. */
+  readonly maxAgeSeconds?: number | undefined;
+  /** How often to look whether a set is due, in ms. Default 1,000; 100 to 600,000. */
+  readonly checkMs?: number | undefined;
+  /** Clock in ms since 1970. Default `Date.now`. */
+  readonly now?: () => number;
+  /** Told when signing failed; the last set is served until its end. */
+  readonly onError?: (error: unknown) => void;
+  /** Told of keys that are left out: on another curve than the active one, or more than a set may have. */
+  readonly onLeftOut?: (kids: readonly string[]) => void;
+}
+
+interface Signed extends ServedKeySet {
+  readonly content: string;
+  readonly signedAtMs: number;
+  readonly delegation: string;
+}
+
+/** A set is renewed after this share of its life, so that clients survive an outage of the service for the rest. */
+const RENEW_AFTER = 0.25;
+
+/** Signs one recipient's sets. */
+export class KeySetPublisher {
+  readonly issuer: string;
+  readonly #options: KeySetPublisherOptions;
+  readonly #lifeSeconds: number;
+  readonly #maxAgeSeconds: number;
+  readonly #now: () => number;
+  readonly #timer: NodeJS.Timeout;
+  readonly #stopListening: (() => void) | undefined;
+  #signed: Signed | undefined;
+  #lastVersion: number | undefined;
+  #leftOut = '';
+  #tail: Promise<void> = Promise.resolve();
+
+  /** @throws SealwireError `OPTIONS_INVALID` */
+  constructor(options: KeySetPublisherOptions) {
+    const { lifeSeconds = MAX_KEY_SET_SECONDS, maxAgeSeconds = 900, checkMs = 1_000 } = options;
+    checkRange('lifeSeconds', lifeSeconds, [300, MAX_KEY_SET_SECONDS]);
+    checkRange('maxAgeSeconds', maxAgeSeconds, [1, MAX_KEY_SET_SECONDS]);
+    checkRange('checkMs', checkMs, [100, 600_000]);
+    this.issuer = options.issuer;
+    this.#options = options;
+    this.#lifeSeconds = lifeSeconds;
+    this.#maxAgeSeconds = maxAgeSeconds;
+    this.#now = options.now ?? Date.now;
+    this.#stopListening = options.keys.onChange?.(() => void this.update());
+    this.#timer = setInterval(() => void this.update(), checkMs);
+    this.#timer.unref();
+  }
+
+  /** The set to serve now; undefined when none could be signed, or the last one has expired. */
+  current(): ServedKeySet | undefined {
+    const signed = this.#signed;
+    const left = signed === undefined ? 0 : signed.expiresAt - Math.ceil(this.#now() / 1000);
+    if (signed === undefined || left <= 0) return undefined;
+    const { jws, version, expiresAt, maxAgeSeconds } = signed;
+    return { jws, version, expiresAt, maxAgeSeconds: Math.min(maxAgeSeconds, left) };
+  }
+
+  /** Signs anew if the keys, the delegation or the age ask for it. Never rejects: failures go to `onError`. */
+  update(): Promise<void> {
+    // One after the other: two signings at once could give two sets the same version.
+    this.#tail = this.#tail.then(() => this.#signIfDue()).catch((error: unknown) => this.#options.onError?.(error));
+    return this.#tail;
+  }
+
+  /** Stops looking; the last set stays at hand. @returns when nothing is written any more */
+  close(): Promise<void> {
+    clearInterval(this.#timer);
+    this.#stopListening?.();
+    return this.#tail;
+  }
+
+  async #signIfDue(): Promise<void> {
+    const nowMs = this.#now();
+    const published = this.#options.keys.publishedKeys(nowMs).map(({ jwk, ...span }) => ({ ...jwk, ...span }));
+    const keys = this.#choose(published, nowMs);
+    const content = JSON.stringify(keys);
+    const signer = await this.#options.signer();
+    const last = this.#signed;
+    const isDue =
+      last === undefined ||
+      last.content !== content ||
+      last.delegation !== signer.delegation ||
+      nowMs >= last.signedAtMs + this.#lifeSeconds * 1000 * RENEW_AFTER ||
+      nowMs < last.signedAtMs - 1000;
+    if (isDue) await this.#sign(signer, keys, content, nowMs);
+  }
+
+  async #sign(signer: SetSigner, keys: readonly PublishedJwk[], content: string, nowMs: number): Promise<void> {
+    const iat = Math.floor(nowMs / 1000);
+    this.#lastVersion ??= await readLastVersion(this.#options.file);
+    // By the clock, so that several processes with the same ring agree; above what was used, should the clock step back.
+    const version = Math.max(iat, this.#lastVersion + 1);
+    const expiresAt = Math.min(iat + this.#lifeSeconds, signer.delegationExpiresAt);
+    const claims = { iss: this.issuer, iat, exp: expiresAt, ver: version, keys };
+    const jws = await signKeySet(signer.key, signer.delegation, claims);
+    // Kept before it is served: after a crash the same version must not stand for something else.
+    await writeKeyFile(this.#options.file, `${jws}\n`, 0o644);
+    this.#lastVersion = version;
+    const { delegation } = signer;
+    this.#signed = {
+      jws,
+      version,
+      expiresAt,
+      maxAgeSeconds: this.#maxAgeSeconds,
+      content,
+      delegation,
+      signedAtMs: nowMs,
+    };
+  }
+
+  /** A set has one curve: keys on another are told of when the first of them becomes active. And no client takes too many keys. */
+  #choose(keys: readonly PublishedJwk[], nowMs: number): readonly PublishedJwk[] {
+    const dated = keys.map((jwk) => ({ jwk, notBefore: jwk.nbf, expires: jwk.exp }));
+    const current = selectActive(dated, nowMs)?.jwk ?? keys[0];
+    const onCurve = keys.filter(({ crv }) => crv === current?.crv);
+    // Senders come to use the current key and those that follow it; others that are active too may go.
+    const isNeeded = (key: PublishedJwk) => key === current || (key.nbf ?? 0) * 1000 > nowMs;
+    const byNeed = [...onCurve.filter(isNeeded), ...onCurve.filter((key) => !isNeeded(key))];
+    const chosen = new Set(byNeed.slice(0, MAX_SET_KEYS));
+    const leftOut = keys.filter((key) => !chosen.has(key)).map(({ kid }) => kid);
+    if (leftOut.join() !== this.#leftOut && leftOut.length > 0) this.#options.onLeftOut?.(leftOut);
+    this.#leftOut = leftOut.join();
+    return keys.filter((key) => chosen.has(key));
+  }
+}
+
+/** The version of the set in the file; 0 when there is none. */
+async function readLastVersion(file: string): Promise<number> {
+  try {
+    return peekKeySet((await readKeyFile(file, { secret: false })).trim())?.version ?? 0;
+  } catch (error) {
+    if (error instanceof SealwireError && error.code === 'KEY_FILE_MISSING') return 0;
+    throw error;
+  }
+}

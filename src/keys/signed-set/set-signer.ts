@@ -1,0 +1,160 @@
+/**
+ * The files of set signing: root, set-signing key, delegation. With the root at hand everything is made and
+ * renewed without asking; with the root elsewhere the delegation is brought here, once in 90 days.
+ */
+import { join } from 'node:path';
+import { type ErrorCode, SealwireError } from '../../errors.js';
+import { isTaken, readKeyFile, writeKeyFile } from '../files.js';
+import type { PassphraseSource } from '../protected-file.js';
+import { type Delegation, signDelegation, verifyDelegation } from './delegation.js';
+import type { SetSigner } from './key-set-publisher.js';
+import { loadVerificationKey, SigningKey } from './signing-key.js';
+
+/** Where the files are. */
+export interface SetSignerPaths {
+  /** Private JWK of the root, mode 0600; may be kept elsewhere. */
+  readonly root: string;
+  /** Public JWK of the root. */
+  readonly rootPublic: string;
+  /** Private JWK of the set-signing key, mode 0600. */
+  readonly signer: string;
+  /** Public JWK of the set-signing key, to be carried to the root. */
+  readonly signerPublic: string;
+  /** Compact JWS. */
+  readonly delegation: string;
+}
+
+/** @param keys the folder of key files */
+export function setSignerPaths(keys: string): SetSignerPaths {
+  return {
+    root: join(keys, 'root.json'),
+    rootPublic: join(keys, 'root.pub.json'),
+    signer: join(keys, 'set-signing.json'),
+    signerPublic: join(keys, 'set-signing.pub.json'),
+    delegation: join(keys, 'delegation.jws'),
+  };
+}
+
+/** With the root at hand a delegation is renewed when it has less than this left. */
+const RENEW_BELOW_SECONDS = 30 * 86_400;
+
+/**
+ * Makes a root unless there are traces of one: a public half or a delegation without a private half mean that it is kept elsewhere.
+ *
+ * @param passphrase encrypts a root that is made. Default: plain
+ * @returns the root's thumbprint
+ * @throws SealwireError `KEY_FILE_MODE`, `KEY_FILE_INVALID`, `KEY_FILE_INCOMPLETE`, `KEY_FILE_MISSING`, `KEY_FILE_WRITE`
+ */
+export async function ensureRoot(paths: SetSignerPaths, passphrase?: PassphraseSource): Promise<string> {
+  const traces = await Promise.all([paths.root, paths.rootPublic, paths.delegation].map(isTaken));
+  const root = traces.includes(true) ? await loadRoot(paths.root, passphrase) : await makeKey(paths.root, passphrase);
+  if (root === undefined) return (await loadVerificationKey(paths.rootPublic)).kid;
+  await root.savePublic(paths.rootPublic);
+  return root.kid;
+}
+
+/** The set-signing key; made when there is none, encrypted if there is a passphrase. */
+export async function ensureSetSigningKey(paths: SetSignerPaths, passphrase?: PassphraseSource): Promise<SigningKey> {
+  const known = await unless(['KEY_FILE_MISSING'], SigningKey.load(paths.signer, passphrase));
+  const key = known ?? (await makeKey(paths.signer, passphrase));
+  // After a crash it may be that of a key before; what is carried to the root must be this one's.
+  const isPublished = await loadVerificationKey(paths.signerPublic).then(
+    ({ kid }) => kid === key.kid,
+    () => false,
+  );
+  if (!isPublished) await key.savePublic(paths.signerPublic);
+  return key;
+}
+
+/** A new key, or the one that somebody else made meanwhile: nothing takes the place of a key that is there. */
+async function makeKey(path: string, passphrase?: PassphraseSource): Promise<SigningKey> {
+  const key = await SigningKey.generate();
+  try {
+    await key.save(path, passphrase, { isNew: true });
+    return key;
+  } catch (error) {
+    if (await isTaken(path)) return SigningKey.load(path, passphrase);
+    throw error;
+  }
+}
+
+/** Options of {@link loadSetSigner}. */
+export interface LoadSetSignerOptions {
+  /** Name of the recipient whose sets are signed. */
+  readonly recipient: string;
+  /** ms since 1970. */
+  readonly nowMs: number;
+  /** Of an encrypted set-signing key, and of the root if that has the same. Default: none. */
+  readonly passphrase?: PassphraseSource | undefined;
+}
+
+/**
+ * Loads the set-signing key and its delegation; delegates anew when the root is at hand and the delegation is missing,
+ * not valid, or near its end.
+ *
+ * @throws SealwireError those of the key files, or what is wrong with the delegation
+ */
+export async function loadSetSigner(paths: SetSignerPaths, options: LoadSetSignerOptions): Promise<SetSigner> {
+  const { nowMs, passphrase } = options;
+  const key = await ensureSetSigningKey(paths, passphrase);
+  const found = await readDelegation(paths, key, options).catch(asSealwireError);
+  const isFault = found instanceof SealwireError;
+  if (!isFault && found.delegationExpiresAt - nowMs / 1000 > RENEW_BELOW_SECONDS) return { key, ...found };
+  const root = await loadRoot(paths.root, passphrase);
+  if (root === undefined) {
+    if (isFault) throw found;
+    return { key, ...found };
+  }
+  await delegate(paths, root, { ...options, signer: key.publicJwk });
+  return { key, ...(await readDelegation(paths, key, options)) };
+}
+
+/** Signs a delegation and puts it, and the root's public half, in place. */
+export async function delegate(
+  paths: Pick<SetSignerPaths, 'rootPublic' | 'delegation'>,
+  root: SigningKey,
+  options: Parameters<typeof signDelegation>[1],
+): Promise<void> {
+  const text = await signDelegation(root, options);
+  await root.savePublic(paths.rootPublic);
+  await writeKeyFile(paths.delegation, `${text}\n`, 0o644);
+}
+
+/**
+ * Reads the delegation file and checks that it is good for this key, root and recipient.
+ *
+ * @throws SealwireError `KEY_FILE_MISSING`, `KEY_FILE_INVALID`, or what is wrong with the delegation
+ */
+export async function readDelegation(
+  paths: SetSignerPaths,
+  key: { readonly kid: string },
+  { recipient, nowMs }: LoadSetSignerOptions,
+): Promise<Omit<SetSigner, 'key'> & { readonly details: Delegation }> {
+  const text = (await readKeyFile(paths.delegation, { secret: false })).trim();
+  const root = await loadVerificationKey(paths.rootPublic);
+  const details = await verifyDelegation(text, { roots: [root.kid], recipient, nowMs });
+  if (details.signer.kid !== key.kid) {
+    throw new SealwireError('KEY_SET_SIGNER', `${paths.delegation}: it is for another key than ${paths.signer}`);
+  }
+  return { delegation: text, delegationExpiresAt: details.expiresAt, details };
+}
+
+/** The root, unless it is elsewhere or under a passphrase that is not known here, which comes to the same. */
+function loadRoot(path: string, passphrase?: PassphraseSource): Promise<SigningKey | undefined> {
+  const absent = ['KEY_FILE_MISSING', 'KEY_FILE_ENCRYPTED', 'KEY_PASSPHRASE_WRONG'] as const;
+  return unless(absent, SigningKey.load(path, passphrase));
+}
+
+/** @returns undefined in place of these errors */
+async function unless<T>(codes: readonly ErrorCode[], work: Promise<T>): Promise<T | undefined> {
+  return work.catch((error: unknown) => {
+    if (codes.includes(asSealwireError(error).code)) return undefined;
+    throw error;
+  });
+}
+
+/** Anything but an error of ours is a mistake of the program, and tells nothing of files. */
+function asSealwireError(error: unknown): SealwireError {
+  if (error instanceof SealwireError) return error;
+  throw error;
+}

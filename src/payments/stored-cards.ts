@@ -1,0 +1,104 @@
+/** Stored cards outlive the keys they came under: those of a key that opens stored tokens only are sealed anew. */
+import { setTimeout as sleep } from 'node:timers/promises';
+import { type ErrorCode, reasonByStep, SealwireError } from '../errors.js';
+import { peekHeader } from '../jwe/header.js';
+import type { KeyRing } from '../keys/ring.js';
+import type { ResealStored } from '../server/stored/reseal-stored.js';
+import { cardPlace, type PaymentStore, type StoredPayment } from './payment-store.js';
+
+/** Options of {@link StoredCards}. */
+export interface StoredCardsOptions {
+  readonly store: PaymentStore;
+  readonly ring: Pick<KeyRing, 'stateOf'>;
+  readonly resealStored: ResealStored;
+  /** Told how many cards were sealed anew, and how many could not be. */
+  readonly onSwept: (resealed: number, failed: number) => void;
+  /** When cards are tried again that could not be sealed anew because custody or audit log were away, in ms. Default 60,000. */
+  readonly retryMs?: number;
+}
+
+/** How it went with one card. */
+type Outcome = 'resealed' | 'failed' | 'unavailable';
+
+/** Agreements are limited per second: cards wait for their turn for so long, in ms. */
+const TURN_MS = 100;
+const FULL: readonly string[] = ['CALLER_RATE', 'POOL_FULL'];
+/** What may be over later. */
+const AWAY: readonly (string | undefined)[] = ['CUSTODY_UNAVAILABLE', 'AUDIT_UNAVAILABLE'];
+
+/** Re-seals stored cards, one after the other. */
+export class StoredCards {
+  readonly #options: StoredCardsOptions;
+  readonly #unwatch: () => void;
+  #work: Promise<void> = Promise.resolve();
+  #retry: NodeJS.Timeout | undefined;
+  #stopped = false;
+
+  constructor(options: StoredCardsOptions) {
+    this.#options = options;
+    // A call that came under the old key may be stored after the others were sealed anew.
+    this.#unwatch = options.store.watch(
+      (payment) => {
+        if (this.#isOld(payment)) void this.sweep();
+      },
+      () => {},
+    );
+  }
+
+  /** Seals anew what has to be. @returns when all that was asked for so far is done */
+  sweep(): Promise<void> {
+    this.#work = this.#work.then(() => this.#sweep());
+    return this.#work;
+  }
+
+  /** Ends after the card under way. */
+  stop(): Promise<void> {
+    this.#stopped = true;
+    clearTimeout(this.#retry);
+    this.#unwatch();
+    return this.#work;
+  }
+
+  async #sweep(): Promise<void> {
+    const counts: Record<Outcome, number> = { resealed: 0, failed: 0, unavailable: 0 };
+    for (const payment of [...this.#options.store.all()].filter((each) => this.#isOld(each))) {
+      if (this.#stopped) break;
+      counts[await this.#reseal(payment)]++;
+    }
+    const { resealed, failed, unavailable } = counts;
+    if (resealed + failed + unavailable > 0) this.#options.onSwept(resealed, failed + unavailable);
+    if (unavailable > 0 && !this.#stopped) this.#sweepLater();
+  }
+
+  /** Nothing else may happen that asks for a sweep before the key is retired, and the cards with it. */
+  #sweepLater(): void {
+    const { retryMs = 60_000 } = this.#options;
+    clearTimeout(this.#retry);
+    this.#retry = setTimeout(() => void this.sweep(), retryMs);
+    this.#retry.unref();
+  }
+
+  #isOld({ card }: StoredPayment): boolean {
+    const { kid } = card === undefined ? {} : peekHeader(card);
+    return kid !== undefined && this.#options.ring.stateOf(kid) === 'stored';
+  }
+
+  async #reseal(payment: StoredPayment): Promise<Outcome> {
+    const { store, resealStored } = this.#options;
+    while (!this.#stopped) {
+      try {
+        store.replaceCard(payment.paymentId, await resealStored(payment.card as string, cardPlace(payment)));
+        return 'resealed';
+      } catch (error) {
+        const code = error instanceof SealwireError ? error.code : undefined;
+        if (code === undefined || !FULL.includes(code)) return isAway(code) ? 'unavailable' : 'failed';
+        await sleep(TURN_MS);
+      }
+    }
+    return 'failed';
+  }
+}
+
+function isAway(code: ErrorCode | undefined): boolean {
+  return code !== undefined && AWAY.includes((reasonByStep as Partial<Record<ErrorCode, string>>)[code]);
+}

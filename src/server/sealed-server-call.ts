@@ -1,0 +1,221 @@
+/**
+ * One call with sealed fields on the server. grpc-js ignores what a listener returns, so everything
+ * asynchronous is caught here and ends in exactly one delivery or one status.
+ */
+import {
+  type Metadata,
+  ServerInterceptingCall,
+  type ServerInterceptingCallInterface,
+  status as statusCodes,
+} from '@grpc/grpc-js';
+import { SealwireError } from '../errors.js';
+import type { MethodPlan } from '../schema/plan.js';
+import { recipientsOf } from '../schema/walk.js';
+import type { TurnQueue } from '../turn-queue.js';
+import type { AuditSink } from './audit-sink.js';
+import { type CallerFunction, tlsIdentity } from './caller.js';
+import { IncomingMessages, type ReadAhead } from './incoming.js';
+import { sizeOf } from './message-size.js';
+import type { MessageOpener } from './open-message.js';
+import { OutgoingMessages, type WriteAhead } from './outgoing.js';
+import { attachFacts, type CallFacts } from './records.js';
+import type { ReplyAgreement, ReplyTokenReader } from './reply-token.js';
+import type { MessageReplier } from './seal-reply.js';
+import { type CallEnd, endOf, type ServerMetrics } from './server-metrics.js';
+import { toStatusObject } from './status-object.js';
+
+/** What all calls share. */
+export interface ServerCallParts {
+  readonly opener: MessageOpener;
+  readonly replyTokens: ReplyTokenReader;
+  readonly replier: MessageReplier;
+  readonly audit: AuditSink;
+  readonly metrics: ServerMetrics;
+  readonly caller: CallerFunction;
+  readonly turns: TurnQueue;
+  readonly readAhead: ReadAhead;
+  readonly writeAhead: WriteAhead;
+  readonly currentKid: () => string | undefined;
+  readonly now: () => number;
+}
+
+type Listener = Parameters<ServerInterceptingCallInterface['start']>[0];
+type Status = Parameters<ServerInterceptingCallInterface['sendStatus']>[0];
+
+const REQUEST_ID = /^[\x21-\x7e]{1,128}$/;
+const TRACEPARENT = /^[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}$/;
+/** A method without request streams is read as its handler asks. */
+const NO_READ_AHEAD: ReadAhead = { messages: 0, bytes: 0 };
+/** Failures of a reply that are no fault of the handler. */
+const REPLY_FAILURES: ReadonlySet<string> = new Set(['NO_REPLY_KEY', 'AUDIT_FAILED', 'POOL_FULL', 'CUSTODY_FAILED']);
+
+/** Opens what comes in, seals what goes out. */
+export class SealedServerCall extends ServerInterceptingCall {
+  readonly #next: ServerInterceptingCallInterface;
+  readonly #method: MethodPlan;
+  readonly #shared: ServerCallParts;
+  readonly #incoming: IncomingMessages | undefined;
+  readonly #outgoing: OutgoingMessages | undefined;
+  readonly #singleUse: boolean;
+  #listener: Listener | undefined;
+  #facts: CallFacts | undefined;
+  #reply: ReplyAgreement | undefined;
+  #ended = false;
+  #cancelled = false;
+  #counted = false;
+
+  constructor(next: ServerInterceptingCallInterface, method: MethodPlan, shared: ServerCallParts) {
+    super(next);
+    this.#next = next;
+    this.#method = method;
+    this.#shared = shared;
+    this.#singleUse = method.idempotency === 'unknown';
+    if (method.request !== undefined) this.#incoming = this.#createIncoming();
+    if (method.response !== undefined) this.#outgoing = this.#createOutgoing();
+  }
+
+  override start(listener: Listener): void {
+    this.#listener = listener;
+    this.#next.start({
+      onReceiveMetadata: (metadata) => this.#begin(metadata, listener),
+      onReceiveMessage: (message: object) => {
+        if (this.#incoming === undefined) listener.onReceiveMessage(message);
+        else this.#incoming.add(message, this.#method.requestStream ? sizeOf(message) : 0);
+      },
+      onReceiveHalfClose: () => {
+        if (this.#incoming === undefined) listener.onReceiveHalfClose();
+        else this.#incoming.halfClose();
+      },
+      onCancel: () => this.#cancel(),
+    });
+  }
+
+  override startRead(): void {
+    if (this.#incoming === undefined) super.startRead();
+    else if (!this.#ended) this.#incoming.want();
+  }
+
+  override sendMessage(message: unknown, callback: () => void): void {
+    if (this.#ended) {
+      // The handler's stream would otherwise wait for this write for good.
+      process.nextTick(callback);
+      return;
+    }
+    if (this.#outgoing === undefined) super.sendMessage(message, callback);
+    else this.#outgoing.add(message as object, callback);
+  }
+
+  override sendStatus(status: Status): void {
+    if (this.#ended) return;
+    const send = () => {
+      this.#count(status.code === statusCodes.OK ? 'OK' : 'HANDLER');
+      super.sendStatus(status);
+    };
+    if (this.#outgoing === undefined) send();
+    else this.#outgoing.afterAll(send);
+  }
+
+  /** A call whose replies are sealed for its caller begins with the caller's reply token. */
+  #begin(metadata: Metadata, listener: Listener): void {
+    const { response } = this.#method;
+    try {
+      const facts = this.#describeCall(metadata);
+      this.#facts = facts;
+      if (response === undefined || !recipientsOf(response).includes('')) {
+        attachFacts(metadata, facts);
+        listener.onReceiveMetadata(metadata);
+        return;
+      }
+      this.#shared.replyTokens
+        .read(metadata, facts, this.#singleUse)
+        .then((reply) => {
+          if (this.#ended) return;
+          this.#reply = reply;
+          this.#facts = reply.call;
+          attachFacts(metadata, reply.call);
+          listener.onReceiveMetadata(metadata);
+        })
+        .catch((error: unknown) => this.#fail(error));
+    } catch (error) {
+      this.#fail(error);
+    }
+  }
+
+  #createIncoming(): IncomingMessages {
+    const { opener, readAhead, turns } = this.#shared;
+    const { request } = this.#method;
+    const mode = { singleUse: this.#singleUse, ended: () => this.#ended };
+    return new IncomingMessages({
+      readAhead: this.#method.requestStream ? readAhead : NO_READ_AHEAD,
+      turns,
+      read: () => super.startRead(),
+      open: (message) => opener.open(request as NonNullable<typeof request>, message, this.#facts as CallFacts, mode),
+      deliver: (message) => this.#listener?.onReceiveMessage(message),
+      end: () => this.#listener?.onReceiveHalfClose(),
+      fail: (error) => this.#fail(error),
+    });
+  }
+
+  #createOutgoing(): OutgoingMessages {
+    const { replier, audit, writeAhead } = this.#shared;
+    const { response } = this.#method;
+    return new OutgoingMessages({
+      writeAhead,
+      seal: (message) =>
+        replier.seal(response as NonNullable<typeof response>, message, this.#reply?.sealer, this.#facts as CallFacts),
+      commit: ({ record }) => (record === undefined ? undefined : audit.commit(record)),
+      send: (message, done) => super.sendMessage(message, done),
+      fail: (error) => this.#fail(toReplyError(error)),
+    });
+  }
+
+  #fail(error: unknown): void {
+    if (this.#ended) return;
+    this.#ended = true;
+    this.#count(endOf(error));
+    const { currentKid, now } = this.#shared;
+    this.#next.sendStatus(toStatusObject(error, { currentKid: currentKid(), nowMs: now() }));
+    // A streaming handler may be waiting: tell it that nothing more will come.
+    this.#cancel();
+  }
+
+  /** A call ends once, but a caller may go away after it. */
+  #count(end: CallEnd): void {
+    if (this.#counted) return;
+    this.#counted = true;
+    this.#shared.metrics.countCall(this.#method.path, end);
+  }
+
+  #cancel(): void {
+    this.#ended = true;
+    this.#count('CANCELLED');
+    this.#incoming?.stop();
+    this.#outgoing?.stop();
+    if (this.#cancelled) return;
+    this.#cancelled = true;
+    this.#listener?.onCancel();
+  }
+
+  #describeCall(metadata: Metadata): CallFacts {
+    const peer = this.getPeer();
+    return {
+      method: this.#method.path,
+      peer,
+      principal: this.#shared.caller({ peer, metadata, tlsIdentity: tlsIdentity(this) }),
+      requestId: firstValue(metadata, 'x-request-id', REQUEST_ID),
+      traceparent: firstValue(metadata, 'traceparent', TRACEPARENT),
+    };
+  }
+}
+
+/** What a handler did wrong is no error of the caller's. */
+function toReplyError(error: unknown): unknown {
+  if (error instanceof SealwireError && REPLY_FAILURES.has(error.code)) return error;
+  return new Error('the response cannot be sealed');
+}
+
+/** The first text value of a metadata key if it has the expected form, else empty. */
+function firstValue(metadata: Metadata, key: string, form: RegExp): string {
+  const [value] = metadata.get(key);
+  return typeof value === 'string' && form.test(value) ? value : '';
+}

@@ -1,0 +1,125 @@
+import { expect } from 'chai';
+import Transport from 'winston-transport';
+import { FanOut } from '../../../src/audit/write/fan-out.js';
+import {
+  expectAuditFailed,
+  inFolder,
+  input,
+  makeGate,
+  readText,
+  reject,
+  settle,
+  withLog,
+  withTestFile,
+} from '../helpers.js';
+
+const MESSAGE = Symbol.for('message');
+
+class Collecting extends Transport {
+  readonly lines: string[] = [];
+
+  override log(info: Record<symbol, string>, next: () => void): void {
+    this.lines.push(info[MESSAGE] as string);
+    next();
+  }
+}
+
+class Hanging extends Transport {
+  received = 0;
+  readonly #waiting: (() => void)[] = [];
+  #released = false;
+
+  override log(_info: unknown, next: () => void): void {
+    this.received++;
+    if (this.#released) next();
+    else this.#waiting.push(next);
+  }
+
+  release(): void {
+    this.#released = true;
+    for (const next of this.#waiting.splice(0)) next();
+  }
+}
+
+class Failing extends Transport {
+  override log(_info: unknown, next: () => void): void {
+    this.emit('error', new Error('the collector is away'));
+    next();
+  }
+}
+
+describe('FanOut', () => {
+  it('gives every transport each committed line exactly as it is in the file', () =>
+    inFolder(async (dir) => {
+      const [first, second] = [new Collecting(), new Collecting()];
+      await withLog(dir, { transports: [first, second] }, async (log) => {
+        await log.commit(input());
+        log.note(reject());
+        await settle();
+      });
+      const text = await readText(dir);
+      for (const { lines } of [first, second]) expect(`${lines.join('\n')}\n`).to.equal(text);
+    }));
+
+  it('gives nothing of a record that is not durable', () =>
+    inFolder((dir) => {
+      const transport = new Collecting();
+      return withTestFile(dir, { transports: [transport] }, async (log, file) => {
+        await settle();
+        const { gate, open } = makeGate();
+        file.gate = gate;
+        file.failSync = new Error('EIO');
+        const commit = expectAuditFailed(log.commit(input()));
+        await settle();
+        open();
+        await commit;
+        await settle();
+        expect(transport.lines).to.have.length(1);
+        expect(transport.lines[0]).to.contain('"event":"start"');
+      });
+    }));
+
+  it('lets a hung transport hold up neither commits nor the others; what it misses is counted', () =>
+    inFolder((dir) => {
+      const [hanging, working] = [new Hanging(), new Collecting()];
+      return withLog(dir, { transports: [hanging, working] }, async (log) => {
+        for (let round = 0; round < 40; round++) {
+          await Promise.all(Array.from({ length: 50 }, () => log.commit(input())));
+        }
+        await settle();
+        expect(log.stats().records).to.equal(2_001);
+        expect(working.lines).to.have.length(2_001);
+        expect(hanging.received).to.equal(1);
+        expect(log.stats().fanOutDropped).to.be.greaterThan(900);
+        expect(log.stats().fanOutDropped).to.be.at.most(2_001 - 1_024);
+      });
+    }));
+
+  it('goes on in order once a slow transport is back, with the oldest lines first', async () => {
+    const hanging = new Hanging();
+    const fanOut = new FanOut({ transports: [hanging], queueRecords: 5 });
+    for (let line = 0; line < 200; line++) fanOut.push(String(line));
+    await settle();
+    const { dropped } = fanOut.stats();
+    expect(dropped).to.be.greaterThan(100);
+    hanging.release();
+    await settle();
+    expect(hanging.received).to.equal(200 - dropped);
+    fanOut.push('more');
+    await settle();
+    expect(hanging.received).to.equal(201 - dropped);
+    fanOut.close();
+  });
+
+  it('counts the errors that a transport reports, and commits go on', () =>
+    inFolder((dir) =>
+      withLog(dir, { transports: [new Failing()] }, async (log) => {
+        await log.commit(input());
+        await settle();
+        await log.commit(input());
+        await settle();
+        expect(log.stats().fanOutFailed).to.be.greaterThan(0);
+        expect(log.stats().records).to.equal(3);
+      }),
+    ));
+});

@@ -1,0 +1,115 @@
+import { readdir, rm, stat } from 'node:fs/promises';
+import { join } from 'node:path';
+import { expect } from 'chai';
+import { listSegments, segmentFile } from '../../../src/audit/format/log-files.js';
+import { readRecentTokens } from '../../../src/audit/read/recent-tokens.js';
+import type { AuditReport } from '../../../src/audit/write/reports.js';
+import { expectCode, inFolder, input, readLines, until, withLog } from '../helpers.js';
+import { verify } from './crashed-log.js';
+
+const HOUR_MS = 3_600_000;
+const START_MS = Date.UTC(2026, 0, 1);
+
+async function firstSeqs(dir: string, kind: 'jsonl' | 'leaves'): Promise<number[]> {
+  return listSegments(await readdir(dir), kind);
+}
+
+/** Writes one segment of about 25 KB per hour. */
+async function writeHours(dir: string, hours: number, from = 0): Promise<void> {
+  for (let hour = from; hour < from + hours; hour++) {
+    const options = { segmentBytes: 20_000, now: () => START_MS + hour * HOUR_MS };
+    await withLog(dir, options, async (log) => {
+      await Promise.all(Array.from({ length: 30 }, () => log.commit(input())));
+      await until(async () => (await firstSeqs(dir, 'jsonl')).length > hour - from + 1);
+    });
+  }
+}
+
+describe('retention', () => {
+  it('removes nothing unless it is asked to', () =>
+    inFolder(async (dir) => {
+      await writeHours(dir, 3);
+      await withLog(dir, { now: () => START_MS + 1e12 }, async () => {});
+      expect(await firstSeqs(dir, 'jsonl')).to.have.length(4);
+    }));
+
+  it('removes whole segments whose records are all too old, says so first, and what is left verifies', () =>
+    inFolder(async (dir) => {
+      await writeHours(dir, 5);
+      const before = await firstSeqs(dir, 'jsonl');
+      const reports: AuditReport[] = [];
+      const options = {
+        retainMs: 2 * HOUR_MS,
+        now: () => START_MS + 5 * HOUR_MS,
+        report: (report: AuditReport) => reports.push(report),
+      };
+      await withLog(dir, options, async () =>
+        until(async () => (await firstSeqs(dir, 'jsonl')).length < before.length),
+      );
+      // The third segment goes on until hour 3, when the fourth begins: two hours ago, and not more.
+      const left = before.slice(2);
+      expect(await firstSeqs(dir, 'jsonl')).to.deep.equal(left);
+      expect(await firstSeqs(dir, 'leaves')).to.deep.equal(before);
+      const detail = `records 0 to ${(left[0] as number) - 1} are removed by retention`;
+      expect((await readLines(dir)).filter(({ event }) => event === 'retire').map((line) => line.detail)).to.deep.equal(
+        [detail],
+      );
+      expect(reports).to.deep.include({
+        level: 'info',
+        message: 'old audit records were removed',
+        facts: { first: 0, last: (left[0] as number) - 1 },
+      });
+      expect(verify(dir)).to.deep.include({ findings: [], removed: left[0], unsigned: 0 });
+      // And the log goes on, also without its shortcut.
+      await rm(join(dir, segmentFile(left.at(-1) as number, 'frontier')));
+      await withLog(dir, {}, (log) => log.commit(input()));
+      expect(verify(dir)).to.deep.include({ findings: [], removed: left[0], unsigned: 0 });
+    }));
+
+  it('removes the oldest segments of a log that is too large, as it grows', () =>
+    inFolder(async (dir) => {
+      let now = START_MS;
+      const options = { segmentBytes: 300_000, retainBytes: 1_048_576, now: () => now };
+      const large = input({ fields: [{ ...input().fields[0], token: 'A'.repeat(90_000) } as never] });
+      await withLog(dir, options, async (log) => {
+        for (let record = 0; record < 40; record++) {
+          now += HOUR_MS;
+          await log.commit(large);
+        }
+      });
+      const firsts = await firstSeqs(dir, 'jsonl');
+      expect(firsts[0]).to.be.greaterThan(20);
+      const sizes = await Promise.all(
+        firsts.map(async (first) => (await stat(join(dir, segmentFile(first, 'jsonl')))).size),
+      );
+      expect(sizes.reduce((sum, size) => sum + size, 0)).to.be.lessThan(1_048_576 + 2 * 400_000);
+      expect(verify(dir)).to.deep.include({ findings: [], removed: firsts[0], unsigned: 0 });
+    }));
+
+  it('keeps what a replay guard needs after a restart, however large it is', () =>
+    inFolder(async (dir) => {
+      let now = START_MS;
+      const options = { segmentBytes: 100_000, retainBytes: 1_048_576, now: () => now };
+      const large = input({ fields: [{ ...input().fields[0], token: 'A'.repeat(90_000) } as never] });
+      await withLog(dir, options, async (log) => {
+        for (let record = 0; record < 40; record++) {
+          now += 10_000;
+          await log.commit(large);
+        }
+      });
+      let tokens = 0;
+      for await (const _ of readRecentTokens(dir, now - 360_000)) tokens++;
+      expect(tokens).to.equal(37);
+      expect(await firstSeqs(dir, 'jsonl')).to.include(0);
+    }));
+
+  for (const options of [{ retainMs: 1_000 }, { retainBytes: 1 }, { retainMs: Number.NaN }]) {
+    it(`refuses ${JSON.stringify(options)}`, () =>
+      inFolder(async (dir) => {
+        await expectCode(
+          withLog(dir, options, async () => {}),
+          'OPTIONS_INVALID',
+        );
+      }));
+  }
+});

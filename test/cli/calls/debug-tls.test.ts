@@ -1,0 +1,99 @@
+import { execFileSync } from 'node:child_process';
+import { mkdtempSync, writeFileSync } from 'node:fs';
+import { rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { expect } from 'chai';
+import { finishSealwire } from '../../support/command.js';
+import {
+  type DebugService,
+  expectOneLine,
+  mustRun,
+  order,
+  PAYMENTS,
+  startDebugService,
+} from '../../support/debug-service.js';
+import { requireTool } from '../../support/tools.js';
+
+describe('sealwire call and doctor over TLS', function () {
+  this.timeout(60_000);
+  const folder = mkdtempSync(join(tmpdir(), 'sealwire-tls-'));
+  const at = (name: string) => join(folder, name);
+  let service: DebugService;
+  let host: string;
+  before(async function () {
+    requireTool(this, 'openssl');
+    const key = ['req', '-x509', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:P-256', '-nodes', '-days', '2'];
+    for (const [name, subject] of [
+      ['server', '/CN=localhost'],
+      ['client', '/CN=client'],
+    ] as const) {
+      const files = ['-keyout', at(`${name}.key`), '-out', at(`${name}.pem`), '-subj', subject];
+      execFileSync('openssl', [...key, ...files, '-addext', 'subjectAltName=DNS:localhost,IP:127.0.0.1'], {
+        stdio: 'ignore',
+      });
+    }
+    const tls = { cert: at('server.pem'), key: at('server.key'), clientCa: at('client.pem') };
+    writeFileSync(at('config.json'), JSON.stringify({ tls }));
+    service = await startDebugService('--config', at('config.json'));
+    host = service.address.replace('127.0.0.1', 'localhost');
+  });
+  after(async () => {
+    await service?.stop();
+    await rm(folder, { recursive: true });
+  });
+
+  const ca = ['--tls-ca', at('server.pem')];
+  const client = [...ca, '--tls-cert', at('client.pem'), '--tls-key', at('client.key')];
+  const call = (...tls: string[]) => [
+    'call',
+    `${PAYMENTS}/Authorize`,
+    '--address',
+    host,
+    ...service.flags.slice(2),
+    ...tls,
+    '-d',
+    '@',
+  ];
+
+  it('call works with the CA and a client certificate', async () => {
+    expect(JSON.parse(await mustRun(call(...client), order('tls')))).to.include({ status: 'authorized' });
+  });
+
+  it('works with an address in place of a name, without a warning of Node', async () => {
+    const byAddress = [...call(...client), '--address', service.address];
+    const { code, stderr } = await finishSealwire(byAddress, { input: order('address') });
+    expect([code, stderr]).to.deep.equal([0, '']);
+    const seen = await finishSealwire(['doctor', service.address, ...service.flags.slice(2), ...client]);
+    expect([seen.code, seen.stderr]).to.deep.equal([0, '']);
+  });
+
+  it('call fails in one line without the certificate, without the CA, and without TLS', async () => {
+    const refused = /cannot be asked for its schema \(UNAVAILABLE\); sealwire doctor localhost:\d+ looks closer/;
+    for (const tls of [ca, ['--tls'], []]) {
+      expectOneLine(await finishSealwire(call(...tls), { input: order('no') }), 3, refused);
+    }
+  });
+
+  it('flags that do not fit are wrong use', async () => {
+    const half = [...ca, '--tls-cert', at('client.pem')];
+    expectOneLine(await finishSealwire(call(...half), { input: '' }), 2, /--tls-cert and --tls-key belong together/);
+    expectOneLine(await finishSealwire(call('--tls-ca', at('none')), { input: '' }), 2, /TLS: .*none: ENOENT/);
+    const noCa = call('--tls-ca', at('config.json'));
+    expectOneLine(await finishSealwire(noCa, { input: '' }), 2, /TLS: .*config\.json: no certificate in PEM/);
+  });
+
+  it('doctor tells protocol and end of the certificate, or what is wrong with it', async () => {
+    const root = service.flags.slice(2);
+    expect(await mustRun(['doctor', host, ...root, ...client])).to.match(
+      /^TLS +ok +TLSv1\.3, h2, certificate good for 1 days?$/m,
+    );
+    const { code, stdout } = await finishSealwire(['doctor', host, ...root, '--tls']);
+    expect(code).to.equal(1);
+    expect(stdout).to.match(/^TLS +bad +TLS: DEPTH_ZERO_SELF_SIGNED_CERT; give the CA with --tls-ca$/m);
+    const plain = await finishSealwire(['doctor', host, ...root]);
+    expect(plain.code).to.equal(1);
+    expect(plain.stdout).to.match(/^TLS +bad +the service speaks TLS: give --tls/m);
+    expect(plain.stdout).to.match(/^clock +skip +no answer \(UNAVAILABLE\)$/m);
+  });
+});

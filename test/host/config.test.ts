@@ -1,0 +1,114 @@
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { expect } from 'chai';
+import { SealwireError } from '../../src/errors.js';
+import { loadConfig } from '../../src/host/config.js';
+
+/** The message of an `OPTIONS_INVALID`. */
+function refusal(action: () => unknown): string {
+  try {
+    action();
+  } catch (error) {
+    expect(error).to.be.instanceOf(SealwireError);
+    expect((error as SealwireError).code).to.equal('OPTIONS_INVALID');
+    return (error as SealwireError).message;
+  }
+  return expect.fail('nothing was thrown');
+}
+
+describe('loadConfig', () => {
+  let folder: string;
+  before(async () => {
+    folder = await mkdtemp(join(tmpdir(), 'sealwire-config-'));
+  });
+  after(() => rm(folder, { recursive: true }));
+
+  async function file(content: unknown): Promise<string> {
+    const path = join(folder, 'config.json');
+    await writeFile(path, typeof content === 'string' ? content : JSON.stringify(content));
+    return path;
+  }
+
+  it('has a default for everything', () => {
+    expect(loadConfig({}, undefined, {})).to.deep.include({
+      listen: '127.0.0.1:50051',
+      dir: './var',
+      policy: 'strict',
+      rate: { perSecond: 50, burst: 100 },
+    });
+    expect(loadConfig({}, undefined, {}).audit).to.include({ mode: 'sync', deadlineMs: 5_000, checkpointMs: 10_000 });
+  });
+
+  it('takes the file before defaults, the environment before the file, flags before the environment', async () => {
+    const path = await file({ listen: '127.0.0.1:1', dir: '/file', policy: 'interop', origin: 'file' });
+    const environment = { SEALWIRE_LISTEN: '127.0.0.1:2', SEALWIRE_DIR: '/environment', HOME: '/root' };
+    expect(loadConfig({ listen: '127.0.0.1:3' }, path, environment)).to.deep.include({
+      listen: '127.0.0.1:3',
+      dir: '/environment',
+      policy: 'interop',
+      origin: 'file',
+    });
+  });
+
+  it('ignores flags that were not given', () => {
+    const flags = { listen: undefined } as unknown as { listen: string };
+    expect(loadConfig(flags, undefined, {}).listen).to.equal('127.0.0.1:50051');
+  });
+
+  it('refuses an unknown key of the file by name', async () => {
+    const path = await file({ polcy: 'strict' });
+    expect(refusal(() => loadConfig({}, path, {}))).to.include('polcy');
+  });
+
+  it('refuses an unknown key of a nested object by name', async () => {
+    const path = await file({ audit: { mdoe: 'async' } });
+    expect(refusal(() => loadConfig({}, path, {}))).to.include('mdoe');
+  });
+
+  it('refuses an unknown variable by name', () => {
+    expect(refusal(() => loadConfig({}, undefined, { SEALWIRE_POLCY: 'strict' }))).to.include('SEALWIRE_POLCY');
+  });
+
+  const wrong: readonly [name: string, option: string, value: unknown][] = [
+    ['an address without a port', 'listen', 'localhost'],
+    ['an unknown policy', 'policy', 'lax'],
+    ['an origin with white space', 'origin', 'a b'],
+    ['an unknown audit mode', 'audit', { mode: 'none' }],
+    ['a rate of zero', 'rate', { perSecond: 0 }],
+    ['a fraction', 'drainMs', 1.5],
+    ['a number as text', 'drainMs', '10'],
+    ['TLS without a key', 'tls', { cert: 'a.pem' }],
+    ['a caller header in capitals', 'callerHeader', 'X-Caller'],
+  ];
+  for (const [name, option, value] of wrong) {
+    it(`refuses ${name} and names the option`, async () => {
+      const path = await file({ [option]: value });
+      expect(refusal(() => loadConfig({}, path, {}))).to.include(option);
+    });
+  }
+
+  it('names every wrong option at once', async () => {
+    const path = await file({ policy: 'lax', drainMs: -1 });
+    expect(refusal(() => loadConfig({}, path, {})))
+      .to.include('policy')
+      .and.include('drainMs');
+  });
+
+  for (const [name, text] of [
+    ['that is not JSON', '{"dir": "secret'],
+    ['that is a list', '[]'],
+    ['that is null', 'null'],
+  ] as const) {
+    it(`refuses a file ${name}, without quoting it`, async () => {
+      const path = await file(text);
+      expect(refusal(() => loadConfig({}, path, {})))
+        .to.include(path)
+        .and.not.include('secret');
+    });
+  }
+
+  it('refuses a file that is not there', () => {
+    expect(refusal(() => loadConfig({}, join(folder, 'absent.json'), {}))).to.include('ENOENT');
+  });
+});

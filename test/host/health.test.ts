@@ -1,0 +1,41 @@
+import { Server, ServerCredentials } from '@grpc/grpc-js';
+import { expect } from 'chai';
+import { ServiceHealth } from '../../src/host/health.js';
+import { checkHealth, makeHealthClient, watchUntilEnd } from './helpers.js';
+
+describe('ServiceHealth', () => {
+  async function setUp() {
+    const server = new Server();
+    const health = new ServiceHealth(['', 'a.v1.Service']);
+    health.addTo(server);
+    const port = await new Promise<number>((resolve, reject) => {
+      server.bindAsync('127.0.0.1:0', ServerCredentials.createInsecure(), (error, bound) =>
+        error ? reject(error) : resolve(bound),
+      );
+    });
+    const client = makeHealthClient(`127.0.0.1:${port}`);
+    const close = () => {
+      client.close();
+      server.forceShutdown();
+    };
+    return { health, client, close };
+  }
+
+  it('ends a watcher that comes after the stop', async () => {
+    const { health, client, close } = await setUp();
+    health.stop();
+    expect(await watchUntilEnd(client, 'a.v1.Service')).to.deep.equal(['NOT_SERVING', 'OK']);
+    expect(await checkHealth(client, '')).to.include({ status: 'NOT_SERVING' });
+    close();
+  });
+
+  it('may be stopped twice', async () => {
+    const { health, client, close } = await setUp();
+    const watched = watchUntilEnd(client, '', () => {
+      health.stop();
+      health.stop();
+    });
+    expect(await watched).to.deep.equal(['SERVING', 'NOT_SERVING', 'OK']);
+    close();
+  });
+});
