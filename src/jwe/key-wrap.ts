@@ -1,33 +1,69 @@
-/** AES key wrapping (RFC 3394): one cipher object serves all CEKs of an agreement. */
-import { type Cipher, createCipheriv, createDecipheriv, type Decipher, type KeyObject, randomBytes } from 'node:crypto';
+/** AES key wrapping (RFC 3394) with one 256-bit key-encryption key for many CEKs. */
+import {
+  type Cipher,
+  createCipheriv,
+  createDecipheriv,
+  createSecretKey,
+  type Decipher,
+  type KeyObject,
+  randomBytes,
+} from 'node:crypto';
 import { type ContentEncryption, encryptions } from './algorithms.js';
 
 const ALGORITHM = 'id-aes256-wrap';
 /** RFC 3394 §2.2.3.1. */
 const IV = Buffer.alloc(8, 0xa6);
 
+/**
+ * Whether a key-wrap cipher object takes further updates, each of them a whole wrap. Up to Node 24 it does, which
+ * halves the cost; from Node 26 on it refuses the second update. No documentation promises either.
+ *
+ * @returns true only if several wraps and unwraps by one object give what fresh objects give
+ */
+export function testReuse(): boolean {
+  const kek = createSecretKey(randomBytes(32));
+  const ceks = [randomBytes(32), randomBytes(16), randomBytes(64)];
+  const wrapped = ceks.map((cek) => createCipheriv(ALGORITHM, kek, IV).update(cek));
+  try {
+    const cipher = createCipheriv(ALGORITHM, kek, IV);
+    if (!ceks.every((cek, index) => cipher.update(cek).equals(wrapped[index] as Buffer))) return false;
+    const decipher = createDecipheriv(ALGORITHM, kek, IV);
+    return wrapped.every((each, index) => decipher.update(each).equals(ceks[index] as Buffer));
+  } catch {
+    return false;
+  }
+}
+
+/** Found out once, when the module is loaded. */
+export const REUSES_CIPHERS = testReuse();
+
 /** Wraps CEKs with one 256-bit key-encryption key. */
 export class KeyWrapper {
-  /** Each `update` is one whole wrap; making the object costs as much again. */
-  readonly #cipher: Cipher;
+  readonly #kek: KeyObject;
+  readonly #cipher: Cipher | undefined;
 
-  constructor(kek: KeyObject) {
-    this.#cipher = createCipheriv(ALGORITHM, kek, IV);
+  /** @param reuse whether one cipher object serves all CEKs; default: if this Node allows it */
+  constructor(kek: KeyObject, reuse = REUSES_CIPHERS) {
+    this.#kek = kek;
+    if (reuse) this.#cipher = createCipheriv(ALGORITHM, kek, IV);
   }
 
   /** @param cek a multiple of 8 bytes, at least 16 */
   wrap(cek: Buffer): Buffer {
-    return this.#cipher.update(cek);
+    return (this.#cipher ?? createCipheriv(ALGORITHM, this.#kek, IV)).update(cek);
   }
 }
 
 /** Unwraps CEKs with one 256-bit key-encryption key. */
 export class KeyUnwrapper {
   readonly #kek: KeyObject;
+  readonly #reuse: boolean;
   #decipher: Decipher | undefined;
 
-  constructor(kek: KeyObject) {
+  /** @param reuse as for {@link KeyWrapper} */
+  constructor(kek: KeyObject, reuse = REUSES_CIPHERS) {
     this.#kek = kek;
+    this.#reuse = reuse;
   }
 
   /**
@@ -36,8 +72,9 @@ export class KeyUnwrapper {
    */
   unwrap(wrapped: Buffer, enc: ContentEncryption): Buffer {
     try {
-      this.#decipher ??= createDecipheriv(ALGORITHM, this.#kek, IV);
-      return this.#decipher.update(wrapped);
+      const decipher = this.#decipher ?? createDecipheriv(ALGORITHM, this.#kek, IV);
+      if (this.#reuse) this.#decipher = decipher;
+      return decipher.update(wrapped);
     } catch {
       this.#decipher = undefined;
       return randomBytes(encryptions[enc].keyBytes);
