@@ -2,7 +2,7 @@
  * Runs the compiled tests and says briefly what happened: one line per file, every failure in full,
  * what was skipped, and `N passed, N failed, N skipped` last.
  *
- * Usage: node scripts/test.mjs [--soak] [--grep TEXT] [PART-OF-A-FILE-NAME …]
+ * Usage: node scripts/test.mjs [--soak] [--grep TEXT] [--without PATTERN] [PART-OF-A-FILE-NAME …]
  *
  * `--soak` runs the long fault and load runs (`*.soak.ts`), whose short forms are among the tests.
  */
@@ -72,13 +72,14 @@ class BriefReporter extends Base {
 }
 
 const { values, positionals } = parseArgs({
-  options: { grep: { type: 'string' }, soak: { type: 'boolean', default: false } },
+  options: { grep: { type: 'string' }, without: { type: 'string' }, soak: { type: 'boolean', default: false } },
   allowPositionals: true,
 });
 const ending = values.soak ? '.soak.js' : '.test.js';
 const timeout = values.soak ? 3_600_000 : 20_000;
 const files = (await readdir(testRoot, { recursive: true }))
   .filter((file) => file.endsWith(ending))
+  .filter((file) => values.without === undefined || !new RegExp(values.without).test(file))
   .filter((file) => positionals.length === 0 || positionals.some((part) => file.includes(part)))
   .sort();
 if (files.length === 0) {

@@ -1,0 +1,70 @@
+/**
+ * Runs tests on other lines of Node than the one that runs this: the fast part and e2e, on 22, 24 and 26.
+ *
+ * Usage: node scripts/test-nodes.mjs [--node LINE]… [--all] [PART-OF-A-FILE-NAME …]
+ *
+ * `--all` runs the whole suite on each line. The binaries come from the npm packages `node-PLATFORM-ARCH` and are
+ * kept in `.cache/nodes`.
+ */
+import { spawn } from 'node:child_process';
+import { existsSync, mkdirSync } from 'node:fs';
+import { delimiter, dirname, join } from 'node:path';
+import { parseArgs } from 'node:util';
+import { root, run, say, setUp } from './setup.mjs';
+
+const LINES = ['22', '24', '26'];
+/** What takes longest and depends least on the line of Node: compilers, other programs, long runs. */
+const SLOW =
+  /^(?:codegen|scripts|keys\/pkcs11)\/|-memory|killed|hsm|disk-full|audit-faults|go-verify|own-service|package/;
+
+const { values, positionals } = parseArgs({
+  options: { node: { type: 'string', multiple: true, default: LINES }, all: { type: 'boolean', default: false } },
+  allowPositionals: true,
+});
+const failed = await setUp();
+if (failed !== 0) process.exit(failed);
+
+const totals = { passed: 0, failed: 0, skipped: 0 };
+for (const line of values.node) {
+  const binary = await findNode(line);
+  const counts = await test(line, binary);
+  for (const name of Object.keys(totals)) totals[name] += counts[name];
+}
+say(`Node ${values.node.join(', ')}: ${totals.passed} passed, ${totals.failed} failed, ${totals.skipped} skipped`);
+process.exit(totals.failed > 0 ? 1 : 0);
+
+/** @returns the path of a binary of that line, installed if it is missing */
+async function findNode(line) {
+  const name = `node-${process.platform === 'win32' ? 'win' : process.platform}-${process.arch}`;
+  const folder = join(root, '.cache/nodes', line);
+  const binary = join(folder, 'node_modules', name, 'bin/node');
+  if (existsSync(binary)) return binary;
+  say(`installing Node ${line}`);
+  mkdirSync(folder, { recursive: true });
+  const flags = ['--prefix', folder, '--no-save', '--no-audit', '--no-fund', '--loglevel=error'];
+  const code = await run('npm', ['install', ...flags, `${name}@${line}`], { cwd: folder });
+  if (code === 0 && existsSync(binary)) return binary;
+  say(`Node ${line} could not be installed: npm package ${name}`);
+  process.exit(3);
+}
+
+/** @returns the counts of the runner's last line; a run without one counts as a failure */
+async function test(line, binary) {
+  const parts = positionals.length > 0 || values.all ? positionals : ['--without', SLOW.source];
+  const env = { ...process.env, PATH: `${dirname(binary)}${delimiter}${process.env['PATH']}` };
+  say(`== Node ${line}`);
+  const child = spawn(binary, [join(root, 'scripts/test.mjs'), ...parts], {
+    cwd: root,
+    env,
+    stdio: ['ignore', 'pipe', 2],
+  });
+  let last = '';
+  child.stdout.on('data', (chunk) => {
+    process.stderr.write(chunk);
+    last = (last + chunk).slice(-2_000);
+  });
+  const code = await new Promise((resolve) => child.on('close', resolve));
+  const [, passed, broken, skipped] = /(\d+) passed, (\d+) failed, (\d+) skipped\s*$/.exec(last) ?? [];
+  if (passed === undefined) return { passed: 0, failed: 1, skipped: 0 };
+  return { passed: Number(passed), failed: Math.max(Number(broken), code === 0 ? 0 : 1), skipped: Number(skipped) };
+}
