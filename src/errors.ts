@@ -137,6 +137,7 @@ export type LocalCode =
   | 'AUDIT_FILE_INVALID'
   | 'AUDIT_NOTE_INVALID'
   | 'SCHEMA_UNAVAILABLE'
+  | 'SCHEMA_UNTRUSTED'
   | 'SESSION_INVALID'
   | KeySetCode;
 

@@ -17,7 +17,7 @@ const WRONG_USE: readonly string[] = [
   'SESSION_INVALID',
 ];
 /** What was asked for is refused as things are. */
-const NEGATIVE: readonly string[] = ['KEY_NOT_DUE', 'KEY_IN_USE'];
+const NEGATIVE: readonly string[] = ['KEY_NOT_DUE', 'KEY_IN_USE', 'SCHEMA_UNTRUSTED'];
 /** What a terminal could take for a command: names may come from a service. */
 const CONTROL = /\p{C}/gu;
 /** Reasons that are a verdict about a token. */

@@ -9,6 +9,8 @@ export interface FetchedKeySet {
   readonly text: string;
   /** Claims to be the time after which to ask again; 0 when there is none. */
   readonly maxAgeMs: number;
+  /** Claims to be a compact JWS; empty when the service states nothing. */
+  readonly statement: string;
 }
 
 /** Fetches sets by recipient. */
@@ -30,8 +32,8 @@ export interface KeySetFetcherOptions {
   readonly deadlineMs: number;
 }
 
-/** Enough for the longest set that is accepted. */
-const RECEIVE_LIMIT_BYTES = 131_072;
+/** Enough for the longest set and the longest sealing statement that are accepted. */
+const RECEIVE_LIMIT_BYTES = 1_048_576;
 
 /** A fetcher with a channel of its own. */
 export function createKeySetFetcher(options: KeySetFetcherOptions): KeySetFetcher {
@@ -42,13 +44,13 @@ export function createKeySetFetcher(options: KeySetFetcherOptions): KeySetFetche
   });
   return {
     async fetch(recipient) {
-      const { keySetJws, maxAge } = await new Promise<GetKeySetResponse>((resolve, reject) => {
+      const { keySetJws, maxAge, sealingStatement } = await new Promise<GetKeySetResponse>((resolve, reject) => {
         const deadline = Date.now() + deadlineMs;
         client.getKeySet({ recipient }, new Metadata(), { deadline }, (error, value) =>
           error ? reject(unavailable(error)) : resolve(value),
         );
       });
-      return { text: keySetJws, maxAgeMs: Number(maxAge?.seconds ?? 0) * 1000 };
+      return { text: keySetJws, maxAgeMs: Number(maxAge?.seconds ?? 0) * 1000, statement: sealingStatement };
     },
     close: () => client.close(),
   };

@@ -7,6 +7,7 @@ import type { Logger } from 'winston';
 import { readRecentTokens } from '../audit/read/recent-tokens.js';
 import type { AuditLog } from '../audit/write/audit-log.js';
 import { SealwireError } from '../errors.js';
+import { descriptorSet } from '../gen/descriptors.js';
 import { addSealedPaymentService, SealedPaymentService } from '../gen/payments/v1/payments_sealed.js';
 import type { RecipientKey } from '../jwe/recipient.js';
 import { findPassphrase } from '../keys/passphrase.js';
@@ -17,6 +18,8 @@ import { paymentValidators } from '../payments/payment-rules.js';
 import { PaymentStore } from '../payments/payment-store.js';
 import { createPaymentHandlers } from '../payments/payments.js';
 import { StoredCards, type StoredCardsOptions } from '../payments/stored-cards.js';
+import { readDescriptors } from '../schema/run-time/descriptor-plans.js';
+import { SealingStatements } from '../schema/sealing-statement.js';
 import { createCaller } from '../server/caller.js';
 import { addKeyService, KEY_SERVICE_NAME } from '../server/key-service.js';
 import { createOpenInterceptor } from '../server/open-interceptor.js';
@@ -90,6 +93,7 @@ export async function startService(
     keys: ring,
     logger,
     passphrase,
+    statement: stateSealing(),
     ...config.keySet,
   }).catch(async (error: unknown) => {
     await audit.close();
@@ -143,6 +147,12 @@ export async function startService(
     await audit.close();
     throw error;
   }
+}
+
+/** Of the services that are ours; the others have nothing sealed. */
+function stateSealing(): string {
+  const registry = readDescriptors(Buffer.from(descriptorSet, 'base64'));
+  return new SealingStatements(registry).ofServices(SERVICES);
 }
 
 interface ServiceParts {

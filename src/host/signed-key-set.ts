@@ -22,6 +22,8 @@ export interface KeySetOptions {
   readonly logger: Logger;
   /** Of an encrypted set-signing key and root; new ones are encrypted with it. Default: none. */
   readonly passphrase?: PassphraseSource | undefined;
+  /** What the service has sealed, see `SealingStatements`. */
+  readonly statement: string;
   /** Life of a set and of its use by clients, in s. */
   readonly lifeSeconds: number;
   readonly maxAgeSeconds: number;
@@ -43,7 +45,7 @@ export interface StartedKeySet {
  * @throws SealwireError `KEY_FILE_MODE`, `KEY_FILE_INVALID`, `KEY_FILE_WRITE` for the key files
  */
 export async function startKeySet(options: KeySetOptions): Promise<StartedKeySet> {
-  const { dir, origin, keys, logger, passphrase, lifeSeconds, maxAgeSeconds, now = Date.now } = options;
+  const { dir, origin, keys, logger, passphrase, statement, lifeSeconds, maxAgeSeconds, now = Date.now } = options;
   const paths = setSignerPaths(join(dir, 'keys'));
   const file = join(dir, 'keys', 'key-set.jws');
   for (const path of [...Object.values(paths), file]) await removeLeftovers(path, UNFINISHED, ABANDONED_MS);
@@ -52,6 +54,7 @@ export async function startKeySet(options: KeySetOptions): Promise<StartedKeySet
   const publisher = new KeySetPublisher({
     issuer: origin,
     keys,
+    statement,
     lifeSeconds,
     maxAgeSeconds,
     now,

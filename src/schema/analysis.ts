@@ -18,6 +18,7 @@ interface SealedOption {
   readonly required: boolean;
   readonly bind: readonly string[];
   readonly transient: boolean;
+  readonly maxBytes?: number;
 }
 
 /** A sealed field that passed all rules. */

@@ -7,7 +7,16 @@ export interface KeySetProvider {
   /** Name of the recipient. */
   readonly issuer: string;
   /** The set to serve now; undefined when there is no valid one. */
-  current(): { readonly jws: string; readonly maxAgeSeconds: number } | undefined;
+  current(): KeySetAnswer | undefined;
+}
+
+/** What is answered. */
+export interface KeySetAnswer {
+  /** Compact JWS of the set. */
+  readonly jws: string;
+  readonly maxAgeSeconds: number;
+  /** Compact JWS of the sealing statement. Default: none. */
+  readonly statementJws?: string;
 }
 
 /** Full name of the service, e.g. for health checks. */
@@ -27,7 +36,9 @@ export function addKeyService(server: Server, sets: readonly [KeySetProvider, ..
       return callback(failure(status.NOT_FOUND, 'no key set of this recipient is served here'));
     const set = provider.current();
     if (set === undefined) return callback(failure(status.UNAVAILABLE, 'there is no valid key set at the moment'));
-    return callback(null, { keySetJws: set.jws, maxAge: { seconds: String(set.maxAgeSeconds), nanos: 0 } });
+    const { jws, statementJws = '', maxAgeSeconds } = set;
+    const maxAge = { seconds: String(maxAgeSeconds), nanos: 0 };
+    return callback(null, { keySetJws: jws, maxAge, sealingStatement: statementJws });
   };
   server.addService(KeyServiceService, { getKeySet });
 }

@@ -39,7 +39,7 @@ class Bench {
   }
 
   serve(changes: SetChanges, maxAgeMs = 900_000): () => Promise<FetchedKeySet> {
-    return async () => ({ text: await this.issuer.set(changes), maxAgeMs });
+    return async () => ({ text: await this.issuer.set(changes), maxAgeMs, statement: '' });
   }
 
   fail(): void {
@@ -305,7 +305,11 @@ describe('a cached key set', () => {
       expect(await second.cache.current()).to.include({ kid: first.issuer.key.jwk.kid });
       await second.until(() => second.problems.length === 1);
       expect(second.fetches, 'a recalled set is old: the next is fetched at once').to.equal(1);
-      second.answer = async () => ({ text: await first.issuer.set({ claims: { ver: now - 1 } }), maxAgeMs: 1 });
+      second.answer = async () => ({
+        text: await first.issuer.set({ claims: { ver: now - 1 } }),
+        maxAgeMs: 1,
+        statement: '',
+      });
       await refusal(() => second.cache.refresh(), 'KEY_SET_ROLLED_BACK');
     });
 
@@ -317,7 +321,7 @@ describe('a cached key set', () => {
       second.nowMs += 25 * HOUR_MS;
       const later = first.issuer.now + 25 * 3_600;
       const claims = { iat: later, exp: later + 60, ver: first.issuer.now - 1 };
-      second.answer = async () => ({ text: await first.issuer.set({ claims }), maxAgeMs: 1 });
+      second.answer = async () => ({ text: await first.issuer.set({ claims }), maxAgeMs: 1, statement: '' });
       await refusal(() => second.cache.current(), 'KEY_SET_ROLLED_BACK');
     });
 

@@ -73,8 +73,9 @@ describe('a hostile key service', () => {
     relay.hooks = {
       response: async (bytes, { path }) => {
         if (!path.endsWith('/GetKeySet')) return bytes;
-        const { keySetJws, maxAge } = GetKeySetResponse.decode(bytes);
-        return Buffer.from(GetKeySetResponse.encode({ keySetJws: await forge(keySetJws), maxAge }).finish());
+        const answer = GetKeySetResponse.decode(bytes);
+        const keySetJws = await forge(answer.keySetJws);
+        return Buffer.from(GetKeySetResponse.encode({ ...answer, keySetJws }).finish());
       },
     };
   }

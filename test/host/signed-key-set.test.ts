@@ -62,6 +62,7 @@ describe('the key set of a service', () => {
       keys: ring,
       logger,
       passphrase: passphrase === undefined ? undefined : () => passphrase,
+      statement: '/p.S/M p.In p.Out\n',
       lifeSeconds: 86_400,
       maxAgeSeconds: 60,
       now: () => nowMs,

@@ -12,7 +12,7 @@ function getKeySet(client: KeyServiceClient, recipient: string): Promise<GetKeyS
 describe('the key service', () => {
   let server: Server;
   let client: KeyServiceClient;
-  let own: { jws: string; maxAgeSeconds: number } | undefined;
+  let own: { jws: string; maxAgeSeconds: number; statementJws: string } | undefined;
 
   before(async () => {
     server = new Server();
@@ -33,17 +33,19 @@ describe('the key service', () => {
   });
 
   it("gives the service's own set for an empty recipient and for its name", async () => {
-    own = { jws: 'ours', maxAgeSeconds: 900 };
+    own = { jws: 'ours', maxAgeSeconds: 900, statementJws: 'stated' };
     for (const recipient of ['', 'payments']) {
       expect(await getKeySet(client, recipient)).to.deep.equal({
         keySetJws: 'ours',
         maxAge: { seconds: '900', nanos: 0 },
+        sealingStatement: 'stated',
       });
     }
   });
 
   it("gives another recipient's set by its name", async () => {
-    expect((await getKeySet(client, 'fraud-team')).keySetJws).to.equal('theirs');
+    const answer = await getKeySet(client, 'fraud-team');
+    expect([answer.keySetJws, answer.sealingStatement]).to.deep.equal(['theirs', '']);
   });
 
   it('knows no other recipient', async () => {

@@ -9,10 +9,12 @@ import { ExitCode, messageOf } from '../exit.js';
 import { type JsonMethod, JsonSchema } from '../json/json-messages.js';
 import { formatTable, paint, print, printJson } from '../output.js';
 import { clean, describeFailure } from './call-failure.js';
+import { compareMethod, fetchStatement } from './check-schema.js';
+import { readCredentials, readRoots } from './credentials.js';
 import { checkTls, compareClocks, DEADLINE_MS, reach, Skip, splitAddress } from './doctor-network.js';
 import { MethodClient } from './method-client.js';
 import { type ReflectedSchema, readSchema } from './read-schema.js';
-import { openKeySource, readCredentials, readRoots } from './target.js';
+import { openKeySource } from './target.js';
 import type { KeyFlags, TargetFlags } from './target-options.js';
 
 /** Flags of the command. */
@@ -53,6 +55,7 @@ export async function doctor(host: string, flags: DoctorFlags, version: string):
     await run('clock', () => compareClocks(host, credentials));
     const schema = await run('reflection', () => reflect(host, credentials));
     await run('key set', () => checkKeySet(target, credentials));
+    await run('sealing statement', () => checkStatement(target, schema));
     await run('round trip', () => roundTrip(target, credentials, schema));
   }
   const isGood = checks.every(({ result }) => result !== 'bad');
@@ -87,6 +90,28 @@ async function checkKeySet(
   } finally {
     fetcher.close();
   }
+}
+
+/** Whether reflection says of every method what the service states under its signature. */
+async function checkStatement(
+  target: TargetFlags & KeyFlags,
+  reflected?: ReflectedSchema,
+): Promise<[string, undefined]> {
+  if (target.root === undefined) throw new Skip('its signature cannot be checked without --root THUMBPRINT');
+  const statement = await fetchStatement(target);
+  if (statement === undefined) {
+    throw new SealwireError('SCHEMA_UNTRUSTED', 'the service gives none: nothing proves what is sealed');
+  }
+  if (reflected === undefined) throw new Skip('needs the schema');
+  const schema = new JsonSchema(reflected.descriptors);
+  const paths = new Set(
+    statement
+      .split('\n')
+      .flatMap((line) => line.split(' ', 1))
+      .filter((path) => path !== ''),
+  );
+  for (const path of paths) compareMethod(schema, path, statement);
+  return [`reflection says the same of ${paths.size} methods`, undefined];
 }
 
 /** A call that changes nothing, whose request has nothing sealed and whose reply would. */

@@ -6,7 +6,8 @@ import { verifyKeySet } from '../../keys/signed-set/key-set.js';
 import { boundDigest } from '../../schema/binding.js';
 import { JsonSchema } from '../json/json-messages.js';
 import { readOne } from '../json/messages-in.js';
-import { loadDescriptors, readCredentials, readRoots } from './target.js';
+import { readCredentials, readRoots } from './credentials.js';
+import { loadDescriptors } from './target.js';
 import type { KeyFlags, SchemaFlags, TargetFlags } from './target-options.js';
 
 /** Flags of `inspect` that say what to compare with. */

@@ -2,15 +2,24 @@
 import { type Command, InvalidArgumentError } from 'commander';
 import { endWithReader } from '../output.js';
 import type { CallFlags, RequestFlags, ResponseFlags } from './request.js';
-import { addKeyOptions, addSchemaOptions, addTargetOptions, collect, DATA_HELP } from './target-options.js';
+import {
+  addKeyOptions,
+  addSchemaOptions,
+  addTargetOptions,
+  addTrustOption,
+  collect,
+  DATA_HELP,
+} from './target-options.js';
 
 const DATA = ['-d, --data <json>', 'message as JSON; @ reads stdin, @FILE a file (default: an empty message)'] as const;
 
 /** Adds the commands; their code is loaded when they run. */
 export function registerRequest(program: Command): void {
-  addSchemaOptions(
-    addKeyOptions(addTargetOptions(program.command('request <method>').hook('preAction', endWithReader))),
-  )
+  const declare = (usage: string) => {
+    const command = program.command(usage).hook('preAction', endWithReader);
+    return addTrustOption(addSchemaOptions(addKeyOptions(addTargetOptions(command))));
+  };
+  declare('request <method>')
     .description('seal a JSON request: prints what grpcurl -d @ and buf curl take')
     .option(...DATA)
     .option('--session <file>', 'keep what opens the replies of one call there (mode 0600), for sealwire response')
@@ -44,7 +53,7 @@ Example:
     sealwire response --session get.session`,
     )
     .action(async (flags: ResponseFlags) => (await import('./request.js')).response(flags));
-  addSchemaOptions(addKeyOptions(addTargetOptions(program.command('call <method>').hook('preAction', endWithReader))))
+  declare('call <method>')
     .description('make a sealed call and print the opened responses')
     .option(...DATA)
     .option('-H, --header <line>', "metadata, 'name: value'; can be repeated", collect)

@@ -14,9 +14,10 @@ import { inputError, type JsonNode } from '../json/json-reader.js';
 import { readMessages } from '../json/messages-in.js';
 import { print } from '../output.js';
 import { describeFailure, isUnavailable } from './call-failure.js';
+import { readCredentials } from './credentials.js';
 import { MethodClient } from './method-client.js';
 import { markPrinted, readSession, writeSession } from './reply-file.js';
-import { loadMethod, openKeySource, readCredentials } from './target.js';
+import { loadMethod, openKeySource } from './target.js';
 import type { KeyFlags, SchemaFlags, TargetFlags } from './target-options.js';
 
 /** Flags of `request`. */

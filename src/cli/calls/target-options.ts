@@ -22,6 +22,8 @@ export interface SchemaFlags {
   readonly descriptors?: string;
   readonly proto?: string;
   readonly importPath?: readonly string[];
+  /** Send what the schema says, though no sealing statement proves it. */
+  readonly trustSchema?: boolean;
 }
 
 /** Where `npm start` listens. */
@@ -69,6 +71,14 @@ export function addSchemaOptions(command: Command): Command {
     .option('--descriptors <file>', 'schema from a FileDescriptorSet (buf build -o FILE); default: server reflection')
     .option('--proto <file>', 'schema from a proto file; needs buf or protoc')
     .option('--import-path <folder>', 'where imports of --proto are; can be repeated (default: .)', collect);
+}
+
+/** `--trust-schema`, for commands that send. */
+export function addTrustOption(command: Command): Command {
+  return command.option(
+    '--trust-schema',
+    'believe the schema where the service gives no sealing statement; what it does not mark as sealed goes in clear',
+  );
 }
 
 /** Said under every command that reads `-d`. */

@@ -1,42 +1,18 @@
 /** What the shared flags mean: credentials, keys and schema. */
 import { execFile } from 'node:child_process';
-import { readFileSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
 import { delimiter, resolve } from 'node:path';
 import { promisify } from 'node:util';
-import { type ChannelCredentials, credentials } from '@grpc/grpc-js';
 import { KeyDirectory } from '../../client/key-directory.js';
 import { SealwireError } from '../../errors.js';
 import { fileKeySource, type KeySource } from '../../keys/key-source.js';
-import { loadVerificationKey } from '../../keys/signed-set/signing-key.js';
 import { JsonSchema, splitMethod } from '../json/json-messages.js';
+import { checkSchema } from './check-schema.js';
+import { readCredentials, readRoots } from './credentials.js';
 import { readSchema } from './read-schema.js';
 import type { KeyFlags, SchemaFlags, TargetFlags } from './target-options.js';
 
 const MAX_SCHEMA_BYTES = 67_108_864;
-const THUMBPRINT = /^[A-Za-z0-9_-]{43}$/;
-
-/** @throws SealwireError `OPTIONS_INVALID` for files that cannot be used */
-export function readCredentials({ tls, tlsCa, tlsCert, tlsKey }: Omit<TargetFlags, 'address'>): ChannelCredentials {
-  if (tlsCa === undefined && tlsCert === undefined && tlsKey === undefined) {
-    return tls === true ? credentials.createSsl() : credentials.createInsecure();
-  }
-  if ((tlsCert === undefined) !== (tlsKey === undefined)) {
-    throw new SealwireError('OPTIONS_INVALID', '--tls-cert and --tls-key belong together');
-  }
-  const read = (path: string | undefined) => (path === undefined ? null : readFileSync(path));
-  try {
-    const ca = read(tlsCa);
-    // Without a certificate in it nothing would be trusted, and each handshake fail.
-    if (ca !== null && !ca.includes('-----BEGIN CERTIFICATE-----')) {
-      throw Object.assign(new Error(), { path: tlsCa, code: 'no certificate in PEM' });
-    }
-    return credentials.createSsl(ca, read(tlsKey), read(tlsCert));
-  } catch (error) {
-    const { path = 'certificate or key', code } = error as NodeJS.ErrnoException;
-    throw new SealwireError('OPTIONS_INVALID', `TLS: ${path}: ${code ?? 'not PEM'}`);
-  }
-}
 
 /** A key source that may hold a channel. */
 export interface OpenKeySource extends KeySource {
@@ -67,13 +43,6 @@ export async function openKeySource(flags: TargetFlags & KeyFlags): Promise<Open
     // Failures come back to whoever asked for a key.
     onProblem() {},
   });
-}
-
-/** @param values thumbprints, or files with the public JWK of a root */
-export function readRoots(values: readonly string[]): Promise<string[]> {
-  return Promise.all(
-    values.map(async (value) => (THUMBPRINT.test(value) ? value : (await loadVerificationKey(value)).kid)),
-  );
 }
 
 function fileSource(path: string): KeySource {
@@ -111,11 +80,18 @@ export async function loadDescriptors(
   return descriptors;
 }
 
-/** A method and the descriptors it came from. */
-export async function loadMethod(flags: TargetFlags & SchemaFlags, name: string) {
+/**
+ * A method and the descriptors it came from, which may say what is sealed.
+ *
+ * @throws SealwireError `SCHEMA_UNTRUSTED` and what {@link loadDescriptors} throws
+ */
+export async function loadMethod(flags: TargetFlags & KeyFlags & SchemaFlags, name: string) {
   const { service } = splitMethod(name);
   const descriptors = await loadDescriptors(flags, [service]);
-  return { descriptors, method: new JsonSchema(descriptors).method(name) };
+  const schema = new JsonSchema(descriptors);
+  const method = schema.method(name);
+  await checkSchema(schema, name, flags);
+  return { descriptors, method };
 }
 
 async function readDescriptorFile(path: string): Promise<Uint8Array> {

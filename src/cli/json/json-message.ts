@@ -49,6 +49,22 @@ export interface Lookup {
   message(desc: DescMessage): ReflectedMessage;
 }
 
+/**
+ * protoc refuses two fields that answer to one JSON name; a schema from a stranger may have them, and what is written
+ * for the sealed one would go out by the other.
+ */
+function refuseAmbiguous({ fields, typeName }: DescMessage): void {
+  const owners = new Map<string, DescField>();
+  for (const field of fields) {
+    for (const name of [field.name, field.jsonName]) {
+      const owner = owners.get(name) ?? field;
+      if (owner !== field)
+        throw new SealwireError('PLAN_INVALID', `${typeName}: two fields answer to the JSON name '${name}'`);
+      owners.set(name, field);
+    }
+  }
+}
+
 /** A message by its descriptor. */
 export class ReflectedMessage implements JsonMessage {
   readonly typeName: string;
@@ -65,6 +81,7 @@ export class ReflectedMessage implements JsonMessage {
     this.#form = form;
     this.#lookup = lookup;
     this.#codec = createDynamicCodec(desc, registry, form);
+    refuseAmbiguous(desc);
   }
 
   encode(message: object): Uint8Array {

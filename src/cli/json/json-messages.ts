@@ -5,6 +5,7 @@ import { Analysis } from '../../schema/analysis.js';
 import type { MessagePlan, MethodPlan, SealedFieldPlan } from '../../schema/plan.js';
 import { createPlans, type Plans, readDescriptors } from '../../schema/run-time/descriptor-plans.js';
 import { type LoaderForm, type LoaderOptions, parseLoaderOptions } from '../../schema/run-time/loader-form.js';
+import { SealingStatements } from '../../schema/sealing-statement.js';
 import { type JsonMessage, listOf, ReflectedMessage } from './json-message.js';
 
 /** One method with what it takes to make and read its messages. */
@@ -30,6 +31,8 @@ export interface JsonField {
 const OPTIONS: LoaderOptions = { keepCase: true, longs: String, enums: String, bytes: String };
 /** Everything that a schema says about JSON messages. */
 export class JsonSchema {
+  /** What the schema says is sealed, in the lines of a sealing statement. */
+  readonly statements: SealingStatements;
   readonly #registry: FileRegistry;
   readonly #analysis: Analysis;
   readonly #plans: Plans;
@@ -44,6 +47,7 @@ export class JsonSchema {
     this.#registry = readDescriptors(descriptors);
     this.#analysis = new Analysis([...this.#registry.files]);
     this.#plans = createPlans(descriptors, OPTIONS);
+    this.statements = new SealingStatements(this.#registry, this.#analysis);
   }
 
   /**

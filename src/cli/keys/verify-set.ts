@@ -6,7 +6,7 @@ import { readKeyFile } from '../../keys/files.js';
 import { type VerifiedKeySet, verifyKeySet } from '../../keys/signed-set/key-set.js';
 import { readDelegation, setSignerPaths } from '../../keys/signed-set/set-signer.js';
 import { loadVerificationKey } from '../../keys/signed-set/signing-key.js';
-import { readCredentials } from '../calls/target.js';
+import { readCredentials } from '../calls/credentials.js';
 import { ExitCode } from '../exit.js';
 import { formatTable, paint, print, printJson } from '../output.js';
 import { findPlace } from './place.js';

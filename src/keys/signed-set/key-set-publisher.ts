@@ -6,6 +6,7 @@ import { readKeyFile, writeKeyFile } from '../files.js';
 import type { PublicJwk } from '../import.js';
 import { MAX_KEY_SET_SECONDS } from '../rotation.js';
 import { MAX_SET_KEYS, type PublishedJwk, peekKeySet, signKeySet } from './key-set.js';
+import { signStatement } from './signed-statement.js';
 import type { SigningKey } from './signing-key.js';
 
 /** The keys that senders are told of; a key ring is one. */
@@ -34,6 +35,8 @@ export interface ServedKeySet {
   readonly expiresAt: number;
   /** How long clients may use it before they ask again. */
   readonly maxAgeSeconds: number;
+  /** Compact JWS of what the service has sealed; empty when the publisher was given no statement. */
+  readonly statementJws: string;
 }
 
 /** Options of {@link KeySetPublisher}. */
@@ -45,6 +48,8 @@ export interface KeySetPublisherOptions {
   readonly signer: () => Promise<SetSigner>;
   /** File that keeps the last set, and with it the highest `ver` used. */
   readonly file: string;
+  /** What the service has sealed, to be signed beside the set: see `SealingStatements`. Default: nothing is stated. */
+  readonly statement?: string | undefined;
   /** Life of a set in s. Default 86,400; 300 to 86,400. */
   readonly lifeSeconds?: number | undefined;
   /** How long clients use a set before they ask again, in s. Default 900; 1 to 86,400. */
@@ -103,8 +108,8 @@ export class KeySetPublisher {
     const signed = this.#signed;
     const left = signed === undefined ? 0 : signed.expiresAt - Math.ceil(this.#now() / 1000);
     if (signed === undefined || left <= 0) return undefined;
-    const { jws, version, expiresAt, maxAgeSeconds } = signed;
-    return { jws, version, expiresAt, maxAgeSeconds: Math.min(maxAgeSeconds, left) };
+    const { jws, version, expiresAt, maxAgeSeconds, statementJws } = signed;
+    return { jws, version, expiresAt, maxAgeSeconds: Math.min(maxAgeSeconds, left), statementJws };
   }
 
   /** Signs anew if the keys, the delegation or the age ask for it. Never rejects: failures go to `onError`. */
@@ -145,12 +150,16 @@ export class KeySetPublisher {
     const expiresAt = Math.min(iat + this.#lifeSeconds, signer.delegationExpiresAt);
     const claims = { iss: this.issuer, iat, exp: expiresAt, ver: version, keys };
     const jws = await signKeySet(signer.key, signer.delegation, claims);
+    const { statement = '' } = this.#options;
+    const stated = { iss: this.issuer, iat, exp: expiresAt, ver: iat, statement };
+    const statementJws = statement === '' ? '' : await signStatement(signer.key, signer.delegation, stated);
     // Kept before it is served: after a crash the same version must not stand for something else.
     await writeKeyFile(this.#options.file, `${jws}\n`, 0o644);
     this.#lastVersion = version;
     const { delegation } = signer;
     this.#signed = {
       jws,
+      statementJws,
       version,
       expiresAt,
       maxAgeSeconds: this.#maxAgeSeconds,

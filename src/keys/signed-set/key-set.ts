@@ -74,13 +74,37 @@ export interface VerifiedKeySet {
  * @throws SealwireError with one of `KEY_SET_CODES`
  */
 export async function verifyKeySet(text: string, checks: KeySetChecks): Promise<VerifiedKeySet> {
-  const { issuer, nowMs } = checks;
-  const jws = parseJws(text, FORM);
-  const delegation = await verifyDelegation(jws.header['dlg'] as string, {
-    roots: checks.roots,
-    recipient: issuer,
-    nowMs,
-  });
+  const { issuer } = checks;
+  const { payload, delegation, issuedAt, expiresAt, version } = await verifyDelegated(text, FORM, checks);
+  if (version < (checks.highestVersion ?? 0)) {
+    throw refuse('KEY_SET_ROLLED_BACK', 'the set is older than one that was seen before');
+  }
+  return { issuer, version, issuedAt, expiresAt, keys: await importKeys(payload['keys']), delegation };
+}
+
+/** What the delegated key signed, before its content is looked at. */
+export interface DelegatedJws {
+  readonly payload: Members;
+  readonly delegation: Delegation;
+  /** Seconds since 1970. */
+  readonly issuedAt: number;
+  /** Seconds since 1970. */
+  readonly expiresAt: number;
+  readonly version: number;
+}
+
+/**
+ * Verifies what the delegated key signs: key sets and sealing statements.
+ *
+ * @throws SealwireError with one of `KEY_SET_CODES`
+ */
+export async function verifyDelegated(
+  text: string,
+  form: JwsForm,
+  { roots, issuer, nowMs }: Pick<KeySetChecks, 'roots' | 'issuer' | 'nowMs'>,
+): Promise<DelegatedJws> {
+  const jws = parseJws(text, form);
+  const delegation = await verifyDelegation(jws.header['dlg'] as string, { roots, recipient: issuer, nowMs });
   if (jws.kid !== delegation.signer.kid) throw refuse('KEY_SET_SIGNER', 'the signer is not the delegated key');
   if (!(await isSignedBy(jws, delegation.signer.key))) {
     throw refuse('KEY_SET_SIGNATURE', 'the signature is not that of the delegated key');
@@ -88,11 +112,7 @@ export async function verifyKeySet(text: string, checks: KeySetChecks): Promise<
   const { payload } = jws;
   if (payload['iss'] !== issuer) throw refuse('KEY_SET_ISSUER', 'the set is that of another recipient');
   const { issuedAt, expiresAt } = checkLife(payload, delegation, Math.floor(nowMs / 1000));
-  const version = readSeconds(payload, 'ver');
-  if (version < (checks.highestVersion ?? 0)) {
-    throw refuse('KEY_SET_ROLLED_BACK', 'the set is older than one that was seen before');
-  }
-  return { issuer, version, issuedAt, expiresAt, keys: await importKeys(payload['keys']), delegation };
+  return { payload, delegation, issuedAt, expiresAt, version: readSeconds(payload, 'ver') };
 }
 
 function checkLife(payload: Members, delegation: Delegation, now: number) {

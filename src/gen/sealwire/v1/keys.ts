@@ -35,7 +35,11 @@ export interface GetKeySetResponse {
   /** Compact JWS over the JWK Set, typ jwk-set+jwt; see docs/key-sets.md. */
   keySetJws: string;
   /** How long to use it before asking again. */
-  maxAge: Duration | undefined;
+  maxAge:
+    | Duration
+    | undefined;
+  /** Compact JWS over what the service has sealed, typ sealing-statement+jwt; empty for other recipients. */
+  sealingStatement: string;
 }
 
 function createBaseGetKeySetRequest(): GetKeySetRequest {
@@ -106,7 +110,7 @@ export const GetKeySetRequest: MessageFns<GetKeySetRequest> = {
 };
 
 function createBaseGetKeySetResponse(): GetKeySetResponse {
-  return { keySetJws: "", maxAge: undefined };
+  return { keySetJws: "", maxAge: undefined, sealingStatement: "" };
 }
 
 export const GetKeySetResponse: MessageFns<GetKeySetResponse> = {
@@ -116,6 +120,9 @@ export const GetKeySetResponse: MessageFns<GetKeySetResponse> = {
     }
     if (message.maxAge !== undefined) {
       Duration.encode(message.maxAge, writer.uint32(18).fork()).join();
+    }
+    if (message.sealingStatement !== "") {
+      writer.uint32(26).string(message.sealingStatement);
     }
     return writer;
   },
@@ -149,6 +156,14 @@ export const GetKeySetResponse: MessageFns<GetKeySetResponse> = {
             message.maxAge = Duration.decode(reader, reader.uint32());
             continue;
           }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.sealingStatement = reader.string();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -173,6 +188,11 @@ export const GetKeySetResponse: MessageFns<GetKeySetResponse> = {
         : isSet(object.max_age)
         ? Duration.fromJSON(object.max_age)
         : undefined,
+      sealingStatement: isSet(object.sealingStatement)
+        ? globalThis.String(object.sealingStatement)
+        : isSet(object.sealing_statement)
+        ? globalThis.String(object.sealing_statement)
+        : "",
     };
   },
 
@@ -183,6 +203,9 @@ export const GetKeySetResponse: MessageFns<GetKeySetResponse> = {
     }
     if (message.maxAge !== undefined) {
       obj.maxAge = Duration.toJSON(message.maxAge);
+    }
+    if (message.sealingStatement !== "") {
+      obj.sealingStatement = message.sealingStatement;
     }
     return obj;
   },
@@ -196,6 +219,7 @@ export const GetKeySetResponse: MessageFns<GetKeySetResponse> = {
     message.maxAge = (object.maxAge !== undefined && object.maxAge !== null)
       ? Duration.fromPartial(object.maxAge)
       : undefined;
+    message.sealingStatement = object.sealingStatement ?? "";
     return message;
   },
 };

@@ -1,0 +1,37 @@
+/** Channel credentials and pinned roots, from flags. */
+import { readFileSync } from 'node:fs';
+import { type ChannelCredentials, credentials } from '@grpc/grpc-js';
+import { SealwireError } from '../../errors.js';
+import { loadVerificationKey } from '../../keys/signed-set/signing-key.js';
+import type { TargetFlags } from './target-options.js';
+
+const THUMBPRINT = /^[A-Za-z0-9_-]{43}$/;
+
+/** @throws SealwireError `OPTIONS_INVALID` for files that cannot be used */
+export function readCredentials({ tls, tlsCa, tlsCert, tlsKey }: Omit<TargetFlags, 'address'>): ChannelCredentials {
+  if (tlsCa === undefined && tlsCert === undefined && tlsKey === undefined) {
+    return tls === true ? credentials.createSsl() : credentials.createInsecure();
+  }
+  if ((tlsCert === undefined) !== (tlsKey === undefined)) {
+    throw new SealwireError('OPTIONS_INVALID', '--tls-cert and --tls-key belong together');
+  }
+  const read = (path: string | undefined) => (path === undefined ? null : readFileSync(path));
+  try {
+    const ca = read(tlsCa);
+    // Without a certificate in it nothing would be trusted, and each handshake fail.
+    if (ca !== null && !ca.includes('-----BEGIN CERTIFICATE-----')) {
+      throw Object.assign(new Error(), { path: tlsCa, code: 'no certificate in PEM' });
+    }
+    return credentials.createSsl(ca, read(tlsKey), read(tlsCert));
+  } catch (error) {
+    const { path = 'certificate or key', code } = error as NodeJS.ErrnoException;
+    throw new SealwireError('OPTIONS_INVALID', `TLS: ${path}: ${code ?? 'not PEM'}`);
+  }
+}
+
+/** @param values thumbprints, or files with the public JWK of a root */
+export function readRoots(values: readonly string[]): Promise<string[]> {
+  return Promise.all(
+    values.map(async (value) => (THUMBPRINT.test(value) ? value : (await loadVerificationKey(value)).kid)),
+  );
+}
