@@ -1,6 +1,8 @@
 /** Options that several `sealwire audit` commands have: where the log is, what to look for, how to print it. */
 import { type Command, InvalidArgumentError, Option } from 'commander';
 import type { LogFilterOptions } from '../../audit/read/log-filter.js';
+import { reasonByStep } from '../../errors.js';
+import { collect } from '../calls/target-options.js';
 import { parseMoment } from '../moment.js';
 
 /** Output formats of commands that print records. */
@@ -23,6 +25,9 @@ export interface FilterFlags {
   readonly bound?: readonly string[];
 }
 
+const EVENTS = ['open', 'seal', 'reject', 'openStored', 'rotate', 'retire', 'reveal', 'start', 'recover'];
+const OUTCOMES = ['opened', 'sealed', 'refused', 'passed'];
+
 /** Adds `--dir`. */
 export function addLogOption(command: Command): Command {
   return command.option('--dir <folder>', 'folder of the log', './var/audit');
@@ -36,7 +41,6 @@ export function addFormatOption(command: Command, formats: readonly string[]): C
 
 /** Adds what records can be looked for by. An option that is repeated means any of its values. */
 export function addFilterOptions(command: Command): Command {
-  const collect = (value: string, earlier: readonly string[] = []) => [...earlier, value];
   return command
     .option(
       '--since <time>',
@@ -44,15 +48,15 @@ export function addFilterOptions(command: Command): Command {
       moment,
     )
     .option('--until <time>', 'likewise; the moment itself is not included', moment)
-    .option('--event <name>', 'open, seal, reject, openStored, rotate, retire, reveal, start or recover', collect)
+    .option('--event <name>', listOf(EVENTS), known(EVENTS))
     .option('--method <name>', 'path of a method, or its last part', collect)
     .option('--principal <name>', 'who called', collect)
     .option('--peer <address>', 'where from, with or without the port', collect)
     .option('--request-id <id>', 'x-request-id of the call', collect)
     .option('--field <name>', 'full name of a sealed field, or its last part', collect)
     .option('--kid <id>', 'ID of the key, or its beginning', collect)
-    .option('--outcome <name>', 'opened, sealed, refused or passed', collect)
-    .option('--reason <code>', 'which check refused a token, e.g. DECRYPTION_FAILED', collect)
+    .option('--outcome <name>', listOf(OUTCOMES), known(OUTCOMES))
+    .option('--reason <code>', 'which check refused a token, e.g. DECRYPTION_FAILED', known(Object.keys(reasonByStep)))
     .option('--token <digest>', 'base64url SHA-256 of a token', collect)
     .option('--bound <name=value>', 'value of a bound sibling, e.g. order_id=o-1', pair);
 
@@ -60,6 +64,18 @@ export function addFilterOptions(command: Command): Command {
     if (!value.includes('=')) throw new InvalidArgumentError('must be NAME=VALUE.');
     return collect(value, earlier);
   }
+}
+
+/** A misspelt value finds nothing, which looks as if nobody had done it. */
+function known(names: readonly string[]): (value: string, earlier?: readonly string[]) => readonly string[] {
+  return (value, earlier) => {
+    if (names.includes(value)) return collect(value, earlier);
+    throw new InvalidArgumentError(`must be ${listOf(names)}.`);
+  };
+}
+
+function listOf(names: readonly string[]): string {
+  return `${names.slice(0, -1).join(', ')} or ${names.at(-1)}`;
 }
 
 /** What the flags look for. */

@@ -10,6 +10,9 @@ import { type FilterFlags, type RecordFormat, toFilter } from './audit-options.j
 import { formatRecord, RecordPrinter, visible, visibleJson } from './record-text.js';
 import { csvHeader, csvRows } from './records-csv.js';
 
+/** Records that are looked at for the names of bound siblings, after a search that found nothing. */
+const MOST_LOOKED_AT = 100_000;
+
 /** Flags of `search`. */
 export interface SearchFlags extends FilterFlags {
   readonly dir: string;
@@ -26,7 +29,24 @@ export async function search(flags: SearchFlags): Promise<number> {
   });
   await printer.end();
   tellDamaged(damaged);
-  return printer.printed > 0 ? ExitCode.DONE : ExitCode.NEGATIVE;
+  if (printer.printed > 0) return ExitCode.DONE;
+  process.stderr.write(`no record was found${explainNothing(flags)}\n`);
+  return ExitCode.NEGATIVE;
+}
+
+/** Names of bound siblings are proto names; another spelling finds nothing, which looks as if nobody had done it. */
+function explainNothing({ dir, bound = [] }: SearchFlags): string {
+  const asked = bound.map((pair) => pair.slice(0, pair.indexOf('=')));
+  if (asked.length === 0) return '';
+  const found = new Set<string>();
+  let left = MOST_LOOKED_AT;
+  for (const { record } of searchLog(dir, compileFilter({}))) {
+    for (const field of record?.fields ?? []) for (const [name] of field.bound) found.add(name);
+    if (--left === 0) break;
+  }
+  const unknown = asked.filter((name) => !found.has(name));
+  if (unknown.length === 0 || found.size === 0) return '';
+  return `: no record binds ${unknown.map(visible).join(', ')}; bound are ${[...found].slice(0, 20).map(visible).join(', ')}`;
 }
 
 /** Flags of `show`. */

@@ -160,6 +160,25 @@ describe('sealwire audit', function () {
   });
 
   describe('search', () => {
+    it('refuses values that no record can have, and lists those there are', async () => {
+      for (const [flag, value, known] of [
+        ['--outcome', 'open', 'opened, sealed, refused or passed'],
+        ['--event', 'opened', 'open, seal, reject'],
+        ['--reason', 'BINDING', 'BINDING_MISMATCH'],
+      ] as const) {
+        const { code, stdout, stderr } = await audit('search', flag, value);
+        expect([code, stdout]).to.deep.equal([2, '']);
+        expect(stderr).to.include(known);
+      }
+    });
+
+    it('says that nothing was found, and which bound siblings there are', async () => {
+      const none = await audit('search', '--request-id', 'nobody');
+      expect([none.code, none.stderr]).to.deep.equal([1, 'no record was found\n']);
+      const { stderr } = await audit('search', '--bound', 'orderId=o-17');
+      expect(stderr).to.match(/^no record was found: no record binds orderId; bound are .*order_id/);
+    });
+
     it('finds by every name', async () => {
       expect(await searchSeqs('--bound', 'order_id=o-17')).to.deep.equal([17]);
       expect(await searchSeqs('--bound', 'amount=17')).to.deep.equal([17]);
