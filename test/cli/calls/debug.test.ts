@@ -159,6 +159,7 @@ describe('sealwire seal, open, inspect, explain and doctor', function () {
       TLS: 'skip',
       clock: 'ok',
       reflection: 'ok',
+      'sealing statement': 'ok',
       'key set': 'ok',
       'round trip': 'ok',
     });
