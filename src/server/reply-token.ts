@@ -27,7 +27,7 @@ export type AuthenticateCaller = (caller: CallerCredential) => string | undefine
 
 /** Options of {@link ReplyTokenReader}. */
 export interface ReplyTokenReaderOptions {
-  readonly opener: TokenOpener;
+  readonly tokenOpener: TokenOpener;
   readonly audit: AuditSink;
   readonly guard?: TokenGuard | undefined;
   readonly authenticateCaller?: AuthenticateCaller | undefined;
@@ -55,7 +55,7 @@ export class ReplyTokenReader {
    */
   async read(metadata: Metadata, call: CallFacts, singleUse: boolean): Promise<ReplyAgreement> {
     const startedAt = performance.now();
-    const { opener, audit } = this.#options;
+    const { tokenOpener, audit } = this.#options;
     const values = metadata.get(REPLY_METADATA);
     const [token] = values;
     let parsed: ParsedToken | undefined;
@@ -63,8 +63,8 @@ export class ReplyTokenReader {
       if (token === undefined) throw refuse('NO_REPLY_KEY', `the call has no ${REPLY_METADATA}`);
       // Two tokens would leave open whom the replies are for.
       if (typeof token !== 'string' || values.length > 1) throw refuse('TOKEN_ENCODING', 'not one reply token');
-      parsed = await opener.withNewKeys(() => opener.checkReplyToken(token));
-      const { credential, sealer } = await opener.openReplyToken(parsed, call.principal);
+      parsed = await tokenOpener.withNewKeys(() => tokenOpener.checkReplyToken(token));
+      const { credential, sealer } = await tokenOpener.openReplyToken(parsed, call.principal);
       const principal = await this.#authenticate(credential, call);
       credential.fill(0);
       const facts = principal === call.principal ? call : { ...call, principal };

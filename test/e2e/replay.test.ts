@@ -79,7 +79,7 @@ describe('a token that is sent again', () => {
     const message = await seal(orderOf('flood'));
     const audit = new MemorySink();
     const opener = new MessageOpener({
-      opener: new TokenOpener({ keys: bench.ring }),
+      tokenOpener: new TokenOpener({ keys: bench.ring }),
       // A log that takes its time, so that many copies are between claim and record.
       audit: {
         commit: (record) => new Promise<void>((resolve) => setImmediate(() => resolve(audit.commit(record)))),
