@@ -1,10 +1,11 @@
 /** The client's half of sealed responses: the reply token it sends, and opening what comes back. */
 import { createSecretKey } from 'node:crypto';
 import { SealwireError } from '../errors.js';
-import { type OpenLimits, resolveLimits } from '../jwe/limits.js';
-import { REPLY_FIELD, ReplyOpener } from '../jwe/reply.js';
+import { ReplyOpener } from '../jwe/reply.js';
 import { ReplyKey } from '../jwe/reply-key.js';
 import type { AgreementSession } from '../jwe/sender.js';
+import { type OpenLimits, resolveLimits } from '../profile/limits.js';
+import { REPLY_FIELD } from '../profile/reply-names.js';
 import { decodeInner, expectationOf, putOpened } from '../schema/open-sites.js';
 import type { MessagePlan } from '../schema/plan.js';
 import { collectSealed, type SealedSite } from '../schema/walk.js';

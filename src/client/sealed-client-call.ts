@@ -12,7 +12,7 @@ import {
   status,
 } from '@grpc/grpc-js';
 import { SealwireError } from '../errors.js';
-import { REPLY_METADATA } from '../jwe/reply.js';
+import { REPLY_METADATA } from '../profile/reply-names.js';
 import { errorStatus, STATUS_DETAILS_KEY } from '../schema/error-status.js';
 import type { MethodPlan } from '../schema/plan.js';
 import { type CallSealer, needsOf, replyRefusal } from './call-sealer.js';

@@ -1,8 +1,8 @@
 /** The receiver's agreements: a bounded cache of derived keys whose entries expire from first use. */
 import { hash } from 'node:crypto';
 import { LRUCache } from 'lru-cache';
+import { checkRange } from '../profile/options.js';
 import type { TokenHeader } from './header.js';
-import { checkRange } from './limits.js';
 
 /** Options of {@link AgreementCache}. */
 export interface AgreementCacheOptions {

@@ -1,6 +1,6 @@
 /** From a shared secret Z to the keys that protect CEKs (RFC 7518 §4.6.2). */
 import { createHash, createSecretKey, hash, type KeyObject } from 'node:crypto';
-import { type ContentEncryption, encryptions, type KeyAlgorithm } from './algorithms.js';
+import { type ContentEncryption, encryptions, type KeyAlgorithm } from '../profile/algorithms.js';
 
 const EMPTY = Buffer.alloc(0);
 

@@ -1,6 +1,6 @@
 /** AES key wrapping (RFC 3394): one cipher object serves all CEKs of an agreement. */
 import { type Cipher, createCipheriv, createDecipheriv, type Decipher, type KeyObject, randomBytes } from 'node:crypto';
-import { type ContentEncryption, encryptions } from './algorithms.js';
+import { type ContentEncryption, encryptions } from '../profile/algorithms.js';
 
 const ALGORITHM = 'id-aes256-wrap';
 /** RFC 3394 §2.2.3.1. */

@@ -4,19 +4,14 @@
  */
 import { hash, randomBytes } from 'node:crypto';
 import { SealwireError } from '../errors.js';
+import type { OpenLimits } from '../profile/limits.js';
+import { type Expected, TOKEN_TYPE } from '../profile/policy.js';
+import type { SealParameters } from '../profile/seal-parameters.js';
 import { decryptContent, encryptGcm, headerAad } from './content.js';
 import type { Grant } from './grant.js';
 import { parseMembers } from './header.js';
-import type { OpenLimits } from './limits.js';
-import { type Expected, TOKEN_TYPE } from './policy.js';
 import type { ReplyKey } from './reply-key.js';
-import type { SealParameters } from './session.js';
 import { splitToken } from './token.js';
-
-/** Metadata key of the reply token. */
-export const REPLY_METADATA = 'sealwire-reply';
-/** `fld` of a reply token. */
-export const REPLY_FIELD = 'sealwire.v1.reply';
 
 const ALG = 'A256KW';
 const ENC = 'A256GCM';

@@ -2,8 +2,8 @@
 import { createECDH, createHash, createPrivateKey, createPublicKey, type KeyObject } from 'node:crypto';
 import nodeJose from 'node-jose';
 import { SealwireError } from '../errors.js';
-import { type Curve, curves, isCurve } from '../jwe/algorithms.js';
 import { decodeCanonical } from '../jwe/base64url.js';
+import { type Curve, curves, isCurve } from '../profile/algorithms.js';
 
 /** A public EC key with what senders may do with it (RFC 7517). */
 export interface PublicJwk {

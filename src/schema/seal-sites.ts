@@ -1,6 +1,6 @@
 /** Sealing one field: what client and server share of it. */
 import { SealwireError } from '../errors.js';
-import type { SealParameters } from '../jwe/session.js';
+import type { SealParameters } from '../profile/seal-parameters.js';
 import { boundDigest } from './binding.js';
 import type { SealedSite } from './walk.js';
 

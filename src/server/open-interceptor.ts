@@ -4,12 +4,13 @@
  */
 import { ServerInterceptingCall, type ServerInterceptor } from '@grpc/grpc-js';
 import type { MeterProvider } from '@opentelemetry/api';
-import { checkRange, type OpenLimits } from '../jwe/limits.js';
 import { type AgreementCacheOptions, type CallerRateOptions, TokenOpener } from '../jwe/opener.js';
-import type { PolicyName } from '../jwe/policy.js';
 import type { OpeningKeys, RecipientKey } from '../jwe/recipient.js';
 import { SealingSessions, type SealingSessionsOptions } from '../jwe/sender.js';
 import { type KeySource, staticKeySource } from '../keys/key-source.js';
+import type { OpenLimits } from '../profile/limits.js';
+import { checkRange } from '../profile/options.js';
+import type { PolicyName } from '../profile/policy.js';
 import type { MethodPlan, ServicePlan } from '../schema/plan.js';
 import type { Validators } from '../schema/validation.js';
 import { TurnQueue } from '../turn-queue.js';

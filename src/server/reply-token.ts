@@ -2,8 +2,9 @@
 import type { Metadata } from '@grpc/grpc-js';
 import { SealwireError } from '../errors.js';
 import type { TokenOpener } from '../jwe/opener.js';
-import { REPLY_FIELD, REPLY_METADATA, type ReplySealer } from '../jwe/reply.js';
+import type { ReplySealer } from '../jwe/reply.js';
 import type { ParsedToken } from '../jwe/token.js';
+import { REPLY_FIELD, REPLY_METADATA } from '../profile/reply-names.js';
 import type { AuditSink, CallRecordField } from './audit-sink.js';
 import type { TokenGuard } from './open-message.js';
 import { type CallFacts, createRecord, createRejectRecord } from './records.js';

@@ -11,11 +11,12 @@ import {
   WatchPaymentsResponse,
 } from '../../src/gen/payments/v1/payments.js';
 import { PaymentPlan, SealedPaymentServiceClient } from '../../src/gen/payments/v1/payments_sealed.js';
-import { resolveLimits } from '../../src/jwe/limits.js';
-import { REPLY_FIELD, REPLY_METADATA, ReplyOpener } from '../../src/jwe/reply.js';
+import { ReplyOpener } from '../../src/jwe/reply.js';
 import { type AgreementSession, SealingSessions } from '../../src/jwe/sender.js';
 import { staticKeySource } from '../../src/keys/key-source.js';
 import { KeyRing } from '../../src/keys/ring.js';
+import { resolveLimits } from '../../src/profile/limits.js';
+import { REPLY_FIELD, REPLY_METADATA } from '../../src/profile/reply-names.js';
 import { boundDigest } from '../../src/schema/binding.js';
 import { ReplayGuard } from '../../src/server/replay/replay-guard.js';
 import type { CallerCredential } from '../../src/server/reply-token.js';

@@ -13,9 +13,9 @@ import {
   WatchPaymentsResponse,
 } from '../../src/gen/payments/v1/payments.js';
 import { AuthorizeRequestPlan, ReconcileRequestPlan } from '../../src/gen/payments/v1/payments_sealed.js';
-import { REPLY_METADATA } from '../../src/jwe/reply.js';
 import { SealingSessions } from '../../src/jwe/sender.js';
 import { KeyRing } from '../../src/keys/ring.js';
+import { REPLY_METADATA } from '../../src/profile/reply-names.js';
 import type { SealedFieldPlan } from '../../src/schema/plan.js';
 import { encodeSite } from '../../src/schema/seal-sites.js';
 import { SubmitRequest } from '../gen/games/v1/games.js';
