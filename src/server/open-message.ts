@@ -6,6 +6,7 @@
 import { SealwireError } from '../errors.js';
 import type { Grant } from '../jwe/grant.js';
 import type { TokenOpener } from '../jwe/opener.js';
+import { sha256 } from '../jwe/sha256.js';
 import type { ParsedToken } from '../jwe/token.js';
 import { decodeInner, expectationOf, putOpened } from '../schema/open-sites.js';
 import type { MessagePlan } from '../schema/plan.js';
@@ -122,7 +123,7 @@ export class MessageOpener {
     const tokens: ParsedToken[] = [];
     for (const opening of sealed) {
       const { site, token } = opening;
-      opening.parsed = at(site, () => this.#tokenOpener.check(token, expectationOf(site)));
+      opening.parsed = at(site, () => this.#tokenOpener.check(token, expectationOf(site, sha256)));
       tokens.push(opening.parsed);
     }
     this.#tokenOpener.checkMessage(tokens);

@@ -3,6 +3,7 @@ import type { Metadata } from '@grpc/grpc-js';
 import { SealwireError } from '../../errors.js';
 import type { Grant } from '../../jwe/grant.js';
 import type { TokenOpener } from '../../jwe/opener.js';
+import { sha256 } from '../../jwe/sha256.js';
 import type { ParsedToken } from '../../jwe/token.js';
 import { decodeInner, expectationOf } from '../../schema/open-sites.js';
 import type { SealedToken } from '../../schema/opened.js';
@@ -76,7 +77,7 @@ export function createStoredReader({ services, tokenOpener, audit, caller, grant
     const site: SealedSite = { field, path: field.name, value: token, holder: bound };
     let parsed: ParsedToken | undefined;
     try {
-      parsed = await tokenOpener.withNewKeys(() => tokenOpener.check(token, expectationOf(site), 'stored'));
+      parsed = await tokenOpener.withNewKeys(() => tokenOpener.check(token, expectationOf(site, sha256), 'stored'));
       const grant = field.transient ? undefined : (await granter?.())?.createGrant();
       const plaintext = await tokenOpener.open(parsed, caller, 'stored', grant);
       return await use({ site, parsed, plaintext, grant, facts, startedAt });
