@@ -52,6 +52,9 @@ export {
   type SetSigner,
 } from './keys/signed-set/key-set-publisher.js';
 export { SigningKey } from './keys/signed-set/signing-key.js';
+export { createPlans, type Plans } from './loader/create-plans.js';
+export type { LoadedService } from './loader/definition-check.js';
+export type { LoaderOptions } from './loader/loader-form.js';
 export type { ContentEncryption, Curve, KeyAlgorithm } from './profile/algorithms.js';
 export type { OpenLimits } from './profile/limits.js';
 export type { PolicyName } from './profile/policy.js';
@@ -67,9 +70,6 @@ export type {
   SealedServiceDefinition,
   ServicePlan,
 } from './schema/plan.js';
-export type { LoadedService } from './schema/run-time/definition-check.js';
-export { createPlans, type Plans } from './schema/run-time/descriptor-plans.js';
-export type { LoaderOptions } from './schema/run-time/loader-form.js';
 export type { Validator, Validators, Violation } from './schema/validation.js';
 export { type WellKnown, wellKnownCodecs } from './schema/well-known.js';
 export { addSealedService, type HandlerErrorReport, type SealedHandler } from './server/add-service.js';

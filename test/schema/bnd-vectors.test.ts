@@ -7,10 +7,10 @@ import loader, { Long, type Options } from '@grpc/proto-loader';
 import { expect } from 'chai';
 import { SealwireError } from '../../src/errors.js';
 import { sha256 } from '../../src/jwe/sha256.js';
+import { createPlans } from '../../src/loader/create-plans.js';
+import type { LoaderOptions } from '../../src/loader/loader-form.js';
 import { boundDigest, encodeBound } from '../../src/schema/binding.js';
 import type { BoundKind, SealedFieldPlan } from '../../src/schema/plan.js';
-import { createPlans } from '../../src/schema/run-time/descriptor-plans.js';
-import type { LoaderOptions } from '../../src/schema/run-time/loader-form.js';
 import { wellKnownCodecs } from '../../src/schema/well-known.js';
 import { type BndVector, bndVectors, type JsonScalar, vectorDescriptorSet } from '../support/bnd-vectors.js';
 

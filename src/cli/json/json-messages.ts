@@ -1,10 +1,11 @@
 /** Messages as JSON, for the command line: the methods, messages and sealed fields of a schema. */
 import type { DescField, DescMessage, DescMethod, FileRegistry } from '@bufbuild/protobuf';
 import { SealwireError } from '../../errors.js';
+import { createPlans, type Plans } from '../../loader/create-plans.js';
+import { type LoaderForm, type LoaderOptions, parseLoaderOptions } from '../../loader/loader-form.js';
 import { Analysis } from '../../schema/analysis.js';
 import type { MessagePlan, MethodPlan, SealedFieldPlan } from '../../schema/plan.js';
-import { createPlans, type Plans, readDescriptors } from '../../schema/run-time/descriptor-plans.js';
-import { type LoaderForm, type LoaderOptions, parseLoaderOptions } from '../../schema/run-time/loader-form.js';
+import { readDescriptors } from '../../schema/run-time/descriptor-plans.js';
 import { type JsonMessage, listOf, ReflectedMessage } from './json-message.js';
 
 /** One method with what it takes to make and read its messages. */
