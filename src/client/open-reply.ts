@@ -1,6 +1,6 @@
 /** The client's half of sealed responses: the reply token it sends, and opening what comes back. */
 import { createSecretKey } from 'node:crypto';
-import { SealwireError } from '../errors.js';
+import { SealwireError, withPath } from '../errors.js';
 import { ReplyOpener } from '../jwe/reply.js';
 import { ReplyKey } from '../jwe/reply-key.js';
 import type { AgreementSession } from '../jwe/sender.js';
@@ -90,8 +90,7 @@ export class CallReplies {
       const { plaintext, cty } = this.#opener.open(value, expectationOf(site, sha256));
       return decodeInner(site, plaintext, cty);
     } catch (error) {
-      if (!(error instanceof SealwireError) || error.path !== undefined) throw error;
-      throw new SealwireError(error.code, error.message, { path });
+      throw withPath(error, path);
     }
   }
 }

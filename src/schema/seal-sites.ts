@@ -1,5 +1,5 @@
 /** Sealing one field: what client and server share of it. */
-import { SealwireError } from '../errors.js';
+import { SealwireError, withPath } from '../errors.js';
 import type { SealParameters } from '../profile/seal-parameters.js';
 import { boundDigest, type Sha256 } from './binding.js';
 import type { SealedSite } from './walk.js';
@@ -33,7 +33,6 @@ export function encodeSite(site: SealedSite, sealer: TokenSealer, iat: number, s
     const bound = boundDigest(field, holder, sha256);
     return sealer.seal(plaintext, { field: field.fullName, cty: 'application/protobuf', iat, bound });
   } catch (error) {
-    if (!(error instanceof SealwireError)) throw error;
-    throw new SealwireError(error.code, error.message, { path });
+    throw withPath(error, path);
   }
 }

@@ -3,7 +3,7 @@
  * agreement (check 5) is made for any; the record is durable before the opened message exists
  * outside this function.
  */
-import { SealwireError } from '../errors.js';
+import { SealwireError, withPath } from '../errors.js';
 import type { Grant } from '../jwe/grant.js';
 import type { TokenOpener } from '../jwe/opener.js';
 import { sha256 } from '../jwe/sha256.js';
@@ -205,9 +205,4 @@ async function atAsync(site: SealedSite, plaintext: Buffer | Promise<Buffer>): P
   } catch (error) {
     throw withPath(error, site.path);
   }
-}
-
-function withPath(error: unknown, path: string): unknown {
-  if (!(error instanceof SealwireError) || error.path !== undefined) return error;
-  return new SealwireError(error.code, error.message, { path, ageSeconds: error.ageSeconds });
 }

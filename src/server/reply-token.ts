@@ -1,6 +1,6 @@
 /** The reply token of a call: checked on metadata, before the handler runs. */
 import type { Metadata } from '@grpc/grpc-js';
-import { SealwireError } from '../errors.js';
+import { SealwireError, withPath } from '../errors.js';
 import type { TokenOpener } from '../jwe/opener.js';
 import type { ReplySealer } from '../jwe/reply.js';
 import type { ParsedToken } from '../jwe/token.js';
@@ -72,7 +72,7 @@ export class ReplyTokenReader {
       if (singleUse) await this.#useUp(parsed, facts, startedAt);
       return { sealer, call: facts };
     } catch (error) {
-      const located = withPath(error);
+      const located = withPath(error, REPLY_METADATA);
       audit.note(
         createRejectRecord(located, call, startedAt, (_path, code) =>
           typeof token === 'string' ? [describeToken(token, parsed, 'refused', code)] : [],
@@ -128,9 +128,4 @@ function describeToken(
 
 function refuse(code: 'NO_REPLY_KEY' | 'TOKEN_ENCODING' | 'CALLER_REFUSED', message: string): SealwireError {
   return new SealwireError(code, message, { path: REPLY_METADATA });
-}
-
-function withPath(error: unknown): unknown {
-  if (!(error instanceof SealwireError) || error.path !== undefined) return error;
-  return new SealwireError(error.code, error.message, { path: REPLY_METADATA, ageSeconds: error.ageSeconds });
 }

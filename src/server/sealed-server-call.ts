@@ -10,7 +10,7 @@ import {
 } from '@grpc/grpc-js';
 import { SealwireError } from '../errors.js';
 import type { MethodPlan } from '../schema/plan.js';
-import { recipientsOf } from '../schema/walk.js';
+import { hasOwnFields } from '../schema/walk.js';
 import type { TurnQueue } from '../turn-queue.js';
 import type { AuditSink } from './audit-sink.js';
 import { type CallerFunction, tlsIdentity } from './caller.js';
@@ -126,7 +126,7 @@ export class SealedServerCall extends ServerInterceptingCall {
     try {
       const facts = this.#describeCall(metadata);
       this.#facts = facts;
-      if (response === undefined || !recipientsOf(response).includes('')) {
+      if (!hasOwnFields(response)) {
         attachFacts(metadata, facts);
         listener.onReceiveMetadata(metadata);
         return;

@@ -1,6 +1,7 @@
 /** Options that several `sealwire audit` commands have: where the log is, what to look for, how to print it. */
 import { type Command, InvalidArgumentError, Option } from 'commander';
 import type { LogFilterOptions } from '../../audit/read/log-filter.js';
+import { collect } from '../flag-values.js';
 import { parseMoment } from '../moment.js';
 
 /** Output formats of commands that print records. */
@@ -36,7 +37,6 @@ export function addFormatOption(command: Command, formats: readonly string[]): C
 
 /** Adds what records can be looked for by. An option that is repeated means any of its values. */
 export function addFilterOptions(command: Command): Command {
-  const collect = (value: string, earlier: readonly string[] = []) => [...earlier, value];
   return command
     .option(
       '--since <time>',
@@ -71,13 +71,4 @@ function moment(text: string): number {
   const ms = parseMoment(text, Date.now());
   if (ms === undefined) throw new InvalidArgumentError('is not a time that is understood.');
   return ms;
-}
-
-/** A whole number for commander. @param min smallest that is accepted */
-export function wholeNumber(min: number): (text: string) => number {
-  return (text) => {
-    const value = Number(text);
-    if (/^\d+$/.test(text) && Number.isSafeInteger(value) && value >= min) return value;
-    throw new InvalidArgumentError(`must be a whole number from ${min}.`);
-  };
 }

@@ -9,15 +9,11 @@ import {
   type FileRegistry,
   fromBinary,
 } from '@bufbuild/protobuf';
-import {
-  FeatureSet_FieldPresence,
-  type FileDescriptorSet,
-  FileDescriptorSetSchema,
-  MethodOptions_IdempotencyLevel,
-} from '@bufbuild/protobuf/wkt';
+import { FeatureSet_FieldPresence, type FileDescriptorSet, FileDescriptorSetSchema } from '@bufbuild/protobuf/wkt';
 import { SealwireError } from '../../errors.js';
 import { Analysis, boundKind, hasPresence, messageOf, type SealedField, shapeOf } from '../analysis.js';
 import { wellKnownFiles } from '../codec.js';
+import { methodFacts } from '../method-facts.js';
 import type { BoundFieldPlan, InnerCodec, MessagePlan, MethodPlan, SealedFieldPlan, ServicePlan } from '../plan.js';
 
 /** How the messages are presented that plans are made for. */
@@ -110,10 +106,7 @@ export class DescriptorPlans {
     const request = this.#message(desc.input);
     const response = this.#message(desc.output);
     return {
-      path: `/${desc.parent.typeName}/${desc.name}`,
-      idempotency: idempotencyOf(desc),
-      requestStream: desc.methodKind === 'client_streaming' || desc.methodKind === 'bidi_streaming',
-      responseStream: desc.methodKind === 'server_streaming' || desc.methodKind === 'bidi_streaming',
+      ...methodFacts(desc),
       ...(request && { request }),
       ...(response && { response }),
     };
@@ -212,9 +205,4 @@ export function readDescriptors(descriptors: Uint8Array | FileDescriptorSet): Fi
   } catch (cause) {
     throw new SealwireError('PLAN_INVALID', 'not a complete google.protobuf.FileDescriptorSet', { cause });
   }
-}
-
-function idempotencyOf({ idempotency }: DescMethod): MethodPlan['idempotency'] {
-  if (idempotency === MethodOptions_IdempotencyLevel.NO_SIDE_EFFECTS) return 'no-side-effects';
-  return idempotency === MethodOptions_IdempotencyLevel.IDEMPOTENT ? 'idempotent' : 'unknown';
 }
