@@ -135,7 +135,7 @@ export async function benchParts(): Promise<PartsResult> {
     },
     note: () => {},
   };
-  const opener = new MessageOpener({ opener: new TokenOpener({ keys: ring }), audit: silent });
+  const opener = new MessageOpener({ tokenOpener: new TokenOpener({ keys: ring }), audit: silent });
   await opener.open(plan, received, facts);
   const seal = createSealInterceptor({ services, keys: staticKeySource(key), sessions });
   const { interceptor: open } = createOpenInterceptor({ services, keys: ring, audit: silent });

@@ -1,5 +1,6 @@
 // Import rules: folders point one way, packages stay in few folders, no cycles; type imports count.
 import { readdirSync, readFileSync } from 'node:fs';
+import { isBuiltin } from 'node:module';
 import { dirname, join, relative, resolve } from 'node:path';
 import { pathToFileURL } from 'node:url';
 
@@ -11,22 +12,46 @@ const allowed = {
   errors: [],
   'file-lock': [],
   'turn-queue': [],
-  jwe: ['errors'],
-  keys: ['errors', 'file-lock', 'jwe'],
-  schema: ['errors', 'jwe', 'keys'],
-  client: ['errors', 'turn-queue', 'jwe', 'keys', 'schema'],
-  server: ['errors', 'turn-queue', 'jwe', 'keys', 'schema'],
-  'audit/format': ['errors', 'jwe/header'],
+  profile: ['errors'],
+  schema: ['errors', 'profile'],
+  web: ['errors', 'profile', 'schema'],
+  jwe: ['errors', 'profile'],
+  keys: ['errors', 'profile', 'file-lock', 'jwe'],
+  loader: ['errors', 'schema'],
+  client: ['errors', 'profile', 'turn-queue', 'jwe', 'keys', 'schema'],
+  server: ['errors', 'profile', 'turn-queue', 'jwe', 'keys', 'schema'],
+  'audit/format': ['errors', 'profile', 'jwe/header', 'jwe/sha256'],
   // The line reader is the one thing that both read and write need.
-  'audit/write': ['errors', 'file-lock', 'jwe/header', 'audit/format', 'audit/read/line-blocks'],
-  'audit/read': ['errors', 'jwe/header', 'audit/format'],
+  'audit/write': [
+    'errors',
+    'profile',
+    'file-lock',
+    'jwe/header',
+    'jwe/sha256',
+    'audit/format',
+    'audit/read/line-blocks',
+  ],
+  'audit/read': ['errors', 'profile', 'jwe/header', 'jwe/sha256', 'audit/format'],
   'audit/index': ['audit/format', 'audit/write', 'audit/read'],
   codegen: ['schema', 'errors'],
-  host: ['errors', 'jwe', 'keys', 'schema', 'client', 'server', 'audit', 'index', 'payments'],
-  payments: ['errors', 'jwe', 'keys', 'schema', 'client', 'server', 'host', 'index'],
-  cli: ['errors', 'jwe', 'keys', 'schema', 'client', 'server', 'audit', 'host', 'payments', 'index'],
+  host: ['errors', 'profile', 'jwe', 'keys', 'schema', 'loader', 'client', 'server', 'audit', 'index', 'payments'],
+  payments: ['errors', 'profile', 'jwe', 'keys', 'schema', 'client', 'server', 'host', 'index'],
+  cli: [
+    'errors',
+    'profile',
+    'jwe',
+    'keys',
+    'schema',
+    'loader',
+    'client',
+    'server',
+    'audit',
+    'host',
+    'payments',
+    'index',
+  ],
   // The only barrel; generated code takes its runtime from there.
-  index: ['errors', 'jwe', 'keys', 'schema', 'client', 'server', 'audit'],
+  index: ['errors', 'profile', 'jwe', 'keys', 'schema', 'loader', 'client', 'server', 'audit'],
 };
 
 /** The folders a package may be imported from. */
@@ -37,7 +62,8 @@ const homes = {
   piscina: ['jwe'],
   'lru-cache': ['jwe', 'server'],
   '@grpc/grpc-js': ['client', 'server', 'host', 'payments', 'cli'],
-  '@bufbuild/protobuf': ['schema', 'codegen', 'cli'],
+  '@bufbuild/protobuf': ['schema', 'loader', 'codegen', 'web', 'cli'],
+  '@grpc/proto-loader': ['loader', 'cli'],
   '@bufbuild/protoplugin': ['codegen'],
   commander: ['cli'],
   '@opentelemetry/api': ['jwe', 'client', 'server', 'audit', 'host'],
@@ -55,6 +81,13 @@ const restricted = [
     why: 'handlers see no crypto',
   },
 ];
+
+/** Parts that run in browsers too: nothing that only Node has. */
+const withoutNode = ['errors', 'profile', 'schema', 'web'];
+const nodeGlobals = /\b(?:Buffer|NodeJS|setImmediate|__dirname)\b|\bprocess\./;
+const comments = /\/\*[\s\S]*?\*\/|(?<!:)\/\/.*/g;
+/** More files in one folder than that, and nobody finds anything. */
+const MAX_FILES = 20;
 
 const importPattern = /^(?:import|export|\}|.*\bimport\()[^'"\n]*['"]([^'"]+)['"]/gm;
 
@@ -89,8 +122,14 @@ export function checkImports(source) {
     const part = partOf(name);
     const targets = [];
     const rules = restricted.filter(({ files }) => files.test(name));
-    for (const [, specifier] of readFileSync(path, 'utf8').matchAll(importPattern)) {
+    const text = readFileSync(path, 'utf8');
+    const isPortable = withoutNode.includes(part);
+    const [global] = (isPortable && nodeGlobals.exec(text.replace(comments, ''))) || [];
+    if (global !== undefined) problems.push(`${name}: ${part} must not use ${global}: browsers have none`);
+    for (const [, specifier] of text.matchAll(importPattern)) {
       if (!specifier.startsWith('.')) {
+        if (isPortable && isBuiltin(specifier))
+          problems.push(`${name}: ${part} must not import '${specifier}': browsers have none`);
         for (const { forbidden, why } of rules)
           if (forbidden.test(specifier)) problems.push(`${name}: must not import '${specifier}': ${why}`);
         const owners = homes[packageOf(specifier)];
@@ -118,7 +157,14 @@ export function checkImports(source) {
     }
     graph.set(name, targets);
   }
-  return [...problems, ...findCycles(graph)];
+  return [...problems, ...findCrowds([...graph.keys()]), ...findCycles(graph)];
+}
+
+function findCrowds(names) {
+  const counts = new Map();
+  for (const name of names) counts.set(dirname(name), (counts.get(dirname(name)) ?? 0) + 1);
+  const crowded = [...counts].filter(([, count]) => count > MAX_FILES);
+  return crowded.map(([folder, count]) => `${folder}: ${count} files; at most ${MAX_FILES} in one folder`);
 }
 
 function findCycles(graph) {

@@ -22,10 +22,7 @@ export {
   SealwireError,
   type StepCode,
 } from './errors.js';
-export type { ContentEncryption, Curve, KeyAlgorithm } from './jwe/algorithms.js';
-export type { OpenLimits } from './jwe/limits.js';
 export { type AgreementCacheOptions, type CallerRateOptions, TokenOpener } from './jwe/opener.js';
-export type { PolicyName } from './jwe/policy.js';
 export { AgreementPool, type AgreementPoolOptions } from './jwe/pool.js';
 export type { Custody, OpeningKey, OpeningKeys, RecipientKey } from './jwe/recipient.js';
 export { type AgreementSession, SealingSessions, type SealingSessionsOptions } from './jwe/sender.js';
@@ -55,6 +52,12 @@ export {
   type SetSigner,
 } from './keys/signed-set/key-set-publisher.js';
 export { SigningKey } from './keys/signed-set/signing-key.js';
+export { createPlans, type Plans } from './loader/create-plans.js';
+export type { LoadedService } from './loader/definition-check.js';
+export type { LoaderOptions } from './loader/loader-form.js';
+export type { ContentEncryption, Curve, KeyAlgorithm } from './profile/algorithms.js';
+export type { OpenLimits } from './profile/limits.js';
+export type { PolicyName } from './profile/policy.js';
 export { createInnerCodec, embeddedDescriptors } from './schema/codec.js';
 export type { ErrorDetails } from './schema/error-status.js';
 export type { AssertBound, AssertSealed, ReplaceCase, ReplaceElements } from './schema/generated-types.js';
@@ -67,9 +70,6 @@ export type {
   SealedServiceDefinition,
   ServicePlan,
 } from './schema/plan.js';
-export type { LoadedService } from './schema/run-time/definition-check.js';
-export { createPlans, type Plans } from './schema/run-time/descriptor-plans.js';
-export type { LoaderOptions } from './schema/run-time/loader-form.js';
 export type { Validator, Validators, Violation } from './schema/validation.js';
 export { type WellKnown, wellKnownCodecs } from './schema/well-known.js';
 export { addSealedService, type HandlerErrorReport, type SealedHandler } from './server/add-service.js';

@@ -5,7 +5,7 @@ import type { RecipientKey } from '../jwe/recipient.js';
 import type { KeySource } from '../keys/key-source.js';
 import { readErrorDetails, STATUS_DETAILS_KEY } from '../schema/error-status.js';
 import type { MethodPlan } from '../schema/plan.js';
-import { recipientsOf } from '../schema/walk.js';
+import { hasOwnFields, recipientsOf } from '../schema/walk.js';
 import type { ClientMetrics } from './client-metrics.js';
 import { type CallReplies, keepTokens } from './open-reply.js';
 import type { MessageSealer, RecipientKeys } from './seal-message.js';
@@ -26,7 +26,7 @@ export function needsOf(method: MethodPlan): CallNeeds {
   if (known !== undefined) return known;
   const { request, response } = method;
   const recipients = new Set(request === undefined ? [] : recipientsOf(request));
-  const hasReplies = response !== undefined && recipientsOf(response).includes('');
+  const hasReplies = hasOwnFields(response);
   if (hasReplies) recipients.add('');
   const found = { recipients: [...recipients], hasReplies };
   needs.set(method, found);

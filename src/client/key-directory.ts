@@ -1,9 +1,9 @@
 /** The key directory: a sender's source of keys that trusts a pinned signing root, and nobody on the way. */
 import type { ChannelCredentials, ClientOptions } from '@grpc/grpc-js';
 import { SealwireError } from '../errors.js';
-import { checkRange } from '../jwe/limits.js';
 import type { RecipientKey } from '../jwe/recipient.js';
 import type { KeySource } from '../keys/key-source.js';
+import { checkRange } from '../profile/options.js';
 import { CachedKeySet, type CacheSettings, type KeySetProblem } from './cached-key-set.js';
 import { createKeySetFetcher, type KeySetFetcher } from './key-set-fetcher.js';
 import { createFileMemory, noMemory } from './key-set-memory.js';

@@ -1,10 +1,12 @@
 /** The client's half of sealed responses: the reply token it sends, and opening what comes back. */
 import { createSecretKey } from 'node:crypto';
-import { SealwireError } from '../errors.js';
-import { type OpenLimits, resolveLimits } from '../jwe/limits.js';
-import { REPLY_FIELD, ReplyOpener } from '../jwe/reply.js';
+import { SealwireError, withPath } from '../errors.js';
+import { ReplyOpener } from '../jwe/reply.js';
 import { ReplyKey } from '../jwe/reply-key.js';
 import type { AgreementSession } from '../jwe/sender.js';
+import { sha256 } from '../jwe/sha256.js';
+import { type OpenLimits, resolveLimits } from '../profile/limits.js';
+import { REPLY_FIELD } from '../profile/reply-names.js';
 import { decodeInner, expectationOf, putOpened } from '../schema/open-sites.js';
 import type { MessagePlan } from '../schema/plan.js';
 import { collectSealed, type SealedSite } from '../schema/walk.js';
@@ -85,11 +87,10 @@ export class CallReplies {
     const { value, path } = site;
     if (typeof value !== 'string') throw new SealwireError('TOKEN_ENCODING', 'not a token', { path });
     try {
-      const { plaintext, cty } = this.#opener.open(value, expectationOf(site));
+      const { plaintext, cty } = this.#opener.open(value, expectationOf(site, sha256));
       return decodeInner(site, plaintext, cty);
     } catch (error) {
-      if (!(error instanceof SealwireError) || error.path !== undefined) throw error;
-      throw new SealwireError(error.code, error.message, { path });
+      throw withPath(error, path);
     }
   }
 }

@@ -2,6 +2,7 @@
 import { SealwireError } from '../errors.js';
 import type { RecipientKey } from '../jwe/recipient.js';
 import type { AgreementSession, SealingSessions } from '../jwe/sender.js';
+import { sha256 } from '../jwe/sha256.js';
 import { looksLikeToken } from '../jwe/token.js';
 import type { MessagePlan } from '../schema/plan.js';
 import { encodeSite } from '../schema/seal-sites.js';
@@ -140,5 +141,5 @@ function sealSite(site: SealedSite, session: AgreementSession | undefined, iat: 
   if (session === undefined) {
     throw new SealwireError('SEAL_INPUT', `${path} must be a ${field.codec.typeName}`, { path });
   }
-  return encodeSite(site, session, iat);
+  return encodeSite(site, session, iat, sha256);
 }

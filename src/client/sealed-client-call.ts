@@ -12,7 +12,7 @@ import {
   status,
 } from '@grpc/grpc-js';
 import { SealwireError } from '../errors.js';
-import { REPLY_METADATA } from '../jwe/reply.js';
+import { REPLY_METADATA } from '../profile/reply-names.js';
 import { errorStatus, STATUS_DETAILS_KEY } from '../schema/error-status.js';
 import type { MethodPlan } from '../schema/plan.js';
 import { type CallSealer, needsOf, replyRefusal } from './call-sealer.js';
@@ -21,6 +21,11 @@ import type { RecipientKeys } from './seal-message.js';
 
 type InterceptingCallInterface = ReturnType<NextCall>;
 type MessageContext = Parameters<InterceptingCallInterface['sendMessageWithContext']>[0];
+/**
+ * `waiting` for keys before the next call starts; `open`: it has started. No operation is carried out any more in `dropped`
+ * (it never started), `closing` (it did) and `finished` (the listener has its status).
+ */
+type CallState = 'waiting' | 'open' | 'dropped' | 'closing' | 'finished';
 
 /**
  * One call with sealed fields. Operations run strictly in the order they came: while one waits (for a
@@ -33,11 +38,7 @@ export class SealedClientCall extends InterceptingCall {
   readonly #callSealer: CallSealer;
   readonly #queue: (() => void | Promise<void>)[] = [];
   #busy = false;
-  /** No further operation is carried out. */
-  #ended = false;
-  /** The listener has its status. */
-  #finished = false;
-  #started = false;
+  #state: CallState = 'waiting';
   #listener: Partial<InterceptingListener> | undefined;
   #keys: RecipientKeys = new Map();
   #replies: CallReplies | undefined;
@@ -51,6 +52,10 @@ export class SealedClientCall extends InterceptingCall {
     this.#next = next;
     this.#method = method;
     this.#callSealer = callSealer;
+  }
+
+  get #ended(): boolean {
+    return this.#state !== 'waiting' && this.#state !== 'open';
   }
 
   override start(metadata: Metadata, listener?: Partial<InterceptingListener>): void {
@@ -88,9 +93,15 @@ export class SealedClientCall extends InterceptingCall {
 
   /** Never queued: a cancelled call must not wait for a key. */
   override cancelWithStatus(code: status, details: string): void {
-    this.#ended = true;
-    if (this.#started) this.#next.cancelWithStatus(code, details);
+    if (this.#stop()) this.#next.cancelWithStatus(code, details);
     else process.nextTick(() => this.#finish({ code, details, metadata: new Metadata() }));
+  }
+
+  /** @returns whether the next call has started, so that it has to be cancelled */
+  #stop(): boolean {
+    if (this.#state === 'waiting') this.#state = 'dropped';
+    else if (this.#state === 'open') this.#state = 'closing';
+    return this.#state !== 'dropped';
   }
 
   #run(operation: () => void | Promise<void>): void {
@@ -128,7 +139,7 @@ export class SealedClientCall extends InterceptingCall {
     }
     this.#keys = keys;
     this.#replies = replies;
-    this.#started = true;
+    this.#state = 'open';
     let own = metadata;
     if (replies !== undefined) {
       // The caller may use its metadata for other calls too.
@@ -157,7 +168,7 @@ export class SealedClientCall extends InterceptingCall {
   }
 
   #receive(message: unknown): void {
-    if (this.#finished) return;
+    if (this.#state === 'finished') return;
     let opened = message;
     if (message) {
       try {
@@ -180,22 +191,22 @@ export class SealedClientCall extends InterceptingCall {
     // Local errors (a missing key, a wrong input) have no reason; their text names no value.
     const local = error instanceof SealwireError && error.reason === undefined;
     const said = local ? `sealing failed: ${error.code}: ${error.message}` : details;
-    this.#ended = true;
+    const started = this.#stop();
     // Not before the caller of this method has returned: grpc-js expects statuses to come later.
     process.nextTick(() => {
       this.#finish({ code: local ? localStatus(error) : code, details: said, metadata });
-      if (this.#started) this.#next.cancelWithStatus(status.CANCELLED, 'sealing failed');
+      if (started) this.#next.cancelWithStatus(status.CANCELLED, 'sealing failed');
     });
   }
 
   #finish(received: StatusObject): void {
-    if (this.#finished) return;
-    this.#finished = true;
-    this.#ended = true;
+    if (this.#state === 'finished') return;
+    const started = this.#stop();
+    this.#state = 'finished';
     clearTimeout(this.#deadlineTimer);
     this.#queue.length = 0;
     // A call that was never started has a timer for its deadline all the same.
-    if (!this.#started) this.#next.cancelWithStatus(received.code, received.details);
+    if (!started) this.#next.cancelWithStatus(received.code, received.details);
     this.#callSealer.count(this.#method, received);
     this.#listener?.onReceiveStatus?.(received);
   }

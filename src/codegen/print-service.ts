@@ -1,7 +1,7 @@
 /** Prints a service: definition with plans, handler types, client class, and the function that adds it. */
 import type { DescMessage, DescMethod, DescService } from '@bufbuild/protobuf';
-import { MethodOptions_IdempotencyLevel } from '@bufbuild/protobuf/wkt';
 import { type Analysis, messageOf } from '../schema/analysis.js';
+import { methodFacts } from '../schema/method-facts.js';
 import type { FileContext } from './file-context.js';
 import { methodKey, quoteKey } from './names.js';
 import { innerMessageType } from './print-messages.js';
@@ -106,20 +106,14 @@ function printValidators(context: FileContext, name: string, service: DescServic
 }
 
 function methodPlan(method: DescMethod, request: string | undefined, response: string | undefined): string[] {
-  const path = JSON.stringify(`/${method.parent.typeName}/${method.name}`);
-  const idempotency =
-    method.idempotency === MethodOptions_IdempotencyLevel.NO_SIDE_EFFECTS
-      ? 'no-side-effects'
-      : method.idempotency === MethodOptions_IdempotencyLevel.IDEMPOTENT
-        ? 'idempotent'
-        : 'unknown';
-  const { methodKind } = method;
+  const { idempotency, requestStream, responseStream, ...facts } = methodFacts(method);
+  const path = JSON.stringify(facts.path);
   return [
     `      ${path}: {`,
     `        path: ${path},`,
     `        idempotency: '${idempotency}',`,
-    `        requestStream: ${methodKind === 'client_streaming' || methodKind === 'bidi_streaming'},`,
-    `        responseStream: ${methodKind === 'server_streaming' || methodKind === 'bidi_streaming'},`,
+    `        requestStream: ${requestStream},`,
+    `        responseStream: ${responseStream},`,
     ...(request === undefined ? [] : [`        request: ${request},`]),
     ...(response === undefined ? [] : [`        response: ${response},`]),
     '      },',

@@ -168,7 +168,13 @@ interface ServiceParts {
 }
 
 function createServer({ config, ring, reviewerKey, keySet, audit, guard, store, logger, metrics }: ServiceParts) {
-  const { interceptor, opener, openStored, resealStored, forgetKey } = createOpenInterceptor({
+  const {
+    interceptor,
+    tokenOpener: opener,
+    openStored,
+    resealStored,
+    forgetKey,
+  } = createOpenInterceptor({
     services: [SealedPaymentService],
     keys: ring,
     audit,

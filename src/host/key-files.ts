@@ -2,11 +2,11 @@
 import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { SealwireError } from '../errors.js';
-import type { Curve } from '../jwe/algorithms.js';
 import { generatePem } from '../keys/generate-pem.js';
 import type { KeyRing, KeyRingOptions } from '../keys/ring.js';
 import { importRingKey, type RingKey, withDates } from '../keys/ring-file.js';
 import { RingStore } from '../keys/ring-store.js';
+import type { Curve } from '../profile/algorithms.js';
 
 /** Where things are. */
 export interface KeyPaths {

@@ -1,8 +1,7 @@
-/** The receiver's agreements: a bounded cache of derived keys whose entries expire from first use. */
-import { hash } from 'node:crypto';
 import { LRUCache } from 'lru-cache';
+import { checkRange } from '../profile/options.js';
 import type { TokenHeader } from './header.js';
-import { checkRange } from './limits.js';
+import { sha256 } from './sha256.js';
 
 /** Options of {@link AgreementCache}. */
 export interface AgreementCacheOptions {
@@ -45,7 +44,7 @@ export function agreementId({ alg, enc, kid, epk, apu = EMPTY, apv = EMPTY }: To
     at = parts.writeUInt32BE(bytes.length, at);
     at += bytes.copy(parts, at);
   }
-  return hash('sha256', parts, 'base64url');
+  return sha256(parts);
 }
 
 /** Bounded in total and per caller, least recently used first out. `K` is what is kept of an agreement. */

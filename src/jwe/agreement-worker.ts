@@ -1,6 +1,6 @@
 /** Runs in a worker thread: fresh EC work costs milliseconds and `diffieHellman` is synchronous. */
 import { createECDH, createPublicKey, diffieHellman, type KeyObject } from 'node:crypto';
-import { type Curve, curves } from './algorithms.js';
+import { type Curve, curves } from '../profile/algorithms.js';
 
 /** Work for a thread; private keys travel as handles, never as bytes. */
 export type AgreementTask =

@@ -1,6 +1,7 @@
 /** From a shared secret Z to the keys that protect CEKs (RFC 7518 §4.6.2). */
-import { createHash, createSecretKey, hash, type KeyObject } from 'node:crypto';
-import { type ContentEncryption, encryptions, type KeyAlgorithm } from './algorithms.js';
+import { createHash, createSecretKey, type KeyObject } from 'node:crypto';
+import { type ContentEncryption, encryptions, type KeyAlgorithm } from '../profile/algorithms.js';
+import { sha256 } from './sha256.js';
 
 const EMPTY = Buffer.alloc(0);
 
@@ -72,5 +73,5 @@ export function deriveReplyKey(z: Buffer, kid: string): KeyObject {
 
 /** `kid` of a reply: base64url SHA-256 of the decoded coordinates of the sender's `epk`, x before y. */
 export function replyKid(x: Buffer, y: Buffer): string {
-  return hash('sha256', Buffer.concat([x, y]), 'base64url');
+  return sha256(Buffer.concat([x, y]));
 }

@@ -1,7 +1,7 @@
 /** A token bucket per caller for fresh agreements: one caller's new agreements cannot starve the others'. */
 import { LRUCache } from 'lru-cache';
 import { SealwireError } from '../errors.js';
-import { checkRange } from './limits.js';
+import { checkRange } from '../profile/options.js';
 
 /** Options of {@link CallerRate}. */
 export interface CallerRateOptions {

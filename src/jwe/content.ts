@@ -9,7 +9,7 @@ import {
   timingSafeEqual,
 } from 'node:crypto';
 import { SealwireError } from '../errors.js';
-import { type ContentEncryption, type EncryptionFacts, encryptions } from './algorithms.js';
+import { type ContentEncryption, type EncryptionFacts, encryptions } from '../profile/algorithms.js';
 
 /** Most headers fit: one buffer for all of them, since this is needed for every token. */
 const scratch = Buffer.allocUnsafeSlow(4_096);

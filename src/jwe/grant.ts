@@ -5,14 +5,14 @@
  */
 import type { KeyObject } from 'node:crypto';
 import { SealwireError } from '../errors.js';
+import { encryptedKeyBytes, encryptions, isContentEncryption } from '../profile/algorithms.js';
+import { resolveLimits } from '../profile/limits.js';
 import { deriveKey } from './agreement.js';
 import { runAgreement } from './agreement-worker.js';
-import { encryptedKeyBytes, encryptions, isContentEncryption } from './algorithms.js';
 import { decodeCanonical } from './base64url.js';
 import { decryptContent, headerAad } from './content.js';
 import { parseHeader, parseMembers } from './header.js';
 import { KeyUnwrapper } from './key-wrap.js';
-import { resolveLimits } from './limits.js';
 import { splitToken } from './token.js';
 
 /** `typ` of a grant: its header is nobody else's. */

@@ -8,9 +8,10 @@ import {
   isCurve,
   isKeyAlgorithm,
   type KeyAlgorithm,
-} from './algorithms.js';
+} from '../profile/algorithms.js';
+import { type Members, parseHeaderMembers } from '../profile/header-members.js';
+import type { ProfileHeader } from '../profile/policy.js';
 import { decodeCanonical } from './base64url.js';
-import { hasDuplicateNames } from './json-names.js';
 
 /** A sender's ephemeral public key, decoded. */
 export interface EphemeralPoint {
@@ -20,17 +21,12 @@ export interface EphemeralPoint {
 }
 
 /** A header that passed every rule that needs no key. */
-export interface TokenHeader {
+export interface TokenHeader extends ProfileHeader {
   readonly alg: KeyAlgorithm;
   readonly enc: ContentEncryption;
   /** RFC 7638 SHA-256 thumbprint, 43 characters. */
   readonly kid: string;
   readonly epk: EphemeralPoint;
-  readonly typ?: string | undefined;
-  readonly cty?: string | undefined;
-  readonly fld?: string | undefined;
-  readonly iat?: number | undefined;
-  readonly bnd?: string | undefined;
   readonly apu?: Buffer | undefined;
   readonly apv?: Buffer | undefined;
 }
@@ -46,12 +42,7 @@ export interface HeaderPeek {
 
 /** 43 base64url characters, the last without stray bits: exactly one text per 32 bytes. */
 const THUMBPRINT = /^[A-Za-z0-9_-]{42}[AEIMQUYcgkosw048]$/;
-/** Would change what is decrypted, with which key, or how (RFC 7516 §4.1, RFC 7518 §4.8); never accepted. */
-const FORBIDDEN = ['zip', 'crit', 'jwk', 'jku', 'x5u', 'x5c', 'x5t', 'x5t#S256', 'p2c', 'p2s'] as const;
 const MAX_PARTY_INFO_BYTES = 128;
-const utf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
-
-type Members = Readonly<Record<string, unknown>>;
 
 /**
  * Parses a protected header.
@@ -97,36 +88,7 @@ export function parseMembers(part: string, headerBytes: number): Members {
   if (part.length > Math.ceil((headerBytes * 4) / 3)) throw refuse('HEADER_TOO_LARGE', 'the header is too large');
   const bytes = decodeCanonical(part);
   if (bytes === undefined) throw refuse('TOKEN_ENCODING', 'the header is not canonical base64url');
-  const members = parseJsonObject(bytes);
-  for (const name of FORBIDDEN) {
-    if (Object.hasOwn(members, name)) throw refuse('HEADER_FORBIDDEN_NAME', `the header has '${name}'`);
-  }
-  return members;
-}
-
-/**
- * JSON text of one object, as strictly as a header is read.
- *
- * @throws SealwireError `HEADER_UTF8`, `HEADER_JSON`, `HEADER_DUPLICATE_NAME`
- */
-export function parseJsonObject(bytes: Buffer): Members {
-  let text: string;
-  try {
-    text = utf8.decode(bytes);
-  } catch {
-    throw refuse('HEADER_UTF8', 'the header is not UTF-8');
-  }
-  let value: unknown;
-  try {
-    value = JSON.parse(text);
-  } catch {
-    throw refuse('HEADER_JSON', 'the header is not JSON');
-  }
-  if (typeof value !== 'object' || value === null || Array.isArray(value)) {
-    throw refuse('HEADER_JSON', 'the header is not a JSON object');
-  }
-  if (hasDuplicateNames(text, value)) throw refuse('HEADER_DUPLICATE_NAME', 'the header repeats a name');
-  return value as Members;
+  return parseHeaderMembers(bytes);
 }
 
 /** Exactly `kty`, `crv`, `x`, `y`, each coordinate with the curve's full length (RFC 7518 §6.2.1). */

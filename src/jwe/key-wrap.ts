@@ -8,7 +8,7 @@ import {
   type KeyObject,
   randomBytes,
 } from 'node:crypto';
-import { type ContentEncryption, encryptions } from './algorithms.js';
+import { type ContentEncryption, encryptions } from '../profile/algorithms.js';
 
 const ALGORITHM = 'id-aes256-wrap';
 /** RFC 3394 §2.2.3.1. */

@@ -1,19 +1,21 @@
 /** Opens tokens: the checks 1 to 6 in their order. */
 import type { KeyObject } from 'node:crypto';
 import { SealwireError } from '../errors.js';
+import { curves } from '../profile/algorithms.js';
+import { type OpenLimits, resolveLimits } from '../profile/limits.js';
+import { checkRange } from '../profile/options.js';
+import { checkPolicy, type Expected, type PolicyName } from '../profile/policy.js';
+import { REPLY_FIELD } from '../profile/reply-names.js';
 import { deriveKey, deriveReplyKey, replyKid } from './agreement.js';
 import { AgreementCache, type AgreementCacheOptions, agreementId } from './agreement-cache.js';
-import { curves } from './algorithms.js';
 import { CallerRate, type CallerRateOptions } from './caller-rate.js';
 import { decryptContent, headerAad } from './content.js';
 import type { Grant } from './grant.js';
 import type { TokenHeader } from './header.js';
 import { HeaderCache } from './header-cache.js';
 import { KeyUnwrapper } from './key-wrap.js';
-import { checkRange, type OpenLimits, resolveLimits } from './limits.js';
-import { checkPolicy, type Expected, type PolicyName } from './policy.js';
 import type { OpeningKeys, TokenOrigin } from './recipient.js';
-import { REPLY_FIELD, ReplySealer } from './reply.js';
+import { ReplySealer } from './reply.js';
 import { ReplyKey } from './reply-key.js';
 import { type ParsedToken, parseToken } from './token.js';
 

@@ -3,10 +3,10 @@ import type { KeyObject } from 'node:crypto';
 import { availableParallelism } from 'node:os';
 import { Piscina } from 'piscina';
 import { SealwireError } from '../errors.js';
+import { type Curve, curves } from '../profile/algorithms.js';
+import { checkRange } from '../profile/options.js';
 import type { AgreementOutcome, AgreementTask } from './agreement-worker.js';
-import { type Curve, curves } from './algorithms.js';
 import type { EphemeralPoint } from './header.js';
-import { checkRange } from './limits.js';
 
 /** Options of {@link AgreementPool}. */
 export interface AgreementPoolOptions {

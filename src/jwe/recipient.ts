@@ -1,6 +1,6 @@
 /** Keys as the token code sees them: public parts to seal to, and a custody that holds the private ones. */
 import type { KeyObject } from 'node:crypto';
-import type { ContentEncryption, Curve, KeyAlgorithm } from './algorithms.js';
+import type { ContentEncryption, Curve, KeyAlgorithm } from '../profile/algorithms.js';
 import type { EphemeralPoint } from './header.js';
 
 /** What a sender needs to seal to somebody. */

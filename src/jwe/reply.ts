@@ -2,21 +2,17 @@
  * Replies: what a service seals for its caller. The caller's reply token brings an agreement; a key
  * derived from it wraps the CEKs of plain `A256KW` tokens that name the call, the place and the order.
  */
-import { hash, randomBytes } from 'node:crypto';
+import { randomBytes } from 'node:crypto';
 import { SealwireError } from '../errors.js';
+import type { OpenLimits } from '../profile/limits.js';
+import { type Expected, TOKEN_TYPE } from '../profile/policy.js';
+import type { SealParameters } from '../profile/seal-parameters.js';
 import { decryptContent, encryptGcm, headerAad } from './content.js';
 import type { Grant } from './grant.js';
 import { parseMembers } from './header.js';
-import type { OpenLimits } from './limits.js';
-import { type Expected, TOKEN_TYPE } from './policy.js';
 import type { ReplyKey } from './reply-key.js';
-import type { SealParameters } from './session.js';
+import { sha256 } from './sha256.js';
 import { splitToken } from './token.js';
-
-/** Metadata key of the reply token. */
-export const REPLY_METADATA = 'sealwire-reply';
-/** `fld` of a reply token. */
-export const REPLY_FIELD = 'sealwire.v1.reply';
 
 const ALG = 'A256KW';
 const ENC = 'A256GCM';
@@ -24,7 +20,7 @@ const WRAPPED_CEK_BYTES = 40;
 
 /** `rto`: which reply token, and so which call, a reply belongs to. */
 export function replyTo(replyToken: string): string {
-  return hash('sha256', replyToken, 'base64url');
+  return sha256(replyToken);
 }
 
 /** Seals the replies of one call, numbering them. */

@@ -1,14 +1,16 @@
 /** Agreement sessions of a sender: which agreement seals the next message, and preparing the one after it. */
 import { LRUCache } from 'lru-cache';
 import { SealwireError } from '../errors.js';
+import { resolveLimits } from '../profile/limits.js';
+import { checkRange } from '../profile/options.js';
 import { deriveKey, deriveReplyKey, replyKid } from './agreement.js';
-import { checkRange, resolveLimits } from './limits.js';
 import { type AgreementPool, sharedPool } from './pool.js';
 import type { RecipientKey } from './recipient.js';
 import { ReplyKey } from './reply-key.js';
 import { type AgreementSession, WrappingSession } from './session.js';
 
-export type { AgreementSession, SealParameters } from './session.js';
+export type { SealParameters } from '../profile/seal-parameters.js';
+export type { AgreementSession } from './session.js';
 
 /** Options of {@link SealingSessions}. */
 export interface SealingSessionsOptions {

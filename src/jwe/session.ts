@@ -1,23 +1,13 @@
 /** Sealing with one agreement: many tokens, each with its own random CEK and IV. */
 import { type KeyObject, randomFillSync } from 'node:crypto';
 import { SealwireError } from '../errors.js';
+import { TOKEN_TYPE } from '../profile/policy.js';
+import type { SealLimits, SealParameters } from '../profile/seal-parameters.js';
 import { encryptGcm, headerAad } from './content.js';
 import { GRANT_TYPE, Grant } from './grant.js';
 import { KeyWrapper } from './key-wrap.js';
-import { TOKEN_TYPE } from './policy.js';
 import type { EphemeralJwk } from './pool.js';
 import type { ReplyKey } from './reply-key.js';
-
-/** What differs from token to token. */
-export interface SealParameters {
-  /** Full name of the field. */
-  readonly field: string;
-  readonly cty: 'application/protobuf' | 'application/json';
-  /** `bnd`, when the field binds siblings. */
-  readonly bound?: string | undefined;
-  /** Seconds since 1970. */
-  readonly iat: number;
-}
 
 /** Seals tokens for one recipient key. */
 export interface AgreementSession {
@@ -33,12 +23,6 @@ export interface AgreementSession {
   seal(plaintext: Uint8Array, parameters: SealParameters, grant?: Grant): string;
   /** A grant to this session's key for one token, to be filled where the token is sealed or opened. */
   createGrant(): Grant;
-}
-
-/** Caps on what a sender makes, the receiver's own. */
-export interface SealLimits {
-  readonly innerBytes: number;
-  readonly headerBytes: number;
 }
 
 /** What an agreement gave. */

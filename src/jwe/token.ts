@@ -1,10 +1,10 @@
 /** Takes a compact JWE apart (checks 1 to 3 as far as no key is needed). */
 import { SealwireError } from '../errors.js';
-import { encryptedKeyBytes, encryptions } from './algorithms.js';
+import { encryptedKeyBytes, encryptions } from '../profile/algorithms.js';
+import type { OpenLimits } from '../profile/limits.js';
 import { decodePart } from './base64url.js';
 import { parseHeader, type TokenHeader } from './header.js';
 import type { HeaderCache } from './header-cache.js';
-import type { OpenLimits } from './limits.js';
 
 /** The five parts of a compact JWE, the last four decoded. */
 export interface TokenParts {

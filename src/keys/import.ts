@@ -1,9 +1,10 @@
 /** PEM and JWK texts become checked EC JWKs. node-jose parses; what it does not check is checked here. */
-import { createECDH, createHash, createPrivateKey, createPublicKey, type KeyObject } from 'node:crypto';
+import { createECDH, createPrivateKey, createPublicKey, type KeyObject } from 'node:crypto';
 import nodeJose from 'node-jose';
 import { SealwireError } from '../errors.js';
-import { type Curve, curves, isCurve } from '../jwe/algorithms.js';
 import { decodeCanonical } from '../jwe/base64url.js';
+import { sha256 } from '../jwe/sha256.js';
+import { type Curve, curves, isCurve } from '../profile/algorithms.js';
 
 /** A public EC key with what senders may do with it (RFC 7517). */
 export interface PublicJwk {
@@ -141,9 +142,7 @@ export function toPrivateKey(key: { kty: 'EC'; crv: Curve; x: string; y: string;
 
 /** RFC 7638 SHA-256 thumbprint, base64url. */
 export function jwkThumbprint({ crv, x, y }: { readonly crv: Curve; readonly x: string; readonly y: string }): string {
-  return createHash('sha256')
-    .update(JSON.stringify({ crv, kty: 'EC', x, y }))
-    .digest('base64url');
+  return sha256(JSON.stringify({ crv, kty: 'EC', x, y }));
 }
 
 function invalid(message: string): SealwireError {

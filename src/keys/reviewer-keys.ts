@@ -1,8 +1,8 @@
 /** A reviewer's key: a file of one private key, and one of its public half for the service's configuration. */
 import type { KeyObject } from 'node:crypto';
 import { SealwireError } from '../errors.js';
-import type { Curve } from '../jwe/algorithms.js';
 import type { RecipientKey } from '../jwe/recipient.js';
+import type { Curve } from '../profile/algorithms.js';
 import { isTaken, parseKeySet, readKeyFile, writeKeyFile } from './files.js';
 import { generatePem } from './generate-pem.js';
 import { type ImportedKey, importKey } from './import.js';

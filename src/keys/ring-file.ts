@@ -7,7 +7,7 @@
 import type { KeyObject } from 'node:crypto';
 import { setImmediate } from 'node:timers/promises';
 import { SealwireError } from '../errors.js';
-import type { Curve } from '../jwe/algorithms.js';
+import type { Curve } from '../profile/algorithms.js';
 import { parseKeySet } from './files.js';
 import { type ImportedKey, importKey, type PublicJwk } from './import.js';
 import { DATE_NAMES, findDateFault, type KeyDates } from './lifecycle.js';

@@ -1,7 +1,7 @@
 /** A recipient's private keys by their dates: created, loaded, followed, and handed out as handles only. */
 import { SealwireError } from '../errors.js';
-import type { Curve } from '../jwe/algorithms.js';
 import type { Custody, OpeningKey, OpeningKeys, RecipientKey } from '../jwe/recipient.js';
+import type { Curve } from '../profile/algorithms.js';
 import { type CustodyOptions, createCustody } from './custody.js';
 import { writeKeyFile } from './files.js';
 import { generatePem } from './generate-pem.js';

@@ -1,6 +1,8 @@
 /** Rotation: dates made by a schedule, and the refusal of dates with which calls would fail. Pure, like the life of a key. */
+
 import { SealwireError } from '../errors.js';
-import { MAX_AGE_SECONDS, MAX_SKEW_SECONDS } from '../jwe/policy.js';
+import { MAX_KEY_SET_SECONDS } from '../profile/key-set-rules.js';
+import { MAX_AGE_SECONDS, MAX_SKEW_SECONDS } from '../profile/policy.js';
 import {
   endOfOpening,
   endOfSealing,
@@ -11,8 +13,6 @@ import {
   nextChange,
 } from './lifecycle.js';
 
-/** Longest life of a key set, in seconds: so long may a sender that cannot fetch a newer one use what it has. */
-export const MAX_KEY_SET_SECONDS = 86_400;
 /** How long a token may be on its way, in seconds, with the clocks of both sides apart as far as is accepted. */
 export const TOKEN_WINDOW_SECONDS = MAX_AGE_SECONDS + MAX_SKEW_SECONDS;
 

@@ -1,6 +1,5 @@
 /** `bnd`: the bound siblings of a sealed field in our encoding, and its SHA-256. */
-import { hash } from 'node:crypto';
-import { BinaryWriter, WireType } from '@bufbuild/protobuf/wire';
+import { BinaryWriter, base64Encode, WireType } from '@bufbuild/protobuf/wire';
 import { SealwireError } from '../errors.js';
 import { bitsToBigInt, bytesOf, parseInteger } from './loose-values.js';
 import type { BoundFieldPlan, BoundKind, SealedFieldPlan } from './plan.js';
@@ -64,13 +63,15 @@ function writeBound(bound: BoundFieldPlan, holder: object): void {
   }
 }
 
+/** SHA-256 in base64url: handed in, since every platform has one of its own. */
+export type Sha256 = (bytes: Uint8Array) => string;
+
 /**
  * @returns base64url of the SHA-256 of {@link encodeBound}; undefined when the field binds nothing
  * @throws SealwireError `SEAL_INPUT`
  */
-export function boundDigest(field: SealedFieldPlan, holder: object): string | undefined {
-  if (field.bind.length === 0) return undefined;
-  return hash('sha256', encodeBound(field, holder), 'base64url');
+export function boundDigest(field: SealedFieldPlan, holder: object, sha256: Sha256): string | undefined {
+  return field.bind.length === 0 ? undefined : sha256(encodeBound(field, holder));
 }
 
 /**
@@ -85,7 +86,7 @@ export function boundValues(field: SealedFieldPlan, holder: object): [string, st
     const value = boundValue(bound, holder);
     if (value === undefined) continue;
     if (typeof value === 'bigint') values.push([bound.name, value.toString()]);
-    else if (typeof value === 'object') values.push([bound.name, Buffer.from(value).toString('base64url')]);
+    else if (typeof value === 'object') values.push([bound.name, base64Encode(value, 'url')]);
     else values.push([bound.name, value]);
   }
   return values;

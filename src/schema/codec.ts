@@ -7,6 +7,7 @@ import {
   fromJsonString,
   toBinary,
 } from '@bufbuild/protobuf';
+import { base64Decode } from '@bufbuild/protobuf/wire';
 import {
   FileDescriptorSetSchema,
   file_google_protobuf_any,
@@ -55,7 +56,7 @@ export function embeddedDescriptors(base64: string): Descriptors {
   let registry: FileRegistry | undefined;
   return () => {
     if (registry === undefined) {
-      const set = fromBinary(FileDescriptorSetSchema, Buffer.from(base64, 'base64'));
+      const set = fromBinary(FileDescriptorSetSchema, base64Decode(base64));
       set.file.unshift(...wellKnownFiles.map((file) => file.proto));
       registry = createFileRegistry(set);
     }

@@ -4,8 +4,8 @@
  */
 
 import { type ErrorCode, type Reason, SealwireError, type Violation } from '../errors.js';
-import { BadRequest, ErrorInfo } from '../gen/google/rpc/error_details.js';
-import { Status } from '../gen/google/rpc/status.js';
+import { BadRequest, ErrorInfo } from '../gen/portable/google/rpc/error_details.js';
+import { Status } from '../gen/portable/google/rpc/status.js';
 
 /** `google.rpc.ErrorInfo.domain` of every error of ours. */
 export const ERROR_DOMAIN = 'sealwire';
@@ -113,10 +113,10 @@ export function errorStatus(error: unknown, context: ErrorStatusContext = {}): E
   const omitted = violations.length - fitting.length + violationsOmitted;
   if (omitted > 0) metadata['violationsOmitted'] = String(omitted);
   const info = ErrorInfo.encode({ reason, domain: ERROR_DOMAIN, metadata }).finish();
-  const details = [{ typeUrl: ERROR_INFO_TYPE, value: Buffer.from(info) }];
+  const details = [{ typeUrl: ERROR_INFO_TYPE, value: info }];
   if (fitting.length > 0) {
     const badRequest = BadRequest.encode({ fieldViolations: fitting.map(toFieldViolation) }).finish();
-    details.push({ typeUrl: BAD_REQUEST_TYPE, value: Buffer.from(badRequest) });
+    details.push({ typeUrl: BAD_REQUEST_TYPE, value: badRequest });
   }
   return { code, details: text, statusDetails: Status.encode({ code, message: text, details }).finish() };
 }
@@ -134,12 +134,14 @@ const limitKinds: Partial<Readonly<Record<ErrorCode, string>>> = {
   REPLAY_STORE_FULL: 'capacity',
 };
 
+const utf8 = new TextEncoder();
+
 /** As many violations as fit. */
 function fitViolations(violations: readonly Violation[]): Violation[] {
   let bytes = 0;
   const fitting: Violation[] = [];
   for (const violation of violations) {
-    bytes += 16 + Buffer.byteLength(violation.path) + Buffer.byteLength(violation.rule);
+    bytes += 16 + utf8.encode(violation.path + violation.rule).length;
     if (bytes > MAX_VIOLATION_BYTES) break;
     fitting.push(violation);
   }

@@ -1,4 +1,5 @@
 /** 64-bit integers and bytes in all forms that ts-proto and proto-loader give them, read without guessing. */
+import { base64Decode, base64Encode } from '@bufbuild/protobuf/wire';
 
 const MASK_32 = 0xffff_ffffn;
 
@@ -38,9 +39,8 @@ export function bytesOf(value: unknown): Uint8Array {
     return Uint8Array.from(value as number[]);
   }
   if (typeof value === 'string') {
-    const bytes = Buffer.from(value, 'base64');
-    const text = bytes.toString('base64');
-    if (text === value || text.replace(/=+$/, '') === value) return bytes;
+    const bytes = base64Decode(value);
+    if (base64Encode(bytes) === value || base64Encode(bytes, 'std_raw') === value) return bytes;
   }
   throw new TypeError('not bytes');
 }

@@ -1,9 +1,11 @@
 /** The steps of opening a message that client and server share: decoding inner messages and putting them in place. */
 import { SealwireError } from '../errors.js';
-import { boundDigest } from './binding.js';
+import { boundDigest, type Sha256 } from './binding.js';
 import { markHolder, markOpened, recordToken } from './opened.js';
 import type { MessagePlan } from './plan.js';
 import { replaceSealed, type SealedSite } from './walk.js';
+
+const utf8 = new TextDecoder('utf-8', { ignoreBOM: true });
 
 /** What a token must say at this place. */
 export interface ExpectedAtSite {
@@ -14,13 +16,13 @@ export interface ExpectedAtSite {
 }
 
 /** @returns field and binding; reading `bound` throws SealwireError `BOUND_VALUE` when there can be none */
-export function expectationOf({ field, holder }: SealedSite): ExpectedAtSite {
+export function expectationOf({ field, holder }: SealedSite, sha256: Sha256): ExpectedAtSite {
   if (field.bind.length === 0) return { field: field.fullName };
   return {
     field: field.fullName,
     get bound() {
       try {
-        return boundDigest(field, holder) as string;
+        return boundDigest(field, holder, sha256) as string;
       } catch {
         // E.g. an enum value this service does not know: nothing can have been bound to it here.
         throw new SealwireError('BOUND_VALUE', 'a bound sibling has no valid value');
@@ -38,13 +40,12 @@ export function expectationOf({ field, holder }: SealedSite): ExpectedAtSite {
  */
 export function decodeInner(
   { field: { codec }, path }: SealedSite,
-  plaintext: Buffer,
+  plaintext: Uint8Array,
   cty: string | undefined,
 ): object {
   try {
     // Without a type (interop) stock JOSE clients mean JSON.
-    const value =
-      cty === 'application/protobuf' ? codec.decode(plaintext) : codec.decodeJson(plaintext.toString('utf8'));
+    const value = cty === 'application/protobuf' ? codec.decode(plaintext) : codec.decodeJson(utf8.decode(plaintext));
     return markOpened(codec.typeName, value as object);
   } catch {
     // The decoder's message may quote the plaintext: it must not become a cause.

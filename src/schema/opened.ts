@@ -1,6 +1,4 @@
 /** Opened inner messages print redacted, and keep the token they came from within reach. */
-import { inspect } from 'node:util';
-
 declare const sealedToken: unique symbol;
 
 /** A compact JWE that the type system keeps apart from plain strings. */
@@ -8,6 +6,9 @@ export type SealedToken = string & { readonly [sealedToken]: true };
 
 /** One prototype per inner type: its methods do the redacting, its instances hold ordinary properties. */
 const prototypes = new Map<string, object>();
+
+/** `util.inspect.custom`, by the name that it has everywhere. */
+const INSPECT = Symbol.for('nodejs.util.inspect.custom');
 
 class Returned {
   constructor(object: object) {
@@ -109,7 +110,7 @@ function prototypeOf(typeName: string): object {
   const prototype = Object.create(Object.prototype, {
     toString: redact,
     toJSON: redact,
-    [inspect.custom]: redact,
+    [INSPECT]: redact,
   }) as object;
   prototypes.set(typeName, prototype);
   return prototype;

@@ -1,7 +1,7 @@
 /** Sealing one field: what client and server share of it. */
-import { SealwireError } from '../errors.js';
-import type { SealParameters } from '../jwe/session.js';
-import { boundDigest } from './binding.js';
+import { SealwireError, withPath } from '../errors.js';
+import type { SealParameters } from '../profile/seal-parameters.js';
+import { boundDigest, type Sha256 } from './binding.js';
 import type { SealedSite } from './walk.js';
 
 /** Makes tokens: an agreement session, or the replies of a call. */
@@ -17,7 +17,7 @@ export interface TokenSealer {
  * @returns a compact JWE
  * @throws SealwireError `SEAL_INPUT`, `INNER_TOO_LARGE`, `HEADER_TOO_LARGE`, with the path
  */
-export function encodeSite(site: SealedSite, sealer: TokenSealer, iat: number): string {
+export function encodeSite(site: SealedSite, sealer: TokenSealer, iat: number, sha256: Sha256): string {
   const { field, value, holder, path } = site;
   if (typeof value !== 'object' || value === null) {
     throw new SealwireError('SEAL_INPUT', `${path} must be a ${field.codec.typeName}`, { path });
@@ -30,10 +30,9 @@ export function encodeSite(site: SealedSite, sealer: TokenSealer, iat: number): 
     throw new SealwireError('SEAL_INPUT', `${path} is not a valid ${field.codec.typeName}`, { path });
   }
   try {
-    const bound = boundDigest(field, holder);
+    const bound = boundDigest(field, holder, sha256);
     return sealer.seal(plaintext, { field: field.fullName, cty: 'application/protobuf', iat, bound });
   } catch (error) {
-    if (!(error instanceof SealwireError)) throw error;
-    throw new SealwireError(error.code, error.message, { path });
+    throw withPath(error, path);
   }
 }

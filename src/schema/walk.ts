@@ -61,15 +61,6 @@ function add({ sites, most }: Found, site: SealedSite): void {
   sites.push(site);
 }
 
-/**
- * Whether any sealed field is present.
- *
- * @throws SealwireError `NESTED_TOO_DEEP` for nesting deeper than 100
- */
-export function hasSealed(plan: MessagePlan, message: object): boolean {
-  return search(plan, message, 0);
-}
-
 function collect(plan: MessagePlan, message: object, prefix: string, found: Found, depth: number): void {
   checkDepth(depth);
   for (const field of plan.sealed) {
@@ -103,27 +94,6 @@ function collect(plan: MessagePlan, message: object, prefix: string, found: Foun
       collect(field.plan(), value, `${path}.`, found, depth + 1);
     }
   }
-}
-
-function search(plan: MessagePlan, message: object, depth: number): boolean {
-  checkDepth(depth);
-  for (const field of plan.sealed) {
-    const value = read(message, field);
-    if (isAbsent(value)) continue;
-    if (field.shape !== 'repeated' && field.shape !== 'map') return true;
-    if (!elements(value, field.shape === 'map').next().done) return true;
-  }
-  for (const field of plan.nested) {
-    const value = read(message, field);
-    if (!isObject(value)) continue;
-    if (field.shape !== 'repeated' && field.shape !== 'map') {
-      if (search(field.plan(), value, depth + 1)) return true;
-      continue;
-    }
-    for (const [, element] of elements(value, field.shape === 'map'))
-      if (isObject(element) && search(field.plan(), element, depth + 1)) return true;
-  }
-  return false;
 }
 
 /**
@@ -218,6 +188,11 @@ class Replacement {
     }
     return changed ? rebuild(value, field.shape === 'map', copies) : value;
   }
+}
+
+/** Whether a message can hold a field that is sealed for the service itself or, in a response, for its caller. */
+export function hasOwnFields(plan: MessagePlan | undefined): plan is MessagePlan {
+  return plan !== undefined && recipientsOf(plan).includes('');
 }
 
 /** All recipients that a plan's sealed fields name; '' is the service itself. Computed once per plan. */

@@ -4,12 +4,13 @@
  */
 import { ServerInterceptingCall, type ServerInterceptor } from '@grpc/grpc-js';
 import type { MeterProvider } from '@opentelemetry/api';
-import { checkRange, type OpenLimits } from '../jwe/limits.js';
 import { type AgreementCacheOptions, type CallerRateOptions, TokenOpener } from '../jwe/opener.js';
-import type { PolicyName } from '../jwe/policy.js';
 import type { OpeningKeys, RecipientKey } from '../jwe/recipient.js';
 import { SealingSessions, type SealingSessionsOptions } from '../jwe/sender.js';
 import { type KeySource, staticKeySource } from '../keys/key-source.js';
+import type { OpenLimits } from '../profile/limits.js';
+import { checkRange } from '../profile/options.js';
+import type { PolicyName } from '../profile/policy.js';
 import type { MethodPlan, ServicePlan } from '../schema/plan.js';
 import type { Validators } from '../schema/validation.js';
 import { TurnQueue } from '../turn-queue.js';
@@ -67,7 +68,7 @@ export interface OpenInterceptorOptions {
 export interface OpenInterceptor {
   readonly interceptor: ServerInterceptor;
   /** For reading statistics; see {@link forgetKey} for retired keys. */
-  readonly opener: TokenOpener;
+  readonly tokenOpener: TokenOpener;
   /** Opens stored tokens, for handlers. */
   readonly openStored: OpenStored;
   /** Seals stored tokens anew, to the key that senders use now. */
@@ -86,7 +87,7 @@ export interface OpenInterceptor {
 export function createOpenInterceptor(options: OpenInterceptorOptions): OpenInterceptor {
   const { keys, policy, limits, cache, rate } = options;
   const now = options.now ?? Date.now;
-  const opener = new TokenOpener({
+  const tokenOpener = new TokenOpener({
     keys,
     // Without one of its own the opener measures ages by a clock that nobody sets.
     ...(options.now && { now: options.now }),
@@ -112,8 +113,15 @@ export function createOpenInterceptor(options: OpenInterceptorOptions): OpenInte
     return sessions;
   };
   const shared: ServerCallParts = {
-    opener: new MessageOpener({ opener, audit, recipients: options.recipients ?? [], guard, validators, granter }),
-    replyTokens: new ReplyTokenReader({ opener, audit, guard, authenticateCaller }),
+    messageOpener: new MessageOpener({
+      tokenOpener,
+      audit,
+      recipients: options.recipients ?? [],
+      guard,
+      validators,
+      granter,
+    }),
+    replyTokens: new ReplyTokenReader({ tokenOpener, audit, guard, authenticateCaller }),
     replier: new MessageReplier({
       keys: options.recipientKeys ?? staticKeySource({}),
       sessions: sealing,
@@ -140,13 +148,13 @@ export function createOpenInterceptor(options: OpenInterceptorOptions): OpenInte
     }
     return new SealedServerCall(call, method, shared);
   };
-  const createReader = (caller: string) => createStoredReader({ services, opener, audit, caller, granter });
+  const createReader = (caller: string) => createStoredReader({ services, tokenOpener, audit, caller, granter });
   const openStored = createStoredOpener(createReader('openStored'), audit);
   const withStored = createReader('resealStored');
   const resealStored = createStoredResealer({ withStored, audit, keys, sessions: sealing, now, granter });
   const forgetKey = (kid: string) => {
-    opener.purge(kid);
+    tokenOpener.purge(kid);
     sessions?.invalidate(kid);
   };
-  return { interceptor, opener, openStored, resealStored, forgetKey };
+  return { interceptor, tokenOpener, openStored, resealStored, forgetKey };
 }

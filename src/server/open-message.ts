@@ -3,9 +3,10 @@
  * agreement (check 5) is made for any; the record is durable before the opened message exists
  * outside this function.
  */
-import { SealwireError } from '../errors.js';
+import { SealwireError, withPath } from '../errors.js';
 import type { Grant } from '../jwe/grant.js';
 import type { TokenOpener } from '../jwe/opener.js';
+import { sha256 } from '../jwe/sha256.js';
 import type { ParsedToken } from '../jwe/token.js';
 import { decodeInner, expectationOf, putOpened } from '../schema/open-sites.js';
 import type { MessagePlan } from '../schema/plan.js';
@@ -32,7 +33,7 @@ export interface TokenGuard {
 
 /** Options of {@link MessageOpener}. */
 export interface MessageOpenerOptions {
-  readonly opener: TokenOpener;
+  readonly tokenOpener: TokenOpener;
   readonly audit: AuditSink;
   /** Recipient names that are this service; fields for others stay tokens. The empty name always is. */
   readonly recipients?: readonly string[];
@@ -64,7 +65,7 @@ interface Opening {
 
 /** Opens messages by plan; stateless apart from the opener's cache. */
 export class MessageOpener {
-  readonly #opener: TokenOpener;
+  readonly #tokenOpener: TokenOpener;
   readonly #audit: AuditSink;
   readonly #recipients: ReadonlySet<string>;
   readonly #guard: TokenGuard | undefined;
@@ -72,7 +73,7 @@ export class MessageOpener {
   readonly #granter: Granter | undefined;
 
   constructor(options: MessageOpenerOptions) {
-    this.#opener = options.opener;
+    this.#tokenOpener = options.tokenOpener;
     this.#audit = options.audit;
     this.#recipients = new Set(['', ...(options.recipients ?? [])]);
     this.#guard = options.guard;
@@ -93,12 +94,12 @@ export class MessageOpener {
     let openings: Opening[] = [];
     try {
       // Counted while they are found: a message with a million bad tokens costs no more than one with the limit.
-      openings = collectSealed(plan, message, this.#opener.tokensPerMessage).map((site) => this.#begin(site));
+      openings = collectSealed(plan, message, this.#tokenOpener.tokensPerMessage).map((site) => this.#begin(site));
       const sealed = openings.filter((opening) => opening.ours);
       if (openings.length === 0) return putOpened(plan, message, [], []);
-      for (const { site, token, ours } of openings) if (!ours) at(site, () => this.#opener.checkForm(token));
+      for (const { site, token, ours } of openings) if (!ours) at(site, () => this.#tokenOpener.checkForm(token));
       const decrypt = () => this.#decryptAll(sealed, call.principal);
-      const plaintexts = sealed.length === 0 ? [] : await this.#opener.withNewKeys(decrypt);
+      const plaintexts = sealed.length === 0 ? [] : await this.#tokenOpener.withNewKeys(decrypt);
       if (mode.ended()) return message;
       const values = this.#decodeAll(openings, plaintexts);
       const record = openRecord(openings, call, startedAt);
@@ -122,10 +123,10 @@ export class MessageOpener {
     const tokens: ParsedToken[] = [];
     for (const opening of sealed) {
       const { site, token } = opening;
-      opening.parsed = at(site, () => this.#opener.check(token, expectationOf(site)));
+      opening.parsed = at(site, () => this.#tokenOpener.check(token, expectationOf(site, sha256)));
       tokens.push(opening.parsed);
     }
-    this.#opener.checkMessage(tokens);
+    this.#tokenOpener.checkMessage(tokens);
     const maker = this.#granter?.();
     if (maker instanceof Promise) return maker.then((ready) => this.#openAll(sealed, tokens, caller, ready));
     return this.#openAll(sealed, tokens, caller, maker);
@@ -140,7 +141,7 @@ export class MessageOpener {
     const opened = sealed.map((opening, index) => {
       // What is not kept must not be opened later either.
       if (!opening.site.field.transient) opening.grant = maker?.createGrant();
-      return at(opening.site, () => this.#opener.open(tokens[index]!, caller, 'wire', opening.grant));
+      return at(opening.site, () => this.#tokenOpener.open(tokens[index]!, caller, 'wire', opening.grant));
     });
     const allReady = opened.every((plaintext): plaintext is Buffer => Buffer.isBuffer(plaintext));
     if (allReady) return opened as Buffer[];
@@ -204,9 +205,4 @@ async function atAsync(site: SealedSite, plaintext: Buffer | Promise<Buffer>): P
   } catch (error) {
     throw withPath(error, site.path);
   }
-}
-
-function withPath(error: unknown, path: string): unknown {
-  if (!(error instanceof SealwireError) || error.path !== undefined) return error;
-  return new SealwireError(error.code, error.message, { path, ageSeconds: error.ageSeconds });
 }

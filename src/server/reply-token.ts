@@ -1,9 +1,10 @@
 /** The reply token of a call: checked on metadata, before the handler runs. */
 import type { Metadata } from '@grpc/grpc-js';
-import { SealwireError } from '../errors.js';
+import { SealwireError, withPath } from '../errors.js';
 import type { TokenOpener } from '../jwe/opener.js';
-import { REPLY_FIELD, REPLY_METADATA, type ReplySealer } from '../jwe/reply.js';
+import type { ReplySealer } from '../jwe/reply.js';
 import type { ParsedToken } from '../jwe/token.js';
+import { REPLY_FIELD, REPLY_METADATA } from '../profile/reply-names.js';
 import type { AuditSink, CallRecordField } from './audit-sink.js';
 import type { TokenGuard } from './open-message.js';
 import { type CallFacts, createRecord, createRejectRecord } from './records.js';
@@ -27,7 +28,7 @@ export type AuthenticateCaller = (caller: CallerCredential) => string | undefine
 
 /** Options of {@link ReplyTokenReader}. */
 export interface ReplyTokenReaderOptions {
-  readonly opener: TokenOpener;
+  readonly tokenOpener: TokenOpener;
   readonly audit: AuditSink;
   readonly guard?: TokenGuard | undefined;
   readonly authenticateCaller?: AuthenticateCaller | undefined;
@@ -55,7 +56,7 @@ export class ReplyTokenReader {
    */
   async read(metadata: Metadata, call: CallFacts, singleUse: boolean): Promise<ReplyAgreement> {
     const startedAt = performance.now();
-    const { opener, audit } = this.#options;
+    const { tokenOpener, audit } = this.#options;
     const values = metadata.get(REPLY_METADATA);
     const [token] = values;
     let parsed: ParsedToken | undefined;
@@ -63,15 +64,15 @@ export class ReplyTokenReader {
       if (token === undefined) throw refuse('NO_REPLY_KEY', `the call has no ${REPLY_METADATA}`);
       // Two tokens would leave open whom the replies are for.
       if (typeof token !== 'string' || values.length > 1) throw refuse('TOKEN_ENCODING', 'not one reply token');
-      parsed = await opener.withNewKeys(() => opener.checkReplyToken(token));
-      const { credential, sealer } = await opener.openReplyToken(parsed, call.principal);
+      parsed = await tokenOpener.withNewKeys(() => tokenOpener.checkReplyToken(token));
+      const { credential, sealer } = await tokenOpener.openReplyToken(parsed, call.principal);
       const principal = await this.#authenticate(credential, call);
       credential.fill(0);
       const facts = principal === call.principal ? call : { ...call, principal };
       if (singleUse) await this.#useUp(parsed, facts, startedAt);
       return { sealer, call: facts };
     } catch (error) {
-      const located = withPath(error);
+      const located = withPath(error, REPLY_METADATA);
       audit.note(
         createRejectRecord(located, call, startedAt, (_path, code) =>
           typeof token === 'string' ? [describeToken(token, parsed, 'refused', code)] : [],
@@ -127,9 +128,4 @@ function describeToken(
 
 function refuse(code: 'NO_REPLY_KEY' | 'TOKEN_ENCODING' | 'CALLER_REFUSED', message: string): SealwireError {
   return new SealwireError(code, message, { path: REPLY_METADATA });
-}
-
-function withPath(error: unknown): unknown {
-  if (!(error instanceof SealwireError) || error.path !== undefined) return error;
-  return new SealwireError(error.code, error.message, { path: REPLY_METADATA, ageSeconds: error.ageSeconds });
 }

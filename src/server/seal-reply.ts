@@ -4,6 +4,7 @@ import type { Grant } from '../jwe/grant.js';
 import type { RecipientKey } from '../jwe/recipient.js';
 import type { ReplySealer } from '../jwe/reply.js';
 import type { AgreementSession, SealingSessions } from '../jwe/sender.js';
+import { sha256 } from '../jwe/sha256.js';
 import type { KeySource } from '../keys/key-source.js';
 import type { MessagePlan } from '../schema/plan.js';
 import { encodeSite } from '../schema/seal-sites.js';
@@ -90,8 +91,8 @@ function sealSite(
   if (typeof value === 'string' && field.recipient !== '') return value;
   const target = field.recipient === '' ? sealer : sessions.get(field.recipient);
   if (target === undefined) throw new SealwireError('NO_REPLY_KEY', 'no agreement to seal with', { path });
-  if (grant === undefined) return encodeSite(site, target, iat);
-  return encodeSite(site, { seal: (plaintext, parameters) => target.seal(plaintext, parameters, grant) }, iat);
+  if (grant === undefined) return encodeSite(site, target, iat, sha256);
+  return encodeSite(site, { seal: (plaintext, parameters) => target.seal(plaintext, parameters, grant) }, iat, sha256);
 }
 
 function createSealRecord(

@@ -10,7 +10,7 @@ import {
 } from '@grpc/grpc-js';
 import { SealwireError } from '../errors.js';
 import type { MethodPlan } from '../schema/plan.js';
-import { recipientsOf } from '../schema/walk.js';
+import { hasOwnFields } from '../schema/walk.js';
 import type { TurnQueue } from '../turn-queue.js';
 import type { AuditSink } from './audit-sink.js';
 import { type CallerFunction, tlsIdentity } from './caller.js';
@@ -26,7 +26,7 @@ import { toStatusObject } from './status-object.js';
 
 /** What all calls share. */
 export interface ServerCallParts {
-  readonly opener: MessageOpener;
+  readonly messageOpener: MessageOpener;
   readonly replyTokens: ReplyTokenReader;
   readonly replier: MessageReplier;
   readonly audit: AuditSink;
@@ -41,6 +41,8 @@ export interface ServerCallParts {
 
 type Listener = Parameters<ServerInterceptingCallInterface['start']>[0];
 type Status = Parameters<ServerInterceptingCallInterface['sendStatus']>[0];
+/** A call goes on only from left to right; it is counted when it is no longer open. `cancelled`: the listener knows. */
+type CallState = 'open' | 'answered' | 'failed' | 'cancelled';
 
 const REQUEST_ID = /^[\x21-\x7e]{1,128}$/;
 const TRACEPARENT = /^[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}$/;
@@ -60,9 +62,7 @@ export class SealedServerCall extends ServerInterceptingCall {
   #listener: Listener | undefined;
   #facts: CallFacts | undefined;
   #reply: ReplyAgreement | undefined;
-  #ended = false;
-  #cancelled = false;
-  #counted = false;
+  #state: CallState = 'open';
 
   constructor(next: ServerInterceptingCallInterface, method: MethodPlan, shared: ServerCallParts) {
     super(next);
@@ -72,6 +72,11 @@ export class SealedServerCall extends ServerInterceptingCall {
     this.#singleUse = method.idempotency === 'unknown';
     if (method.request !== undefined) this.#incoming = this.#createIncoming();
     if (method.response !== undefined) this.#outgoing = this.#createOutgoing();
+  }
+
+  /** Nothing more is read, opened, sealed or sent. */
+  get #ended(): boolean {
+    return this.#state === 'failed' || this.#state === 'cancelled';
   }
 
   override start(listener: Listener): void {
@@ -108,7 +113,7 @@ export class SealedServerCall extends ServerInterceptingCall {
   override sendStatus(status: Status): void {
     if (this.#ended) return;
     const send = () => {
-      this.#count(status.code === statusCodes.OK ? 'OK' : 'HANDLER');
+      this.#leave('answered', status.code === statusCodes.OK ? 'OK' : 'HANDLER');
       super.sendStatus(status);
     };
     if (this.#outgoing === undefined) send();
@@ -121,7 +126,7 @@ export class SealedServerCall extends ServerInterceptingCall {
     try {
       const facts = this.#describeCall(metadata);
       this.#facts = facts;
-      if (response === undefined || !recipientsOf(response).includes('')) {
+      if (!hasOwnFields(response)) {
         attachFacts(metadata, facts);
         listener.onReceiveMetadata(metadata);
         return;
@@ -142,14 +147,15 @@ export class SealedServerCall extends ServerInterceptingCall {
   }
 
   #createIncoming(): IncomingMessages {
-    const { opener, readAhead, turns } = this.#shared;
+    const { messageOpener, readAhead, turns } = this.#shared;
     const { request } = this.#method;
     const mode = { singleUse: this.#singleUse, ended: () => this.#ended };
     return new IncomingMessages({
       readAhead: this.#method.requestStream ? readAhead : NO_READ_AHEAD,
       turns,
       read: () => super.startRead(),
-      open: (message) => opener.open(request as NonNullable<typeof request>, message, this.#facts as CallFacts, mode),
+      open: (message) =>
+        messageOpener.open(request as NonNullable<typeof request>, message, this.#facts as CallFacts, mode),
       deliver: (message) => this.#listener?.onReceiveMessage(message),
       end: () => this.#listener?.onReceiveHalfClose(),
       fail: (error) => this.#fail(error),
@@ -171,8 +177,7 @@ export class SealedServerCall extends ServerInterceptingCall {
 
   #fail(error: unknown): void {
     if (this.#ended) return;
-    this.#ended = true;
-    this.#count(endOf(error));
+    this.#leave('failed', endOf(error));
     const { currentKid, now } = this.#shared;
     this.#next.sendStatus(toStatusObject(error, { currentKid: currentKid(), nowMs: now() }));
     // A streaming handler may be waiting: tell it that nothing more will come.
@@ -180,19 +185,16 @@ export class SealedServerCall extends ServerInterceptingCall {
   }
 
   /** A call ends once, but a caller may go away after it. */
-  #count(end: CallEnd): void {
-    if (this.#counted) return;
-    this.#counted = true;
-    this.#shared.metrics.countCall(this.#method.path, end);
+  #leave(state: CallState, end: CallEnd): void {
+    if (this.#state === 'open') this.#shared.metrics.countCall(this.#method.path, end);
+    this.#state = state;
   }
 
   #cancel(): void {
-    this.#ended = true;
-    this.#count('CANCELLED');
+    if (this.#state === 'cancelled') return;
+    this.#leave('cancelled', 'CANCELLED');
     this.#incoming?.stop();
     this.#outgoing?.stop();
-    if (this.#cancelled) return;
-    this.#cancelled = true;
     this.#listener?.onCancel();
   }
 

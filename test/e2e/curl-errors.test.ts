@@ -10,6 +10,7 @@ import { type Reason, SealwireError } from '../../src/errors.js';
 import { descriptorSet } from '../../src/gen/descriptors.js';
 import { addSealedPaymentService, SealedPaymentService } from '../../src/gen/payments/v1/payments_sealed.js';
 import { SealingSessions } from '../../src/jwe/sender.js';
+import { sha256 } from '../../src/jwe/sha256.js';
 import { loadPublicKeys } from '../../src/keys/public-keys.js';
 import { KeyRing } from '../../src/keys/ring.js';
 import { boundDigest } from '../../src/schema/binding.js';
@@ -81,7 +82,7 @@ for (const tool of ['grpcurl', 'buf curl'] as const) {
       const [key] = await loadPublicKeys(keys);
       const session = await sessions.acquire(key ?? expect.fail('no key'));
       const { plan, holder } = schema.field(FIELD);
-      const bound = boundDigest(plan, holder.fromJson(readJson(order(orderId))));
+      const bound = boundDigest(plan, holder.fromJson(readJson(order(orderId))), sha256);
       const token = session.seal(Buffer.alloc(0), { field: FIELD, cty: 'application/protobuf', iat, bound });
       return order(orderId, { card: token });
     }

@@ -13,9 +13,9 @@ import { configSchema } from '../../src/host/config.js';
 import { type RunningService, startService } from '../../src/host/host.js';
 import { createApplicationLogger } from '../../src/host/logger.js';
 import { TokenOpener } from '../../src/jwe/opener.js';
-import { REPLY_METADATA } from '../../src/jwe/reply.js';
 import { SealingSessions } from '../../src/jwe/sender.js';
 import { fileKeySource, staticKeySource } from '../../src/keys/key-source.js';
+import { REPLY_METADATA } from '../../src/profile/reply-names.js';
 import type { MethodPlan, SealedServiceDefinition } from '../../src/schema/plan.js';
 import { MessageOpener } from '../../src/server/open-message.js';
 import { MemoryReplayStore } from '../../src/server/replay/memory-replay-store.js';
@@ -79,7 +79,7 @@ describe('a token that is sent again', () => {
     const message = await seal(orderOf('flood'));
     const audit = new MemorySink();
     const opener = new MessageOpener({
-      opener: new TokenOpener({ keys: bench.ring }),
+      tokenOpener: new TokenOpener({ keys: bench.ring }),
       // A log that takes its time, so that many copies are between claim and record.
       audit: {
         commit: (record) => new Promise<void>((resolve) => setImmediate(() => resolve(audit.commit(record)))),

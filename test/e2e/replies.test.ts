@@ -11,11 +11,13 @@ import {
   WatchPaymentsResponse,
 } from '../../src/gen/payments/v1/payments.js';
 import { PaymentPlan, SealedPaymentServiceClient } from '../../src/gen/payments/v1/payments_sealed.js';
-import { resolveLimits } from '../../src/jwe/limits.js';
-import { REPLY_FIELD, REPLY_METADATA, ReplyOpener } from '../../src/jwe/reply.js';
+import { ReplyOpener } from '../../src/jwe/reply.js';
 import { type AgreementSession, SealingSessions } from '../../src/jwe/sender.js';
+import { sha256 } from '../../src/jwe/sha256.js';
 import { staticKeySource } from '../../src/keys/key-source.js';
 import { KeyRing } from '../../src/keys/ring.js';
+import { resolveLimits } from '../../src/profile/limits.js';
+import { REPLY_FIELD, REPLY_METADATA } from '../../src/profile/reply-names.js';
 import { boundDigest } from '../../src/schema/binding.js';
 import { ReplayGuard } from '../../src/server/replay/replay-guard.js';
 import type { CallerCredential } from '../../src/server/reply-token.js';
@@ -152,7 +154,10 @@ for (const [way, optionsFor] of Object.entries(clientWays)) {
         await failureOf(client.getPayment({ paymentId: 'p-1' }));
         const { payment } = GetPaymentResponse.decode(lastCall().responses[0] as Buffer);
         const [field] = PaymentPlan.sealed;
-        const expected = { field: 'payments.v1.Payment.card', bound: boundDigest(field!, payment as object) as string };
+        const expected = {
+          field: 'payments.v1.Payment.card',
+          bound: boundDigest(field!, payment as object, sha256) as string,
+        };
         const opener = new ReplyOpener(relaySession.replyKey, token, resolveLimits());
         const { plaintext } = opener.open(payment!.card, expected);
         expect(plaintext.toString('latin1')).to.contain('card-of-p-1');
@@ -265,7 +270,7 @@ for (const [way, optionsFor] of Object.entries(clientWays)) {
       it('with the token that the client itself sent, or one that the relay made: the client sees it', async () => {
         await client.authorize(orderOf('stored'));
         const stored = AuthorizeRequest.decode(lastCall().requests[0] as Buffer).card;
-        const bound = boundDigest(PaymentPlan.sealed[0]!, paymentOf('p-1')) as string;
+        const bound = boundDigest(PaymentPlan.sealed[0]!, paymentOf('p-1'), sha256) as string;
         const sealing = { field: 'payments.v1.Payment.card', cty: 'application/protobuf', iat: now(), bound } as const;
         const made = relaySession.seal(Buffer.from('0a0131', 'hex'), sealing);
         for (const card of [stored, made, ownReplyToken()]) {

@@ -13,9 +13,10 @@ import {
   WatchPaymentsResponse,
 } from '../../src/gen/payments/v1/payments.js';
 import { AuthorizeRequestPlan, ReconcileRequestPlan } from '../../src/gen/payments/v1/payments_sealed.js';
-import { REPLY_METADATA } from '../../src/jwe/reply.js';
 import { SealingSessions } from '../../src/jwe/sender.js';
+import { sha256 } from '../../src/jwe/sha256.js';
 import { KeyRing } from '../../src/keys/ring.js';
+import { REPLY_METADATA } from '../../src/profile/reply-names.js';
 import type { SealedFieldPlan } from '../../src/schema/plan.js';
 import { encodeSite } from '../../src/schema/seal-sites.js';
 import { SubmitRequest } from '../gen/games/v1/games.js';
@@ -265,7 +266,7 @@ describe('the swap matrix of the payments service', () => {
     ];
     for (const [field, holder, place] of fields) {
       const value = (holder as Record<string, unknown>)[field.key];
-      const token = encodeSite({ field, path: field.name, value, holder }, stranger, iat);
+      const token = encodeSite({ field, path: field.name, value, holder }, stranger, iat, sha256);
       const changed = token.replace(/.$/, (end) => (end === 'A' ? 'Q' : 'A'));
       const seen = new Set<string>();
       for (const one of [token, changed]) {

@@ -2,7 +2,7 @@ import { expect } from 'chai';
 import fc from 'fast-check';
 import { SealwireError } from '../../src/errors.js';
 import { parseHeader, peekHeader } from '../../src/jwe/header.js';
-import { hasDuplicateNames } from '../../src/jwe/json-names.js';
+import { hasDuplicateNames } from '../../src/profile/json-names.js';
 import { expectCode, makeEphemeral } from './helpers.js';
 
 const KID = Buffer.alloc(32, 7).toString('base64url');

@@ -11,9 +11,9 @@ import {
 } from 'node:crypto';
 import { expect } from 'chai';
 import { SealwireError } from '../../src/errors.js';
-import type { ContentEncryption, Curve, KeyAlgorithm } from '../../src/jwe/algorithms.js';
 import type { EphemeralPoint } from '../../src/jwe/header.js';
 import type { Custody, OpeningKey, OpeningKeys } from '../../src/jwe/recipient.js';
+import type { ContentEncryption, Curve, KeyAlgorithm } from '../../src/profile/algorithms.js';
 
 /** The time at which forged tokens are made, in seconds. */
 export const IAT = 1_700_000_000;

@@ -2,10 +2,10 @@ import { generateKeyPairSync } from 'node:crypto';
 import { expect } from 'chai';
 import { CompactEncrypt, compactDecrypt } from 'jose';
 import jose from 'node-jose';
-import type { Curve } from '../../src/jwe/algorithms.js';
 import { TokenOpener } from '../../src/jwe/opener.js';
 import { AgreementPool } from '../../src/jwe/pool.js';
 import { SealingSessions } from '../../src/jwe/sender.js';
+import type { Curve } from '../../src/profile/algorithms.js';
 import { expectCode, FIELD, IAT, makeKey, type TestKey, TestKeys, toKey } from './helpers.js';
 
 const MESSAGE = Buffer.from('{"number":"4111111111111111","holderName":"Zoë"}');

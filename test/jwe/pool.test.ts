@@ -2,9 +2,9 @@ import { spawnSync } from 'node:child_process';
 import { createPublicKey, diffieHellman } from 'node:crypto';
 import { performance } from 'node:perf_hooks';
 import { expect } from 'chai';
-import type { Curve } from '../../src/jwe/algorithms.js';
 import type { EphemeralPoint } from '../../src/jwe/header.js';
 import { AgreementPool } from '../../src/jwe/pool.js';
+import type { Curve } from '../../src/profile/algorithms.js';
 import { expectCode, expectRejection, makeEphemeral, makeKey } from './helpers.js';
 
 function toPoint(jwk: { crv: string; x: string; y: string }): EphemeralPoint {

@@ -1,10 +1,10 @@
 import { expect } from 'chai';
 import { parseHeader } from '../../src/jwe/header.js';
-import { resolveLimits } from '../../src/jwe/limits.js';
 import { TokenOpener } from '../../src/jwe/opener.js';
 import { AgreementPool } from '../../src/jwe/pool.js';
 import { SealingSessions } from '../../src/jwe/sender.js';
 import { parseToken } from '../../src/jwe/token.js';
+import { resolveLimits } from '../../src/profile/limits.js';
 import {
   expectCode,
   expectRejection,

@@ -1,10 +1,11 @@
 import { createPublicKey, diffieHellman, type JsonWebKey } from 'node:crypto';
 import { expect } from 'chai';
 import { CompactEncrypt, compactDecrypt } from 'jose';
-import { resolveLimits } from '../../src/jwe/limits.js';
 import { TokenOpener } from '../../src/jwe/opener.js';
-import { REPLY_FIELD, ReplyOpener } from '../../src/jwe/reply.js';
+import { ReplyOpener } from '../../src/jwe/reply.js';
 import { type AgreementSession, SealingSessions } from '../../src/jwe/sender.js';
+import { resolveLimits } from '../../src/profile/limits.js';
+import { REPLY_FIELD } from '../../src/profile/reply-names.js';
 import {
   expectCode,
   FIELD,

@@ -1,6 +1,6 @@
 import { expect } from 'chai';
-import { resolveLimits } from '../../src/jwe/limits.js';
 import { parseToken } from '../../src/jwe/token.js';
+import { resolveLimits } from '../../src/profile/limits.js';
 import { expectCode, forge, makeKey, PLAINTEXT, withPart } from './helpers.js';
 
 const key = makeKey();

@@ -9,12 +9,12 @@ import {
 import { readFileSync } from 'node:fs';
 import { expect } from 'chai';
 import { concatKdf, deriveKey } from '../../src/jwe/agreement.js';
-import { type Curve, curves, encryptions, isContentEncryption, isKeyAlgorithm } from '../../src/jwe/algorithms.js';
 import { decryptContent, encryptGcm } from '../../src/jwe/content.js';
 import { parseHeader } from '../../src/jwe/header.js';
 import { KeyUnwrapper, KeyWrapper } from '../../src/jwe/key-wrap.js';
 import { TokenOpener } from '../../src/jwe/opener.js';
 import { AgreementPool } from '../../src/jwe/pool.js';
+import { type Curve, curves, encryptions, isContentEncryption, isKeyAlgorithm } from '../../src/profile/algorithms.js';
 import { readVectors } from '../support/vectors.js';
 import { expectCode, expectRejection, TestKeys, toKey } from './helpers.js';
 

@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { inspect } from 'node:util';
 import { expect } from 'chai';
 import { type ErrorCode, SealwireError } from '../../src/errors.js';
-import type { Curve } from '../../src/jwe/algorithms.js';
+import type { Curve } from '../../src/profile/algorithms.js';
 
 const OPENSSL = { 'P-521': 'secp521r1', 'P-384': 'secp384r1', 'P-256': 'prime256v1' } as const;
 export const CURVES = Object.keys(OPENSSL) as Curve[];

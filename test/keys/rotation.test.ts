@@ -6,13 +6,13 @@ import {
   currentKey,
   type DatedKey,
   hurryRotation,
-  MAX_KEY_SET_SECONDS,
   planRotation,
   type RotationSchedule,
   retireDates,
   TOKEN_WINDOW_SECONDS,
   withdrawDates,
 } from '../../src/keys/rotation.js';
+import { MAX_KEY_SET_SECONDS } from '../../src/profile/key-set-rules.js';
 
 const NOW = 1_800_000_000;
 const HOUR = 3_600;

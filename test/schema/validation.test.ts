@@ -1,8 +1,8 @@
 import { expect } from 'chai';
 import { SealwireError, type Violation } from '../../src/errors.js';
-import { BadRequest, ErrorInfo } from '../../src/gen/google/rpc/error_details.js';
-import { Status } from '../../src/gen/google/rpc/status.js';
 import { AuthorizeRequestPlan } from '../../src/gen/payments/v1/payments_sealed.js';
+import { BadRequest, ErrorInfo } from '../../src/gen/portable/google/rpc/error_details.js';
+import { Status } from '../../src/gen/portable/google/rpc/status.js';
 import { errorStatus, readErrorDetails } from '../../src/schema/error-status.js';
 import { type Validators, validateInner } from '../../src/schema/validation.js';
 import { collectSealed } from '../../src/schema/walk.js';

@@ -1,7 +1,7 @@
 import { expect } from 'chai';
 import { SealwireError } from '../../src/errors.js';
 import type { InnerCodec, MessagePlan, SealedFieldPlan } from '../../src/schema/plan.js';
-import { collectSealed, hasSealed, recipientsOf, replaceSealed } from '../../src/schema/walk.js';
+import { collectSealed, hasOwnFields, recipientsOf, replaceSealed } from '../../src/schema/walk.js';
 
 const codec: InnerCodec = {
   typeName: 't.Inner',
@@ -149,8 +149,7 @@ describe('walking a message', () => {
       ['map["5"]', '5'],
       ['by_key["k"].one', undefined],
     ]);
-    expect(hasSealed(plan, message)).to.equal(true);
-    expect(hasSealed(plan, { map: [], byKey: [{ key: 'k' }] })).to.equal(false);
+    expect(collectSealed(plan, { map: [], byKey: [{ key: 'k' }] })).to.deep.equal([]);
     const tokens = { map: message.map };
     const copy = replaceSealed(plan, tokens, collectSealed(plan, tokens), ['x', 'y'], { absent: undefined });
     expect(copy).to.deep.equal({
@@ -165,11 +164,8 @@ describe('walking a message', () => {
     expect(codeOf(() => collectSealed(plan, { map: [null] }))).to.equal('TOKEN_EMPTY map[""]');
   });
 
-  it('says whether anything is sealed', () => {
-    expect(hasSealed(plan, { clear: 'x', items: [{ child: {} }], map: {} })).to.equal(false);
-    for (const key of ['one', 'list', 'map', 'choice', 'pick', 'child', 'items', 'byKey'] as const) {
-      expect(hasSealed(plan, { [key]: everything[key] }), key).to.equal(true);
-    }
+  it('finds nothing where nothing is sealed', () => {
+    expect(collectSealed(plan, { clear: 'x', items: [{ child: {} }], map: {} })).to.deep.equal([]);
   });
 
   it('takes the empty string, null and undefined as absent', () => {
@@ -205,10 +201,14 @@ describe('walking a message', () => {
     for (let depth = 0; depth < 100; depth++) message = { child: message };
     expect(collectSealed(plan, message)).to.have.length(1);
     expect(codeOf(() => collectSealed(plan, { child: message }))).to.equal('NESTED_TOO_DEEP');
-    expect(codeOf(() => hasSealed(plan, { child: { ...message, one: undefined } }))).to.equal('NESTED_TOO_DEEP');
+    expect(codeOf(() => collectSealed(plan, { child: { ...message, one: undefined } }))).to.equal('NESTED_TOO_DEEP');
   });
 
   it('lists the recipients of a recursive plan once each', () => {
     expect(recipientsOf(plan)).to.deep.equal(['', 'other']);
+    expect(hasOwnFields(plan)).to.equal(true);
+    const [foreign] = plan.sealed.filter(({ recipient }) => recipient === 'other');
+    expect(hasOwnFields({ typeName: 't.F', sealed: [foreign!], nested: [] })).to.equal(false);
+    expect(hasOwnFields(undefined)).to.equal(false);
   });
 });

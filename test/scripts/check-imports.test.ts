@@ -42,6 +42,19 @@ describe('check-imports', () => {
     ['audit importing more of jwe than the header', 'audit/read/a.ts', "import { x } from '../../jwe/token.js';"],
     ['the writer of a log importing its readers', 'audit/write/a.ts', "import { x } from '../read/verify-log.js';"],
     ['readers of a log importing its writer', 'audit/read/a.ts', "import { x } from '../write/b.js';"],
+    ['schema importing jwe, as a type', 'schema/a.ts', "import type { X } from '../jwe/session.js';"],
+    ['profile importing schema', 'profile/a.ts', "import { x } from '../schema/b.js';"],
+    ['jwe importing schema', 'jwe/a.ts', "import { x } from '../schema/b.js';"],
+    ['schema importing the forms of proto-loader', 'schema/a.ts', "import { x } from '../loader/b.js';"],
+    ['the browser client importing jwe', 'web/a.ts', "import { x } from '../jwe/b.js';"],
+    ['a module of Node in schema', 'schema/a.ts', "import { hash } from 'node:crypto';"],
+    ['a module of Node without its scheme in schema', 'schema/a/b.ts', "import { inspect } from 'util';"],
+    ['a module of Node in profile, as a type', 'profile/a.ts', "import type { KeyObject } from 'node:crypto';"],
+    ['a module of Node in the browser client', 'web/a.ts', "await import('node:fs');"],
+    ['Buffer in schema', 'schema/a.ts', "const bytes = Buffer.from('x');"],
+    ['Buffer in profile, as a type', 'profile/a.ts', 'export type X = Map<string, Buffer>;'],
+    ['process in schema', 'schema/a.ts', "process.emitWarning('x');"],
+    ['proto-loader outside loader', 'schema/a.ts', "import type { Long } from '@grpc/proto-loader';"],
     ['codegen importing keys', 'codegen/a.ts', "import { x } from '../keys/b.js';"],
     ['errors importing anything', 'errors.ts', "import { x } from './jwe/b.js';"],
     ['generated services below the service', 'server/a.ts', "import { x } from '../gen/p/v1/p_sealed.js';"],
@@ -65,6 +78,15 @@ describe('check-imports', () => {
     });
   }
 
+  it('refuses more than 20 files in one folder, wings not counted', async () => {
+    const name = (index: number) => `jwe/f${index}.ts`;
+    const most = Object.fromEntries(Array.from({ length: 20 }, (_, index) => [name(index), '']));
+    expect((await check({ ...most, 'jwe/wing/a.ts': '' })).problems).to.deep.equal([]);
+    const { code, problems } = await check({ ...most, [name(20)]: '' });
+    expect(code).to.equal(1);
+    expect(problems).to.deep.equal(['jwe: 21 files; at most 20 in one folder']);
+  });
+
   it('refuses files that import each other in a circle', async () => {
     const { code, problems } = await check({
       'jwe/a.ts': "import { b } from './b.js';",
@@ -79,6 +101,9 @@ describe('check-imports', () => {
     const { code } = await check({
       'audit/write/a.ts': "import { peekHeader } from '../../jwe/header.js';\nimport winston from 'winston';",
       'host/b.ts': "import { x } from '../audit/write/a.js';\nimport { y } from '../gen/p/v1/p_sealed.js';",
+      'schema/a.ts':
+        "// Buffer, process.exit\n/* Buffer */ import { x } from '../profile/b.js';\nimport { y } from '../errors.js';",
+      'loader/a.ts': "import { createRequire } from 'node:module';\nimport { x } from '../schema/a.js';",
       'payments/payments.ts': "import { tokenOf } from '../schema/opened.js';",
       'host/host.ts': "import { randomUUID } from 'node:crypto';\nimport { x } from '../keys/b.js';",
       'cli/c.ts': "import { x } from '../host/b.js';\nimport { Command } from 'commander';",

@@ -22,7 +22,7 @@ describe('grants of a message', () => {
     const ring = await KeyRing.create('P-256');
     const records: CallRecord[] = [];
     const opener = new MessageOpener({
-      opener: new TokenOpener({ keys: ring }),
+      tokenOpener: new TokenOpener({ keys: ring }),
       audit: { commit: async (input) => void records.push(input), note: () => {} },
       granter: createGranter(withReviewer ? reviewer : undefined),
     });

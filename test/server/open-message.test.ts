@@ -29,7 +29,7 @@ describe('MessageOpener', () => {
 
   function setUp() {
     const audit = new MemorySink();
-    return { audit, opener: new MessageOpener({ opener: new TokenOpener({ keys: ring }), audit }) };
+    return { audit, opener: new MessageOpener({ tokenOpener: new TokenOpener({ keys: ring }), audit }) };
   }
 
   async function expectRefusal(work: Promise<unknown>, code: ErrorCode): Promise<void> {
@@ -125,7 +125,7 @@ describe('MessageOpener', () => {
       const parameters = { field: 'shop.v1.CheckoutRequest.notes', cty: 'application/protobuf', iat } as const;
       const notes = [1, 2, 3].map(() => session.seal(new Uint8Array(), parameters));
       await sessions.close();
-      const opener = new MessageOpener({ opener: new TokenOpener({ keys }), audit: new MemorySink() });
+      const opener = new MessageOpener({ tokenOpener: new TokenOpener({ keys }), audit: new MemorySink() });
       return opener.open(checkout, { cartId: 'c', items: [], notes, substitutes: {} }, NO_CALL);
     };
 

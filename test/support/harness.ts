@@ -9,9 +9,9 @@ import { type OpenedAuthorizeRequest, SealedPaymentServiceClient } from '../../s
 import { configSchema, type ServiceConfigInput } from '../../src/host/config.js';
 import { type RunningService, startService } from '../../src/host/host.js';
 import { createApplicationLogger } from '../../src/host/logger.js';
-import type { PolicyName } from '../../src/jwe/policy.js';
 import type { SealingSessions } from '../../src/jwe/sender.js';
 import { fileKeySource } from '../../src/keys/key-source.js';
+import type { PolicyName } from '../../src/profile/policy.js';
 
 /** A request that is authorized. */
 export const validRequest: OpenedAuthorizeRequest = {

@@ -2,10 +2,10 @@
 import { createPrivateKey, generateKeyPairSync, type KeyObject } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
 import { CompactSign } from 'jose';
-import type { Curve } from '../../src/jwe/algorithms.js';
 import { jwkThumbprint, type PublicJwk } from '../../src/keys/import.js';
 import { DELEGATION_TYPE } from '../../src/keys/signed-set/delegation.js';
-import { KEY_SET_TYPE } from '../../src/keys/signed-set/key-set.js';
+import type { Curve } from '../../src/profile/algorithms.js';
+import { KEY_SET_TYPE } from '../../src/profile/key-set-rules.js';
 
 export type Members = Record<string, unknown>;
 

@@ -4,10 +4,10 @@ import { existsSync } from 'node:fs';
 import { mkdir, mkdtemp, rename, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import type { Curve } from '../../src/jwe/algorithms.js';
 import type { PublicJwk } from '../../src/keys/import.js';
 import { type Attribute, CK, type Cryptoki, createCryptoki, hasCryptoki } from '../../src/keys/pkcs11/cryptoki.js';
 import { Pkcs11Custody } from '../../src/keys/pkcs11/pkcs11-custody.js';
+import type { Curve } from '../../src/profile/algorithms.js';
 import { missing, requireTool } from './tools.js';
 
 const MODULES = [

@@ -1,9 +1,9 @@
 /** Agreements through a PKCS#11 token, compared with those of the same exchange made here. */
 import { diffieHellman, generateKeyPairSync } from 'node:crypto';
 import { expect } from 'chai';
-import { type Curve, curves } from '../../src/jwe/algorithms.js';
 import { importKey } from '../../src/keys/import.js';
 import { Pkcs11Custody } from '../../src/keys/pkcs11/pkcs11-custody.js';
+import { type Curve, curves } from '../../src/profile/algorithms.js';
 import type { SoftToken } from './softhsm.js';
 
 const IN_FLIGHT = 8;

@@ -1,6 +1,5 @@
-/** Records as they are read back: a line of somebody else's, narrowed to what docs/audit-format.md says. */
-import { createHash } from 'node:crypto';
 import { peekHeader } from '../../jwe/header.js';
+import { sha256 } from '../../jwe/sha256.js';
 import type { TokenDigest } from './record.js';
 
 /** A sealed field of a record. */
@@ -91,7 +90,7 @@ function isObject(value: unknown): value is Members {
 
 /** base64url SHA-256 of the token's characters. */
 export function digestOf({ token }: LogField): string {
-  return typeof token === 'string' ? createHash('sha256').update(token).digest('base64url') : token.digest;
+  return typeof token === 'string' ? sha256(token) : token.digest;
 }
 
 /** The token's decoded header as far as it is kept; nothing of it is checked. */

@@ -1,6 +1,5 @@
-/** One audit record as one JSON line: fixed keys in a fixed order, and nothing of the request as a key. */
-import { hash } from 'node:crypto';
 import { peekHeader } from '../../jwe/header.js';
+import { sha256 } from '../../jwe/sha256.js';
 
 /** What happened. */
 export type AuditEvent =
@@ -123,8 +122,7 @@ export interface TokenDigest {
 
 /** @param token any text */
 export function tokenDigest(token: string): TokenDigest {
-  const digest = hash('sha256', token, 'base64url');
-  return { digest, length: token.length, header: peekHeader(token).json ?? '' };
+  return { digest: sha256(token), length: token.length, header: peekHeader(token).json ?? '' };
 }
 
 /** A bound text as records have it: its first 256 UTF-16 units, and whether there were more. */

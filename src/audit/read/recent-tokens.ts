@@ -1,9 +1,8 @@
-/** Which tokens were used lately, read from the end of an audit log: what a replay guard starts with. */
-import { createHash } from 'node:crypto';
 import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { SealwireError } from '../../errors.js';
 import { peekHeader } from '../../jwe/header.js';
+import { sha256 } from '../../jwe/sha256.js';
 import { listSegments, segmentFile } from '../format/log-files.js';
 import { damagedLine, readLinesBackwards } from './lines-backwards.js';
 
@@ -90,8 +89,7 @@ function parseRecord(bytes: Buffer, path: string, at: number): UsedTokens {
 /** @param token the compact JWE, or what is kept of a transient one */
 function describe(token: unknown): { readonly digest: string; readonly iat?: number } {
   if (typeof token === 'string') {
-    const digest = createHash('sha256').update(token).digest('base64url');
-    return { digest, ...readIat(peekHeader(token).json ?? '') };
+    return { digest: sha256(token), ...readIat(peekHeader(token).json ?? '') };
   }
   const { digest, header } = token as Members;
   return { digest: asText(digest), ...readIat(asText(header)) };

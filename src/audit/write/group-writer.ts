@@ -1,7 +1,7 @@
 /** Group commit: while one batch is written and synced, the next one gathers; one sync serves all waiting calls. */
 import { SealwireError } from '../../errors.js';
+import { checkRange } from '../../profile/options.js';
 import { MAX_LINE_BYTES } from '../format/line-batch.js';
-import { checkOption } from './writer-options.js';
 
 /** Options of {@link GroupWriter}. */
 export interface GroupWriterOptions {
@@ -100,9 +100,9 @@ export class GroupWriter {
   /** @throws SealwireError `OPTIONS_INVALID` */
   constructor(store: LineStore, options: GroupWriterOptions = {}) {
     this.#store = store;
-    this.#queueRecords = checkOption('queueRecords', options.queueRecords ?? 8_192, 1, 1_048_576);
-    this.#queueBytes = checkOption('queueBytes', options.queueBytes ?? 67_108_864, 1_024, 1_073_741_824);
-    this.#deadlineMs = checkOption('deadlineMs', options.deadlineMs ?? 5_000, 1, 600_000);
+    this.#queueRecords = checkRange('queueRecords', options.queueRecords ?? 8_192, [1, 1_048_576]);
+    this.#queueBytes = checkRange('queueBytes', options.queueBytes ?? 67_108_864, [1_024, 1_073_741_824]);
+    this.#deadlineMs = checkRange('deadlineMs', options.deadlineMs ?? 5_000, [1, 600_000]);
     this.#async = options.async ?? false;
     this.#onState = options.onState ?? (() => {});
     store.onDue(() => this.#start());

@@ -1,5 +1,6 @@
 /** The log on disk: lines and leaves of the current segment, the tree over all of them, and its checkpoints. */
 
+import { checkRange } from '../../profile/options.js';
 import { encodeBatch } from '../format/line-batch.js';
 import type { MerkleFrontier } from '../format/merkle-tree.js';
 import { isDiskFull, syncFolder } from './append-file.js';
@@ -14,7 +15,6 @@ import {
   type WrapFile,
 } from './open-log.js';
 import { writeFrontier } from './recovery.js';
-import { checkOption } from './writer-options.js';
 
 /** Options of {@link MerkleLog.open}. */
 export interface MerkleLogOptions extends LogFilesOptions {
@@ -290,9 +290,9 @@ export class MerkleLog {
 
 function checkLimits({ segmentBytes, segmentAgeMs, checkpointRecords, checkpointMs }: MerkleLogOptions) {
   return {
-    segmentBytes: checkOption('segmentBytes', segmentBytes ?? 67_108_864, 4_096, 1_073_741_824),
-    segmentAgeMs: checkOption('segmentAgeMs', segmentAgeMs ?? 86_400_000, 1_000, 2_147_483_647),
-    checkpointRecords: checkOption('checkpointRecords', checkpointRecords ?? 10_000, 1, 100_000),
-    checkpointMs: checkOption('checkpointMs', checkpointMs ?? 10_000, 10, 86_400_000),
+    segmentBytes: checkRange('segmentBytes', segmentBytes ?? 67_108_864, [4_096, 1_073_741_824]),
+    segmentAgeMs: checkRange('segmentAgeMs', segmentAgeMs ?? 86_400_000, [1_000, 2_147_483_647]),
+    checkpointRecords: checkRange('checkpointRecords', checkpointRecords ?? 10_000, [1, 100_000]),
+    checkpointMs: checkRange('checkpointMs', checkpointMs ?? 10_000, [10, 86_400_000]),
   };
 }

@@ -1,8 +1,8 @@
 /** `reject` records within a budget: whoever sends rubbish must not be able to fill a disk with records of it. */
 
+import { checkRange } from '../../profile/options.js';
 import type { RecordInput } from '../format/record.js';
 import { BLANK_INPUT, estimateSize } from './record-input.js';
-import { checkOption } from './writer-options.js';
 
 /** Options of {@link RejectNotes}. */
 export interface RejectNotesOptions {
@@ -39,11 +39,11 @@ export class RejectNotes {
   constructor(options: RejectNotesOptions, write: WriteNote) {
     this.#write = write;
     this.#now = options.now ?? Date.now;
-    this.#perSecond = checkOption('rejectsPerSecond', options.rejectsPerSecond ?? 100, 1, 10_000);
+    this.#perSecond = checkRange('rejectsPerSecond', options.rejectsPerSecond ?? 100, [1, 10_000]);
     const perSecond = options.rejectBytesPerSecond ?? 262_144;
-    this.#bytesPerSecond = checkOption('rejectBytesPerSecond', perSecond, 1_024, 1_073_741_824);
+    this.#bytesPerSecond = checkRange('rejectBytesPerSecond', perSecond, [1_024, 1_073_741_824]);
     const perHour = options.rejectBytesPerHour ?? 33_554_432;
-    this.#bytesPerHour = checkOption('rejectBytesPerHour', perHour, 1_024, 1_099_511_627_776);
+    this.#bytesPerHour = checkRange('rejectBytesPerHour', perHour, [1_024, 1_099_511_627_776]);
   }
 
   /** Takes a `reject` record. Never throws. */

@@ -1,10 +1,10 @@
 /** Removes the lines of old segments. Their leaves stay, so that what is left still verifies. */
 import { readdir, rm, stat } from 'node:fs/promises';
 import { join } from 'node:path';
+import { checkRange } from '../../profile/options.js';
 import { listSegments, segmentFile } from '../format/log-files.js';
 import { readLineBlocks } from '../read/line-blocks.js';
 import { syncFolder } from './append-file.js';
-import { checkOption } from './writer-options.js';
 
 /** Options of {@link Retention}. */
 export interface RetentionOptions {
@@ -37,8 +37,8 @@ export class Retention {
   constructor(dir: string, { retainMs, retainBytes, now = Date.now }: RetentionOptions) {
     this.#dir = dir;
     this.#now = now;
-    if (retainMs !== undefined) checkOption('retainMs', retainMs, 3_600_000, 10_000_000_000_000);
-    if (retainBytes !== undefined) checkOption('retainBytes', retainBytes, 1_048_576, Number.MAX_SAFE_INTEGER);
+    if (retainMs !== undefined) checkRange('retainMs', retainMs, [3_600_000, 10_000_000_000_000]);
+    if (retainBytes !== undefined) checkRange('retainBytes', retainBytes, [1_048_576, Number.MAX_SAFE_INTEGER]);
     this.#retainMs = retainMs;
     this.#retainBytes = retainBytes;
   }

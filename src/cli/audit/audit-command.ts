@@ -1,7 +1,8 @@
 /** Declares `sealwire audit` and its commands. */
 import { type Command, Option } from 'commander';
+import { collect, wholeNumber } from '../flag-values.js';
 import { endWithReader } from '../output.js';
-import { addFilterOptions, addFormatOption, addLogOption, wholeNumber } from './audit-options.js';
+import { addFilterOptions, addFormatOption, addLogOption } from './audit-options.js';
 import type { ReviewerKeyFlags } from './make-reviewer-key.js';
 import type { OpenFlags } from './open-record.js';
 import type { ProveFlags } from './prove.js';
@@ -9,7 +10,6 @@ import type { ExportFlags, SearchFlags, ShowFlags, StatsFlags } from './search.j
 import type { TailFlags } from './tail.js';
 import type { VerifyFlags } from './verify.js';
 
-const collect = (value: string, earlier: readonly string[] = []) => [...earlier, value];
 const VKEY = ['--vkey <key>', 'file with the verifier key, or the key itself (default: log.vkey of the log)'] as const;
 
 /** Adds the commands; their code is loaded when they run. */

@@ -2,7 +2,7 @@
 import { type Command, InvalidArgumentError, Option } from 'commander';
 import type { LogFilterOptions } from '../../audit/read/log-filter.js';
 import { reasonByStep } from '../../errors.js';
-import { collect } from '../calls/target-options.js';
+import { collect } from '../flag-values.js';
 import { parseMoment } from '../moment.js';
 
 /** Output formats of commands that print records. */
@@ -87,13 +87,4 @@ function moment(text: string): number {
   const ms = parseMoment(text, Date.now());
   if (ms === undefined) throw new InvalidArgumentError('is not a time that is understood.');
   return ms;
-}
-
-/** A whole number for commander. @param min smallest that is accepted */
-export function wholeNumber(min: number): (text: string) => number {
-  return (text) => {
-    const value = Number(text);
-    if (/^\d+$/.test(text) && Number.isSafeInteger(value) && value >= min) return value;
-    throw new InvalidArgumentError(`must be a whole number from ${min}.`);
-  };
 }

@@ -4,7 +4,7 @@ import { errorDetails } from '../../client/client.js';
 import { createKeySetFetcher } from '../../client/key-set-fetcher.js';
 import { SealwireError } from '../../errors.js';
 import { verifyKeySet } from '../../keys/signed-set/key-set.js';
-import { recipientsOf } from '../../schema/walk.js';
+import { hasOwnFields } from '../../schema/walk.js';
 import { ExitCode, messageOf } from '../exit.js';
 import { type JsonMethod, JsonSchema } from '../json/json-messages.js';
 import { formatTable, paint, print, printJson } from '../output.js';
@@ -146,7 +146,7 @@ async function roundTrip(
 function isReplyOnly({ plan }: JsonMethod): boolean {
   const { idempotency, request, response, requestStream, responseStream } = plan;
   const isPlain = request === undefined && !requestStream && !responseStream && idempotency === 'no-side-effects';
-  return isPlain && response !== undefined && recipientsOf(response).includes('');
+  return isPlain && hasOwnFields(response);
 }
 
 async function* nothing(): AsyncGenerator<object> {}

@@ -1,6 +1,6 @@
 /** `sealwire explain`: what a reason, or a step of an audit record, means. */
 import { type Reason, reasonByStep, SealwireError, type StepCode, type Violation } from '../../errors.js';
-import { Status } from '../../gen/google/rpc/status.js';
+import { Status } from '../../gen/portable/google/rpc/status.js';
 import {
   ERROR_DOMAIN,
   type ErrorDetails,

@@ -1,6 +1,7 @@
 /** What `sealwire inspect` holds a token against: the message around it, and the recipient's keys. */
 import { createKeySetFetcher } from '../../client/key-set-fetcher.js';
 import { SealwireError } from '../../errors.js';
+import { sha256 } from '../../jwe/sha256.js';
 import { loadPublicKeys } from '../../keys/public-keys.js';
 import { verifyKeySet } from '../../keys/signed-set/key-set.js';
 import { boundDigest } from '../../schema/binding.js';
@@ -33,7 +34,7 @@ export async function findBound(flags: SourceFlags): Promise<string | null> {
   if (flags.field === undefined)
     throw new SealwireError('OPTIONS_INVALID', '-d needs --field: which field of the message is it?');
   const { plan, holder } = new JsonSchema(await loadDescriptors(flags, undefined)).field(flags.field);
-  return boundDigest(plan, holder.fromJson(await readOne('-d', flags.data))) ?? null;
+  return boundDigest(plan, holder.fromJson(await readOne('-d', flags.data)), sha256) ?? null;
 }
 
 /**

@@ -1,12 +1,18 @@
 /** What can be told of a token without any key: pure, and nothing of it is trusted. */
 import { createPublicKey } from 'node:crypto';
 import { SealwireError } from '../../errors.js';
-import { encryptedKeyBytes, encryptions, isContentEncryption, isCurve, isKeyAlgorithm } from '../../jwe/algorithms.js';
 import { decodeCanonical } from '../../jwe/base64url.js';
 import { parseMembers } from '../../jwe/header.js';
-import { resolveLimits } from '../../jwe/limits.js';
-import { checkPolicy, MAX_AGE_SECONDS, MAX_SKEW_SECONDS, TOKEN_TYPE } from '../../jwe/policy.js';
 import { parseToken } from '../../jwe/token.js';
+import {
+  encryptedKeyBytes,
+  encryptions,
+  isContentEncryption,
+  isCurve,
+  isKeyAlgorithm,
+} from '../../profile/algorithms.js';
+import { resolveLimits } from '../../profile/limits.js';
+import { checkPolicy, MAX_AGE_SECONDS, MAX_SKEW_SECONDS, TOKEN_TYPE } from '../../profile/policy.js';
 
 /** A rule of the strict policy that a token breaks. */
 export interface Finding {

@@ -1,4 +1,6 @@
 /** Reads a service's descriptors by server reflection: v1, or v1alpha where there is nothing else. */
+import { fromBinary } from '@bufbuild/protobuf';
+import { FileDescriptorProtoSchema } from '@bufbuild/protobuf/wkt';
 import {
   type ChannelCredentials,
   Client,
@@ -8,7 +10,6 @@ import {
   status,
 } from '@grpc/grpc-js';
 import { SealwireError } from '../../errors.js';
-import { FileDescriptorProto } from '../../gen/google/protobuf/descriptor.js';
 import {
   ServerReflectionRequest,
   type ServerReflectionResponse,
@@ -85,7 +86,7 @@ async function readAll(
   const files = new Map<string, { readonly bytes: Uint8Array; readonly imports: readonly string[] }>();
   const add = ({ fileDescriptorResponse }: ServerReflectionResponse) => {
     for (const bytes of fileDescriptorResponse?.fileDescriptorProto ?? []) {
-      const { name = '', dependency } = FileDescriptorProto.decode(bytes);
+      const { name, dependency } = fromBinary(FileDescriptorProtoSchema, bytes);
       if (!files.has(name)) files.set(name, { bytes, imports: dependency });
     }
     if (files.size > MAX_FILES) throw new SealwireError('SCHEMA_UNAVAILABLE', 'the schema has too many files');

@@ -1,15 +1,9 @@
 /** Declares `sealwire request`, `sealwire response` and `sealwire call`. */
-import { type Command, InvalidArgumentError } from 'commander';
+import type { Command } from 'commander';
+import { collect, wholeNumber } from '../flag-values.js';
 import { endWithReader } from '../output.js';
 import type { CallFlags, RequestFlags, ResponseFlags } from './request.js';
-import {
-  addKeyOptions,
-  addSchemaOptions,
-  addTargetOptions,
-  addTrustOption,
-  collect,
-  DATA_HELP,
-} from './target-options.js';
+import { addKeyOptions, addSchemaOptions, addTargetOptions, addTrustOption, DATA_HELP } from './target-options.js';
 
 const DATA = ['-d, --data <json>', 'message as JSON; @ reads stdin, @FILE a file (default: an empty message)'] as const;
 
@@ -23,7 +17,7 @@ export function registerRequest(program: Command): void {
     .description('seal a JSON request: prints what grpcurl -d @ and buf curl take')
     .option(...DATA)
     .option('--session <file>', 'keep what opens the replies of one call there (mode 0600), for sealwire response')
-    .option('--session-life <seconds>', 'how long the file is good for; 1 to 86400', seconds(86_400), 900)
+    .option('--session-life <seconds>', 'how long the file is good for; 1 to 86400', wholeNumber(1, 86_400), 900)
     .option(
       '--print-header',
       "print the header for grpcurl -H in place of the request; of --session's call if it has one that was not printed yet",
@@ -57,7 +51,7 @@ Example:
     .description('make a sealed call and print the opened responses')
     .option(...DATA)
     .option('-H, --header <line>', "metadata, 'name: value'; can be repeated", collect)
-    .option('--max-time <seconds>', 'end the call after so long; 1 to 86400 (default: none)', seconds(86_400))
+    .option('--max-time <seconds>', 'end the call after so long; 1 to 86400 (default: none)', wholeNumber(1, 86_400))
     .addHelpText(
       'after',
       `${DATA_HELP}
@@ -68,12 +62,4 @@ Examples:
   sealwire call payments.v1.PaymentService/WatchPayments --root var/keys/root.pub.json -d '{"order_id": "o-1"}'`,
     )
     .action(async (method: string, flags: CallFlags) => (await import('./request.js')).call(method, flags));
-}
-
-function seconds(most: number): (text: string) => number {
-  return (text) => {
-    const value = Number(text);
-    if (Number.isInteger(value) && value >= 1 && value <= most) return value;
-    throw new InvalidArgumentError(`must be a whole number from 1 to ${most}`);
-  };
 }

@@ -3,11 +3,11 @@ import { Metadata, type ServiceError } from '@grpc/grpc-js';
 import { MessageSealer, type RecipientKeys } from '../../client/seal-message.js';
 import { SealwireError } from '../../errors.js';
 import type { RecipientKey } from '../../jwe/recipient.js';
-import { REPLY_METADATA } from '../../jwe/reply.js';
 import { SealingSessions } from '../../jwe/sender.js';
 import type { KeySource } from '../../keys/key-source.js';
+import { REPLY_METADATA } from '../../profile/reply-names.js';
 import type { MessagePlan } from '../../schema/plan.js';
-import { collectSealed, recipientsOf } from '../../schema/walk.js';
+import { collectSealed, hasOwnFields, recipientsOf } from '../../schema/walk.js';
 import { ExitCode } from '../exit.js';
 import type { JsonMethod } from '../json/json-messages.js';
 import { inputError, type JsonNode } from '../json/json-reader.js';
@@ -224,5 +224,5 @@ function readHeaders(lines: readonly string[]): Metadata {
 }
 
 function hasReplies(plan: MessagePlan | undefined): boolean {
-  return plan !== undefined && recipientsOf(plan).includes('');
+  return hasOwnFields(plan);
 }

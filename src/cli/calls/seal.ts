@@ -9,6 +9,7 @@ import { keyPaths } from '../../host/key-files.js';
 import { peekHeader } from '../../jwe/header.js';
 import { TokenOpener } from '../../jwe/opener.js';
 import { SealingSessions } from '../../jwe/sender.js';
+import { sha256 } from '../../jwe/sha256.js';
 import { PASSPHRASE_VARIABLE } from '../../keys/passphrase.js';
 import { Pkcs11Custody } from '../../keys/pkcs11/pkcs11-custody.js';
 import { KeyRing } from '../../keys/ring.js';
@@ -62,7 +63,7 @@ export async function seal(fieldName: string, flags: SealFlags): Promise<void> {
   try {
     const session = await sessions.acquire(await keys.current(field.plan.recipient));
     const site = { field: field.plan, path: field.plan.name, value, holder };
-    await print(`${encodeSite(site, session, Math.floor(Date.now() / 1000))}\n`);
+    await print(`${encodeSite(site, session, Math.floor(Date.now() / 1000), sha256)}\n`);
   } finally {
     await sessions.close();
     keys.close();

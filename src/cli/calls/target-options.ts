@@ -1,5 +1,6 @@
 /** Flags that several commands share: which service, whose keys, which schema. Nothing is loaded here. */
 import { type Command, InvalidArgumentError } from 'commander';
+import { collect } from '../flag-values.js';
 
 /** Which service. */
 export interface TargetFlags {
@@ -30,9 +31,6 @@ export interface SchemaFlags {
 export const DEFAULT_ADDRESS = '127.0.0.1:50051';
 /** The service's `origin` when nobody has given it another one. */
 export const DEFAULT_NAME = 'sealwire-payments';
-
-/** For flags that can be repeated. */
-export const collect = (value: string, earlier: readonly string[] = []): readonly string[] => [...earlier, value];
 
 /** `--address` and the TLS flags. */
 export function addTargetOptions(command: Command): Command {

@@ -1,6 +1,6 @@
 /** One field as JSON: its shape, the keys of maps, what null means. */
 import { type DescField, ScalarType } from '@bufbuild/protobuf';
-import type { LoaderObject } from '../../schema/run-time/dynamic-codec.js';
+import type { LoaderObject } from '../../loader/dynamic-codec.js';
 import { define, inputError, type JsonNode, type PlainJson } from './json-reader.js';
 
 /** @returns a loader value of the field's shape */

@@ -16,9 +16,9 @@ import {
 } from '@bufbuild/protobuf';
 import { SealwireError } from '../../errors.js';
 import { looksLikeToken } from '../../jwe/token.js';
+import { createDynamicCodec, type LoaderObject } from '../../loader/dynamic-codec.js';
+import type { LoaderForm } from '../../loader/loader-form.js';
 import type { InnerCodec } from '../../schema/plan.js';
-import { createDynamicCodec, type LoaderObject } from '../../schema/run-time/dynamic-codec.js';
-import type { LoaderForm } from '../../schema/run-time/loader-form.js';
 import { eachNode, isNull, mapContainer, takesNull, typeOf } from './json-field.js';
 import { define, inputError, type JsonMember, type JsonNode, type PlainJson, toPlain } from './json-reader.js';
 

@@ -1,10 +1,12 @@
 /** Messages as JSON, for the command line: the methods, messages and sealed fields of a schema. */
 import type { DescField, DescMessage, DescMethod, FileRegistry } from '@bufbuild/protobuf';
 import { SealwireError } from '../../errors.js';
+import { createPlans, type Plans } from '../../loader/create-plans.js';
+import { type LoaderForm, type LoaderOptions, parseLoaderOptions } from '../../loader/loader-form.js';
 import { Analysis } from '../../schema/analysis.js';
+import { methodFacts } from '../../schema/method-facts.js';
 import type { MessagePlan, MethodPlan, SealedFieldPlan } from '../../schema/plan.js';
-import { createPlans, type Plans, readDescriptors } from '../../schema/run-time/descriptor-plans.js';
-import { type LoaderForm, type LoaderOptions, parseLoaderOptions } from '../../schema/run-time/loader-form.js';
+import { readDescriptors } from '../../schema/run-time/descriptor-plans.js';
 import { SealingStatements } from '../../schema/sealing-statement.js';
 import { type JsonMessage, listOf, ReflectedMessage } from './json-message.js';
 
@@ -113,9 +115,7 @@ export class JsonSchema {
     } catch (error) {
       if (!(error instanceof SealwireError)) throw error;
       // Nothing of the service is sealed: its messages are plain ones.
-      const requestStream = desc.methodKind === 'client_streaming' || desc.methodKind === 'bidi_streaming';
-      const responseStream = desc.methodKind === 'server_streaming' || desc.methodKind === 'bidi_streaming';
-      return { path, idempotency: 'unknown', requestStream, responseStream };
+      return methodFacts(desc);
     }
   }
 

@@ -3,7 +3,6 @@ import { existsSync } from 'node:fs';
 import { readKeyUsage } from '../../audit/read/key-usage.js';
 import { SealwireError } from '../../errors.js';
 import { createFirstKey, makeKeyFolder } from '../../host/key-files.js';
-import type { Curve } from '../../jwe/algorithms.js';
 import { readKeyFile } from '../../keys/files.js';
 import { generatePem } from '../../keys/generate-pem.js';
 import { formatDate, type KeyDates, keyState } from '../../keys/lifecycle.js';
@@ -18,6 +17,7 @@ import {
   retireDates,
   withdrawDates,
 } from '../../keys/rotation.js';
+import type { Curve } from '../../profile/algorithms.js';
 import { formatDuration } from '../duration.js';
 import { print } from '../output.js';
 import { findTokenKey, makeTokenKey, orTellWhere, type TokenKey } from './hardware.js';

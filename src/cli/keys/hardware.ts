@@ -1,11 +1,11 @@
 /** Keys in PKCS#11 tokens for `sealwire keys`: made there, or found there; the ring gets the public half and a URI. */
 import { SealwireError } from '../../errors.js';
 import { HSM_PIN_VARIABLE } from '../../host/config.js';
-import type { Curve } from '../../jwe/algorithms.js';
 import type { PublicJwk } from '../../keys/import.js';
 import { Pkcs11Custody } from '../../keys/pkcs11/pkcs11-custody.js';
 import { formatPkcs11Uri, type Pkcs11Uri, parsePkcs11Uri } from '../../keys/pkcs11/pkcs11-uri.js';
 import { importRingKey, type RingKey } from '../../keys/ring-file.js';
+import type { Curve } from '../../profile/algorithms.js';
 import { readSecret } from '../secret-input.js';
 import type { HardwareFlags } from './keys-options.js';
 

@@ -1,10 +1,8 @@
 /** Declares `sealwire keys root` and `sealwire keys verify`. */
 import { type Command, Option } from 'commander';
-import { wholeNumber } from '../audit/audit-options.js';
+import { collect, wholeNumber } from '../flag-values.js';
 import type { DelegateFlags, RootFlags, RotateRootFlags } from './signing-root.js';
 import type { VerifyKeysFlags } from './verify-set.js';
-
-const collect = (value: string, earlier: readonly string[] = []) => [...earlier, value];
 
 /** Adds the commands to `sealwire keys`; their code is loaded when they run. */
 export function registerKeysRoot(keys: Command): void {

@@ -1,7 +1,7 @@
 /** Private keys inside PKCS#11 tokens: agreements are made there, and nothing but Z comes out. */
 import { SealwireError } from '../../errors.js';
-import type { Curve } from '../../jwe/algorithms.js';
 import type { EphemeralPoint } from '../../jwe/header.js';
+import type { Curve } from '../../profile/algorithms.js';
 import type { HardwareCustody } from '../custody.js';
 import { importKey, type PublicJwk } from '../import.js';
 import { hasCryptoki } from './cryptoki.js';

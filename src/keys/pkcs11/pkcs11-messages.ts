@@ -1,5 +1,5 @@
 /** What goes between the service and the processes that talk to a PKCS#11 module. */
-import type { Curve } from '../../jwe/algorithms.js';
+import type { Curve } from '../../profile/algorithms.js';
 import type { Pkcs11Uri } from './pkcs11-uri.js';
 
 /** The token to open; the first message a process gets. */

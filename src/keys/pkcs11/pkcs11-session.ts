@@ -1,6 +1,6 @@
 /** One session with a PKCS#11 token. Runs in a process of its own: modules block, and some crash. */
 import { createECDH, createPublicKey } from 'node:crypto';
-import { type Curve, curves } from '../../jwe/algorithms.js';
+import { type Curve, curves } from '../../profile/algorithms.js';
 import { type Attribute, CK, type Cryptoki, createCryptoki, type Handle } from './cryptoki.js';
 import type { KeyName, OpenRequest, Pkcs11Problem, TokenKey } from './pkcs11-messages.js';
 import type { Pkcs11Uri } from './pkcs11-uri.js';

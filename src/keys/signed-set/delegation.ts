@@ -1,15 +1,17 @@
 /** Delegations: the root's word that a key may sign one recipient's key sets, for at most 90 days. */
+
 import { SealwireError } from '../../errors.js';
-import { checkRange } from '../../jwe/limits.js';
-import { isSignedBy, type JwsForm, type Members, type ParsedJws, parseJws, readSeconds, refuse } from './jws.js';
+import type { Members } from '../../profile/header-members.js';
+import { type JwsForm, type ParsedJws, readSeconds, refuse } from '../../profile/jws-form.js';
+import { CLOCK_SKEW_SECONDS } from '../../profile/key-set-rules.js';
+import { checkRange } from '../../profile/options.js';
+import { isSignedBy, parseJws } from './jws.js';
 import { importVerificationKey, type SigningKey, type VerificationJwk, type VerificationKey } from './signing-key.js';
 
 /** `typ` of a delegation, so that it is never taken for a key set, nor the other way round. */
 export const DELEGATION_TYPE = 'key-set-delegation+jwt';
 /** Longest life of a delegation. */
 export const MAX_DELEGATION_DAYS = 90;
-/** How far a verifier's clock may be behind the signer's: as far as for the tokens that it will seal. */
-export const CLOCK_SKEW_SECONDS = 300;
 
 const DAY_SECONDS = 86_400;
 const FORM: JwsForm = { typ: DELEGATION_TYPE, headerNames: [], maxChars: 4_096 };

@@ -1,11 +1,11 @@
 /** Keeps one recipient's signed key set at hand: signed anew when the keys change or the set ages, never for a request. */
 import { SealwireError } from '../../errors.js';
-import { checkRange } from '../../jwe/limits.js';
+import { MAX_KEY_SET_SECONDS, MAX_SET_KEYS } from '../../profile/key-set-rules.js';
+import { checkRange } from '../../profile/options.js';
 import { selectActive } from '../active-key.js';
 import { readKeyFile, writeKeyFile } from '../files.js';
 import type { PublicJwk } from '../import.js';
-import { MAX_KEY_SET_SECONDS } from '../rotation.js';
-import { MAX_SET_KEYS, type PublishedJwk, peekKeySet, signKeySet } from './key-set.js';
+import { type PublishedJwk, peekKeySet, signKeySet } from './key-set.js';
 import { signStatement } from './signed-statement.js';
 import type { SigningKey } from './signing-key.js';
 

@@ -1,19 +1,21 @@
 /** Signed key sets: a recipient's public keys under the signature of a key that a pinned root delegated to. */
 import { SealwireError } from '../../errors.js';
+import type { Members } from '../../profile/header-members.js';
+import { type JwsForm, readSeconds, refuse } from '../../profile/jws-form.js';
+import {
+  checkCurves,
+  checkSetClaims,
+  KEY_SET_TYPE,
+  MAX_SET_CHARS,
+  readKeyDates,
+  readSetKeys,
+} from '../../profile/key-set-rules.js';
 import type { SendingKey } from '../active-key.js';
 import type { PublicJwk } from '../import.js';
 import { recipientKey } from '../public-keys.js';
-import { MAX_KEY_SET_SECONDS } from '../rotation.js';
-import { CLOCK_SKEW_SECONDS, type Delegation, verifyDelegation } from './delegation.js';
-import { isSignedBy, type JwsForm, type Members, parseJws, readSeconds, refuse } from './jws.js';
-import { privateMember, type SigningKey } from './signing-key.js';
-
-/** `typ` of a key set. */
-export const KEY_SET_TYPE = 'jwk-set+jwt';
-/** Most keys in a set. */
-export const MAX_SET_KEYS = 32;
-/** Longest text of a set. */
-export const MAX_SET_CHARS = 65_536;
+import { type Delegation, verifyDelegation } from './delegation.js';
+import { isSignedBy, parseJws } from './jws.js';
+import type { SigningKey } from './signing-key.js';
 
 const FORM: JwsForm = { typ: KEY_SET_TYPE, headerNames: ['dlg'], maxChars: MAX_SET_CHARS };
 
@@ -74,12 +76,8 @@ export interface VerifiedKeySet {
  * @throws SealwireError with one of `KEY_SET_CODES`
  */
 export async function verifyKeySet(text: string, checks: KeySetChecks): Promise<VerifiedKeySet> {
-  const { issuer } = checks;
-  const { payload, delegation, issuedAt, expiresAt, version } = await verifyDelegated(text, FORM, checks);
-  if (version < (checks.highestVersion ?? 0)) {
-    throw refuse('KEY_SET_ROLLED_BACK', 'the set is older than one that was seen before');
-  }
-  return { issuer, version, issuedAt, expiresAt, keys: await importKeys(payload['keys']), delegation };
+  const { payload, ...verified } = await verifyDelegated(text, FORM, checks);
+  return { issuer: checks.issuer, ...verified, keys: await importKeys(payload['keys']) };
 }
 
 /** What the delegated key signed, before its content is looked at. */
@@ -98,11 +96,8 @@ export interface DelegatedJws {
  *
  * @throws SealwireError with one of `KEY_SET_CODES`
  */
-export async function verifyDelegated(
-  text: string,
-  form: JwsForm,
-  { roots, issuer, nowMs }: Pick<KeySetChecks, 'roots' | 'issuer' | 'nowMs'>,
-): Promise<DelegatedJws> {
+export async function verifyDelegated(text: string, form: JwsForm, checks: KeySetChecks): Promise<DelegatedJws> {
+  const { roots, issuer, nowMs } = checks;
   const jws = parseJws(text, form);
   const delegation = await verifyDelegation(jws.header['dlg'] as string, { roots, recipient: issuer, nowMs });
   if (jws.kid !== delegation.signer.kid) throw refuse('KEY_SET_SIGNER', 'the signer is not the delegated key');
@@ -110,36 +105,14 @@ export async function verifyDelegated(
     throw refuse('KEY_SET_SIGNATURE', 'the signature is not that of the delegated key');
   }
   const { payload } = jws;
-  if (payload['iss'] !== issuer) throw refuse('KEY_SET_ISSUER', 'the set is that of another recipient');
-  const { issuedAt, expiresAt } = checkLife(payload, delegation, Math.floor(nowMs / 1000));
-  return { payload, delegation, issuedAt, expiresAt, version: readSeconds(payload, 'ver') };
-}
-
-function checkLife(payload: Members, delegation: Delegation, now: number) {
-  const issuedAt = readSeconds(payload, 'iat');
-  const expiresAt = readSeconds(payload, 'exp');
-  const life = expiresAt - issuedAt;
-  if (life <= 0 || life > MAX_KEY_SET_SECONDS) throw refuse('KEY_SET_TIME', 'the set does not live up to 24 hours');
-  if (issuedAt > now + CLOCK_SKEW_SECONDS) throw refuse('KEY_SET_TIME', 'the set is from the future');
-  if (expiresAt > delegation.expiresAt) throw refuse('KEY_SET_TIME', 'the set outlives its delegation');
-  if (now >= expiresAt) throw refuse('KEY_SET_EXPIRED', 'the set has expired');
-  return { issuedAt, expiresAt };
+  const life = checkSetClaims(payload, { ...checks, delegationExpiresAt: delegation.expiresAt });
+  return { payload, delegation, ...life };
 }
 
 async function importKeys(value: unknown): Promise<SendingKey[]> {
-  if (!Array.isArray(value) || value.length > MAX_SET_KEYS || !value.every(isObject)) {
-    throw refuse('KEY_SET_CONTENT', `keys is not a list of at most ${MAX_SET_KEYS} keys`);
-  }
-  for (const members of value) {
-    if (privateMember(members) !== undefined) throw refuse('KEY_SET_PRIVATE_MEMBER', 'a key has a private member');
-  }
-  const kids = value.map(({ kid }) => kid);
-  if (new Set(kids).size !== kids.length) throw refuse('KEY_SET_DUPLICATE_KID', 'two keys have the same kid');
   const keys: SendingKey[] = [];
-  for (const members of value) keys.push(await importPublished(members));
-  // One curve a set: which strength is meant must not hang on which key a sender happens to pick.
-  if (new Set(keys.map(({ crv }) => crv)).size > 1)
-    throw refuse('KEY_SET_MIXED_CURVES', 'the keys have several curves');
+  for (const members of readSetKeys(value)) keys.push(await importPublished(members));
+  checkCurves(keys);
   return keys;
 }
 
@@ -150,19 +123,7 @@ async function importPublished(members: Members): Promise<SendingKey> {
     throw refuse('KEY_SET_KEY', `a key was refused: ${error.message}`);
   });
   if (kid !== key.kid) throw refuse('KEY_SET_KID', "a kid is not its key's thumbprint");
-  const notBefore = optionalSeconds(members, 'nbf');
-  const expires = optionalSeconds(members, 'exp');
-  if (expires !== undefined && expires <= (notBefore ?? 0))
-    throw refuse('KEY_SET_CONTENT', 'a key ends before it begins');
-  return { ...key, notBefore, expires };
-}
-
-function optionalSeconds(members: Members, name: string): number | undefined {
-  return members[name] === undefined ? undefined : readSeconds(members, name);
-}
-
-function isObject(value: unknown): value is Members {
-  return typeof value === 'object' && value !== null && !Array.isArray(value);
+  return { ...key, ...readKeyDates(members) };
 }
 
 /**

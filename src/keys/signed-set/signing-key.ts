@@ -1,16 +1,17 @@
 /** ES512 keys of the signing root and of set signing: made, kept in files, and read with every check. */
 import { createPrivateKey } from 'node:crypto';
 import { SealwireError } from '../../errors.js';
+import type { Members } from '../../profile/header-members.js';
+import { SIGNATURE_ALGORITHM } from '../../profile/jws-form.js';
+import { privateMember } from '../../profile/key-set-rules.js';
 import { readKeyFile, type WriteKeyFileOptions, writeKeyFile } from '../files.js';
 import { generatePem } from '../generate-pem.js';
 import { checkCoordinate, jwkThumbprint, toPrivateKey, toPublicKey } from '../import.js';
 import { type PassphraseSource, readProtectedFile, writeProtectedFile } from '../protected-file.js';
-import { type JoseKey, type Members, SIGNATURE_ALGORITHM, signJws, toJoseKey } from './jws.js';
+import { type JoseKey, signJws, toJoseKey } from './jws.js';
 
 const CURVE = 'P-521';
 const FILE_TYPE = 'jwk+json';
-/** Of EC, RSA and symmetric keys (RFC 7518 §6). */
-const PRIVATE_MEMBERS = ['d', 'p', 'q', 'dp', 'dq', 'qi', 'oth', 'k'];
 
 /** A public signing key with its RFC 7638 thumbprint. */
 export interface VerificationKey {
@@ -25,11 +26,6 @@ export interface VerificationJwk {
   readonly crv: 'P-521';
   readonly x: string;
   readonly y: string;
-}
-
-/** @returns the name of the first member that belongs to a private or symmetric key, if there is one */
-export function privateMember(members: object): string | undefined {
-  return PRIVATE_MEMBERS.find((name) => Object.hasOwn(members, name));
 }
 
 /**

@@ -1,4 +1,4 @@
-/** Plans made at run time from a `FileDescriptorSet`, for services loaded with `@grpc/proto-loader`. */
+/** Plans made at run time from a `FileDescriptorSet`. */
 import {
   create,
   createFileRegistry,
@@ -9,102 +9,72 @@ import {
   type FileRegistry,
   fromBinary,
 } from '@bufbuild/protobuf';
-import {
-  FeatureSet_FieldPresence,
-  type FileDescriptorSet,
-  FileDescriptorSetSchema,
-  MethodOptions_IdempotencyLevel,
-} from '@bufbuild/protobuf/wkt';
+import { FeatureSet_FieldPresence, type FileDescriptorSet, FileDescriptorSetSchema } from '@bufbuild/protobuf/wkt';
 import { SealwireError } from '../../errors.js';
 import { Analysis, boundKind, hasPresence, messageOf, type SealedField, shapeOf } from '../analysis.js';
 import { wellKnownFiles } from '../codec.js';
-import type {
-  BoundFieldPlan,
-  InnerCodec,
-  MessagePlan,
-  MethodPlan,
-  SealedFieldPlan,
-  SealedServiceDefinition,
-  ServicePlan,
-} from '../plan.js';
-import { checkDefinition, type LoadedService } from './definition-check.js';
-import { createDynamicCodec } from './dynamic-codec.js';
-import { isInOneof, type LoaderForm, type LoaderOptions, parseLoaderOptions } from './loader-form.js';
+import { methodFacts } from '../method-facts.js';
+import type { BoundFieldPlan, InnerCodec, MessagePlan, MethodPlan, SealedFieldPlan, ServicePlan } from '../plan.js';
 
-/** The plans of all services of a descriptor set. */
-export interface Plans {
+/** How the messages are presented that plans are made for. */
+export interface MessageForm {
+  /** Property of a field. */
+  key(field: DescField): string;
+  /** Whether a property says which member of a oneof is set. */
+  readonly oneofs: boolean;
+  /** That property, for a field of a oneof. */
+  oneofKey(field: DescField): string | undefined;
+  /** Whether a field that is not set looks like one that has its default. */
+  hidesPresence(field: DescField): boolean;
+  /** Encodes and decodes inner messages in this form. */
+  createCodec(desc: DescMessage, registry: FileRegistry): InnerCodec;
+}
+
+/** The plans of all services of a descriptor set: the same as the generator makes, for messages of one form. */
+export class DescriptorPlans {
+  readonly #registry: FileRegistry;
+  readonly #analysis: Analysis;
+  readonly #form: MessageForm;
+  readonly #messages = new Map<DescMessage, MessagePlan | undefined>();
+  readonly #codecs = new Map<DescMessage, InnerCodec>();
+  readonly #services = new Map<string, ServicePlan>();
+
+  /**
+   * @param descriptors a complete `google.protobuf.FileDescriptorSet` with options, serialized or not
+   * @throws SealwireError `PLAN_INVALID` for a set that is malformed, incomplete, lacks `sealwire/v1/sealed.proto`, or seals
+   *   a field in a way that cannot work
+   */
+  constructor(descriptors: Uint8Array | FileDescriptorSet, form: MessageForm) {
+    this.#registry = readDescriptors(descriptors);
+    this.#analysis = new Analysis([...this.#registry.files]);
+    this.#form = form;
+    const { declaresOption, problems } = this.#analysis;
+    if (!declaresOption) {
+      throw new SealwireError(
+        'PLAN_INVALID',
+        'the descriptor set lacks sealwire/v1/sealed.proto, so nothing is sealed',
+      );
+    }
+    if (problems.length > 0) throw new SealwireError('PLAN_INVALID', problems.join('\n'));
+  }
+
   /**
    * @param typeName full name of a service, e.g. `payments.v1.PaymentService`
    * @returns its plan, the same object every time
    * @throws SealwireError `PLAN_INVALID` when the set has no such service, or nothing of it is sealed
    */
-  service(typeName: string): ServicePlan;
-  /**
-   * Joins a service that proto-loader made with its plan, after trying out that both present messages
-   * alike: a plan made for other options would find no sealed field.
-   *
-   * @param definition what proto-loader made, e.g. `loaded['payments.v1.PaymentService']`, or the `service`
-   *   of grpc-js's client constructor
-   * @throws SealwireError `PLAN_INVALID` when the plan has no such service or the options differ
-   */
-  define<D extends LoadedService>(definition: D): SealedServiceDefinition<D>;
-  /**
-   * @param fieldName full name of a field, e.g. `payments.v1.AuthorizeRequest.card`
-   * @returns what encodes and decodes its inner messages; undefined when the set has no such sealed field
-   */
-  innerCodec(fieldName: string): InnerCodec | undefined;
-}
-
-/**
- * Makes plans from descriptors: the same as the generator makes, for messages as proto-loader gives them.
- *
- * @param descriptors a complete `google.protobuf.FileDescriptorSet` with options, as `buf build
- *   --as-file-descriptor-set` and `protoc --include_imports --descriptor_set_out` write it, serialized or not
- * @param options what proto-loader was given
- * @throws SealwireError `OPTIONS_INVALID` for a setting that does not work; `PLAN_INVALID` for a set that is
- *   malformed, incomplete, lacks `sealwire/v1/sealed.proto`, or seals a field in a way that cannot work
- */
-export function createPlans(descriptors: Uint8Array | FileDescriptorSet, options: LoaderOptions = {}): Plans {
-  const form = parseLoaderOptions(options);
-  const registry = readDescriptors(descriptors);
-  const analysis = new Analysis([...registry.files]);
-  if (!analysis.declaresOption) {
-    throw new SealwireError('PLAN_INVALID', 'the descriptor set lacks sealwire/v1/sealed.proto, so nothing is sealed');
-  }
-  if (analysis.problems.length > 0) throw new SealwireError('PLAN_INVALID', analysis.problems.join('\n'));
-  return new PlanMaker(registry, analysis, form);
-}
-
-class PlanMaker implements Plans {
-  readonly #registry: FileRegistry;
-  readonly #analysis: Analysis;
-  readonly #form: LoaderForm;
-  readonly #messages = new Map<DescMessage, MessagePlan | undefined>();
-  readonly #codecs = new Map<DescMessage, InnerCodec>();
-  readonly #services = new Map<string, ServicePlan>();
-
-  constructor(registry: FileRegistry, analysis: Analysis, form: LoaderForm) {
-    this.#registry = registry;
-    this.#analysis = analysis;
-    this.#form = form;
-  }
-
   service(typeName: string): ServicePlan {
     const known = this.#services.get(typeName);
     if (known !== undefined) return known;
-    const plan = this.#service(this.#find(typeName));
+    const plan = this.#service(this.describe(typeName));
     this.#services.set(typeName, plan);
     return plan;
   }
 
-  define<D extends LoadedService>(definition: D): SealedServiceDefinition<D> {
-    const path = Object.values(definition)[0]?.path ?? '';
-    const desc = this.#find(path.split('/')[1] ?? '');
-    const plan = this.service(desc.typeName);
-    checkDefinition(desc, plan, definition);
-    return { definition, plan };
-  }
-
+  /**
+   * @param fieldName full name of a field, e.g. `payments.v1.AuthorizeRequest.card`
+   * @returns what encodes and decodes its inner messages; undefined when the set has no such sealed field
+   */
   innerCodec(fieldName: string): InnerCodec | undefined {
     const dot = fieldName.lastIndexOf('.');
     const message = this.#registry.getMessage(fieldName.slice(0, Math.max(0, dot)));
@@ -113,7 +83,8 @@ class PlanMaker implements Plans {
     return field && this.#codec(field.inner ?? (this.#registry.getMessage(field.option.type) as DescMessage));
   }
 
-  #find(typeName: string): DescService {
+  /** @throws SealwireError `PLAN_INVALID` when the set has no such service */
+  describe(typeName: string): DescService {
     const desc = this.#registry.getService(typeName);
     if (desc === undefined) {
       throw new SealwireError('PLAN_INVALID', `the descriptor set has no service '${typeName}'`);
@@ -135,10 +106,7 @@ class PlanMaker implements Plans {
     const request = this.#message(desc.input);
     const response = this.#message(desc.output);
     return {
-      path: `/${desc.parent.typeName}/${desc.name}`,
-      idempotency: idempotencyOf(desc),
-      requestStream: desc.methodKind === 'client_streaming' || desc.methodKind === 'bidi_streaming',
-      responseStream: desc.methodKind === 'server_streaming' || desc.methodKind === 'bidi_streaming',
+      ...methodFacts(desc),
       ...(request && { request }),
       ...(response && { response }),
     };
@@ -176,7 +144,7 @@ class PlanMaker implements Plans {
   #bound(desc: DescField): BoundFieldPlan {
     const isRequired = desc.presence === FeatureSet_FieldPresence.LEGACY_REQUIRED;
     const explicitPresence = hasPresence(desc);
-    if (this.#form.defaults && explicitPresence && !isRequired && !isInOneof(desc)) {
+    if (explicitPresence && !isRequired && this.#form.hidesPresence(desc)) {
       const why = `is bound, and 'defaults' hides whether it is set: it must be in a oneof or of implicit presence`;
       throw new SealwireError('OPTIONS_INVALID', `${desc.parent.typeName}.${desc.name} ${why}`);
     }
@@ -201,7 +169,7 @@ class PlanMaker implements Plans {
         throw new SealwireError('PLAN_INVALID', `the inner type ${desc.typeName} ${why}`);
       }
     }
-    const codec = createDynamicCodec(desc, this.#registry, this.#form) as InnerCodec;
+    const codec = this.#form.createCodec(desc, this.#registry);
     this.#codecs.set(desc, codec);
     return codec;
   }
@@ -237,9 +205,4 @@ export function readDescriptors(descriptors: Uint8Array | FileDescriptorSet): Fi
   } catch (cause) {
     throw new SealwireError('PLAN_INVALID', 'not a complete google.protobuf.FileDescriptorSet', { cause });
   }
-}
-
-function idempotencyOf({ idempotency }: DescMethod): MethodPlan['idempotency'] {
-  if (idempotency === MethodOptions_IdempotencyLevel.NO_SIDE_EFFECTS) return 'no-side-effects';
-  return idempotency === MethodOptions_IdempotencyLevel.IDEMPOTENT ? 'idempotent' : 'unknown';
 }

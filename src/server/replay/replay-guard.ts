@@ -2,8 +2,8 @@
 import { createHash } from 'node:crypto';
 import { SealwireError } from '../../errors.js';
 import { decodeCanonical } from '../../jwe/base64url.js';
-import { MAX_AGE_SECONDS, MAX_SKEW_SECONDS } from '../../jwe/policy.js';
 import type { ParsedToken } from '../../jwe/token.js';
+import { MAX_AGE_SECONDS, MAX_SKEW_SECONDS } from '../../profile/policy.js';
 import { MemoryReplayStore } from './memory-replay-store.js';
 import type { ReplayEntry, ReplayResult, ReplayStats, ReplayStore } from './replay-store.js';
 

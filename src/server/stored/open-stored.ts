@@ -3,6 +3,7 @@ import type { Metadata } from '@grpc/grpc-js';
 import { SealwireError } from '../../errors.js';
 import type { Grant } from '../../jwe/grant.js';
 import type { TokenOpener } from '../../jwe/opener.js';
+import { sha256 } from '../../jwe/sha256.js';
 import type { ParsedToken } from '../../jwe/token.js';
 import { decodeInner, expectationOf } from '../../schema/open-sites.js';
 import type { SealedToken } from '../../schema/opened.js';
@@ -38,7 +39,7 @@ export type OpenStored = <T extends object>(token: SealedToken | string, place: 
 /** What {@link createStoredReader} needs. */
 export interface StoredOpenerOptions {
   readonly services: readonly { readonly plan: ServicePlan }[];
-  readonly opener: TokenOpener;
+  readonly tokenOpener: TokenOpener;
   readonly audit: AuditSink;
   /** Agreements count against this caller's rate: whoever opens tokens has one of its own. */
   readonly caller: string;
@@ -66,7 +67,7 @@ export type WithStored = <T>(
 ) => Promise<T>;
 
 /** @returns what opening and re-sealing share */
-export function createStoredReader({ services, opener, audit, caller, granter }: StoredOpenerOptions): WithStored {
+export function createStoredReader({ services, tokenOpener, audit, caller, granter }: StoredOpenerOptions): WithStored {
   const fields = collectFields(services);
   return async (token, { field: fullName, bound = {}, call }, use) => {
     const field = fields.get(fullName);
@@ -76,9 +77,9 @@ export function createStoredReader({ services, opener, audit, caller, granter }:
     const site: SealedSite = { field, path: field.name, value: token, holder: bound };
     let parsed: ParsedToken | undefined;
     try {
-      parsed = await opener.withNewKeys(() => opener.check(token, expectationOf(site), 'stored'));
+      parsed = await tokenOpener.withNewKeys(() => tokenOpener.check(token, expectationOf(site, sha256), 'stored'));
       const grant = field.transient ? undefined : (await granter?.())?.createGrant();
-      const plaintext = await opener.open(parsed, caller, 'stored', grant);
+      const plaintext = await tokenOpener.open(parsed, caller, 'stored', grant);
       return await use({ site, parsed, plaintext, grant, facts, startedAt });
     } catch (error) {
       audit.note(

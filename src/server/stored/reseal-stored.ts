@@ -2,6 +2,7 @@
 import { SealwireError } from '../../errors.js';
 import type { RecipientKey } from '../../jwe/recipient.js';
 import type { SealingSessions, SealParameters } from '../../jwe/sender.js';
+import { sha256 } from '../../jwe/sha256.js';
 import { boundDigest } from '../../schema/binding.js';
 import type { SealedToken } from '../../schema/opened.js';
 import type { AuditSink } from '../audit-sink.js';
@@ -50,7 +51,7 @@ export function createStoredResealer({
       const parameters: SealParameters = {
         field: opened.site.field.fullName,
         cty: opened.parsed.header.cty === 'application/protobuf' ? 'application/protobuf' : 'application/json',
-        bound: boundDigest(opened.site.field, opened.site.holder),
+        bound: boundDigest(opened.site.field, opened.site.holder, sha256),
         iat: Math.floor(now() / 1_000),
       };
       const sealed = session.seal(opened.plaintext, parameters, grant);

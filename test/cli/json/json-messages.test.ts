@@ -4,6 +4,7 @@ import { expect } from 'chai';
 import { JsonSchema } from '../../../src/cli/json/json-messages.js';
 import { readJson } from '../../../src/cli/json/json-reader.js';
 import { descriptorSet as projectSet } from '../../../src/gen/descriptors.js';
+import { sha256 } from '../../../src/jwe/sha256.js';
 import { boundDigest } from '../../../src/schema/binding.js';
 import { collectSealed } from '../../../src/schema/walk.js';
 import { buildProtos } from '../../codegen/helpers.js';
@@ -60,8 +61,8 @@ describe('JsonSchema', () => {
       ({ path }) => path === 'shapes.singular',
     );
     const field = ShapesPlan.sealed.find(({ name }) => name === 'singular') ?? expect.fail('no such field');
-    const expected = boundDigest(field, Shapes.fromJSON(shapes));
-    expect(site && boundDigest(site.field, site.holder)).to.equal(expected);
+    const expected = boundDigest(field, Shapes.fromJSON(shapes), sha256);
+    expect(site && boundDigest(site.field, site.holder, sha256)).to.equal(expected);
   });
 
   it('takes camelCase and snake_case, enums by name or number, integers as strings or numbers', () => {

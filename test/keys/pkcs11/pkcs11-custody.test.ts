@@ -2,13 +2,13 @@ import { diffieHellman, generateKeyPairSync, type KeyObject } from 'node:crypto'
 import { inspect } from 'node:util';
 import { expect } from 'chai';
 import { SealwireError } from '../../../src/errors.js';
-import { type Curve, curves } from '../../../src/jwe/algorithms.js';
 import type { EphemeralPoint } from '../../../src/jwe/header.js';
 import { importKey, type PublicJwk } from '../../../src/keys/import.js';
 import { CK } from '../../../src/keys/pkcs11/cryptoki.js';
 import { Pkcs11Custody, type Pkcs11CustodyOptions } from '../../../src/keys/pkcs11/pkcs11-custody.js';
 import { KeyRing } from '../../../src/keys/ring.js';
 import { exportRingKey } from '../../../src/keys/ring-file.js';
+import { type Curve, curves } from '../../../src/profile/algorithms.js';
 import { sessionPids } from '../../support/session-pids.js';
 import { createSoftToken, importToToken, onToken, type SoftToken } from '../../support/softhsm.js';
 import { compareAgreements } from '../../support/token-agreements.js';

@@ -1,6 +1,6 @@
 import { expect } from 'chai';
-import { resolveLimits } from '../../../src/jwe/limits.js';
 import { parseToken } from '../../../src/jwe/token.js';
+import { resolveLimits } from '../../../src/profile/limits.js';
 import { MemoryReplayStore } from '../../../src/server/replay/memory-replay-store.js';
 import { REPLAY_WINDOW_MS, ReplayGuard, type UsedToken } from '../../../src/server/replay/replay-guard.js';
 import type { ReplayEntry, ReplayResult, ReplayStore } from '../../../src/server/replay/replay-store.js';

@@ -1,6 +1,5 @@
 /** What a recipient demands of a token beyond being well-formed (check 4). */
 import { SealwireError } from '../errors.js';
-import type { TokenHeader } from './header.js';
 
 /** `strict` demands the whole token profile; `interop` also takes tokens of stock JOSE clients. */
 export type PolicyName = 'strict' | 'interop';
@@ -18,6 +17,15 @@ export interface Expected {
   readonly field: string;
   /** `bnd` of the siblings; undefined when the field binds nothing. */
   readonly bound?: string;
+}
+
+/** The header names that are compared with the call. */
+export interface ProfileHeader {
+  readonly typ?: string | undefined;
+  readonly cty?: string | undefined;
+  readonly fld?: string | undefined;
+  readonly iat?: number | undefined;
+  readonly bnd?: string | undefined;
 }
 
 /** Options of {@link checkPolicy}. */
@@ -40,7 +48,7 @@ const PROFILE_NAMES = ['typ', 'cty', 'fld', 'iat'] as const;
  *   `TOKEN_STALE`, `TOKEN_FROM_FUTURE`
  */
 export function checkPolicy(
-  header: TokenHeader,
+  header: ProfileHeader,
   expected: Expected,
   policy: PolicyName,
   nowMs: number,

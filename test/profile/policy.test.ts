@@ -1,7 +1,7 @@
 import { expect } from 'chai';
 import type { TokenHeader } from '../../src/jwe/header.js';
-import { checkPolicy, type PolicyName } from '../../src/jwe/policy.js';
-import { expectCode, FIELD, IAT } from './helpers.js';
+import { checkPolicy, type PolicyName } from '../../src/profile/policy.js';
+import { expectCode, FIELD, IAT } from '../jwe/helpers.js';
 
 const point = { crv: 'P-256', x: Buffer.alloc(32), y: Buffer.alloc(32) } as const;
 const plain: TokenHeader = { alg: 'ECDH-ES', enc: 'A256GCM', kid: 'k', epk: point };

@@ -2,7 +2,7 @@
 import { createRequire } from 'node:module';
 import { type DescEnum, ScalarType } from '@bufbuild/protobuf';
 import type { Long } from '@grpc/proto-loader';
-import { bitsToBigInt, bytesOf, parseInteger } from '../loose-values.js';
+import { bitsToBigInt, bytesOf, parseInteger } from '../schema/loose-values.js';
 import type { LoaderForm } from './loader-form.js';
 
 const UNSIGNED: readonly ScalarType[] = [ScalarType.UINT64, ScalarType.FIXED64];

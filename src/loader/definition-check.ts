@@ -2,10 +2,10 @@
 import { type DescField, type DescMessage, type DescService, ScalarType, toBinary } from '@bufbuild/protobuf';
 import { type ReflectList, type ReflectMap, type ReflectMessage, reflect } from '@bufbuild/protobuf/reflect';
 import { FeatureSet_FieldPresence } from '@bufbuild/protobuf/wkt';
-import { SealwireError } from '../../errors.js';
-import { elements } from '../containers.js';
-import type { MessagePlan, ServicePlan } from '../plan.js';
-import { read } from '../walk.js';
+import { SealwireError } from '../errors.js';
+import { elements } from '../schema/containers.js';
+import type { MessagePlan, ServicePlan } from '../schema/plan.js';
+import { read } from '../schema/walk.js';
 
 /** The part of a grpc-js service definition that is needed here; from proto-loader, by method names. */
 export interface LoadedService {

@@ -1,5 +1,6 @@
 /** Size and count caps (check 1): each an option, validated and defaulted in one place. */
 import { SealwireError } from '../errors.js';
+import { checkRange } from './options.js';
 import type { PolicyName } from './policy.js';
 
 /** Caps on what is accepted, and on the sender on what is made. */
@@ -44,12 +45,4 @@ export function resolveLimits(limits: Partial<OpenLimits> = {}, policy: PolicyNa
   };
   for (const [name, range] of Object.entries(RANGES)) checkRange(name, resolved[name as keyof OpenLimits], range);
   return resolved;
-}
-
-/**
- * @throws SealwireError `OPTIONS_INVALID` unless `value` is a whole number within the range
- */
-export function checkRange(name: string, value: number, [min, max]: readonly [number, number]): void {
-  if (Number.isInteger(value) && value >= min && value <= max) return;
-  throw new SealwireError('OPTIONS_INVALID', `${name} must be a whole number from ${min} to ${max}`);
 }

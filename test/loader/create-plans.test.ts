@@ -9,15 +9,15 @@ import {
 import loader, { type Options } from '@grpc/proto-loader';
 import { expect } from 'chai';
 import fc from 'fast-check';
-import { type ErrorCode, SealwireError } from '../../../src/errors.js';
-import type { MessagePlan, SealedFieldPlan, ServicePlan } from '../../../src/schema/plan.js';
-import { createPlans } from '../../../src/schema/run-time/descriptor-plans.js';
-import { camelCase, type LoaderOptions } from '../../../src/schema/run-time/loader-form.js';
-import { addSealedService } from '../../../src/server/add-service.js';
-import { buildProtos } from '../../codegen/helpers.js';
-import { descriptorSet, PROTO_FILES, PROTO_FOLDERS } from '../../support/descriptor-set.js';
-import { protobufjs } from '../../support/protobufjs.js';
-import { generatedSource, loaderSettings } from '../../support/sources.js';
+import { type ErrorCode, SealwireError } from '../../src/errors.js';
+import { createPlans } from '../../src/loader/create-plans.js';
+import { camelCase, type LoaderOptions } from '../../src/loader/loader-form.js';
+import type { MessagePlan, SealedFieldPlan, ServicePlan } from '../../src/schema/plan.js';
+import { addSealedService } from '../../src/server/add-service.js';
+import { buildProtos } from '../codegen/helpers.js';
+import { descriptorSet, PROTO_FILES, PROTO_FOLDERS } from '../support/descriptor-set.js';
+import { protobufjs } from '../support/protobufjs.js';
+import { generatedSource, loaderSettings } from '../support/sources.js';
 
 const SERVICES = [
   'payments.v1.PaymentService',

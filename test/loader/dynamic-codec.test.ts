@@ -10,12 +10,12 @@ import {
 import { AnySchema } from '@bufbuild/protobuf/wkt';
 import { Long, type Options } from '@grpc/proto-loader';
 import { expect } from 'chai';
-import type { InnerCodec } from '../../../src/schema/plan.js';
-import { createPlans } from '../../../src/schema/run-time/descriptor-plans.js';
-import type { LoaderOptions } from '../../../src/schema/run-time/loader-form.js';
-import { buildProtos } from '../../codegen/helpers.js';
-import { type LoadedType, loadTypes, type ProtoFiles } from '../../support/protobufjs.js';
-import { loaderSettings } from '../../support/sources.js';
+import { createPlans } from '../../src/loader/create-plans.js';
+import type { LoaderOptions } from '../../src/loader/loader-form.js';
+import type { InnerCodec } from '../../src/schema/plan.js';
+import { buildProtos } from '../codegen/helpers.js';
+import { type LoadedType, loadTypes, type ProtoFiles } from '../support/protobufjs.js';
+import { loaderSettings } from '../support/sources.js';
 
 const FOLDER = 'test/schema/fixtures';
 const TYPE = 'everything.v1.Everything';

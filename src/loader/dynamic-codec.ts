@@ -12,7 +12,7 @@ import {
   toBinary,
 } from '@bufbuild/protobuf';
 import { type ReflectList, type ReflectMap, type ReflectMessage, reflect } from '@bufbuild/protobuf/reflect';
-import type { InnerCodec } from '../plan.js';
+import type { InnerCodec } from '../schema/plan.js';
 import { isInOneof, type LoaderForm } from './loader-form.js';
 import { enumFromLoader, enumToLoader, mapKeyFromText, scalarFromLoader, scalarToLoader } from './loader-values.js';
 

@@ -1,6 +1,6 @@
 /** How `@grpc/proto-loader` presents messages under its options: property names and the forms of values. */
 import type { DescField } from '@bufbuild/protobuf';
-import { SealwireError } from '../../errors.js';
+import { SealwireError } from '../errors.js';
 
 /**
  * proto-loader's options, as they were given to it; others of its options change nothing here and are
