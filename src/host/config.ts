@@ -55,7 +55,7 @@ export const configSchema = z.strictObject({
     .string()
     .regex(/^[a-z0-9_.-]+$/)
     .default('x-sealwire-caller')
-    .describe('Metadata key in which a trusted proxy names the caller.'),
+    .describe('Metadata key in which a trusted proxy names the caller; set, not added to: one name, no comma.'),
   audit: auditSchema,
   rate: z
     .strictObject({

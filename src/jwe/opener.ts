@@ -138,7 +138,7 @@ export class TokenOpener {
    * Checks 5 and 6.
    *
    * @param parsed a token that passed {@link check}
-   * @param caller whose rate a fresh agreement counts against
+   * @param caller the account whose rate and cache places an agreement counts against
    * @param origin as it was given to {@link check}
    * @param grant given the token's content encryption key, once its tag is verified
    * @returns the plaintext: at once when the agreement is cached, else a promise

@@ -13,12 +13,12 @@ import type { MethodPlan } from '../schema/plan.js';
 import { recipientsOf } from '../schema/walk.js';
 import type { TurnQueue } from '../turn-queue.js';
 import type { AuditSink } from './audit-sink.js';
-import { type CallerFunction, tlsIdentity } from './caller.js';
+import { type CallerFunction, createAccount, createCallerOf, peerAddress, tlsIdentity } from './caller.js';
 import { IncomingMessages, type ReadAhead } from './incoming.js';
 import { sizeOf } from './message-size.js';
 import type { MessageOpener } from './open-message.js';
 import { OutgoingMessages, type WriteAhead } from './outgoing.js';
-import { attachFacts, type CallFacts } from './records.js';
+import { attachFacts, type CallFacts, createRejectRecord } from './records.js';
 import type { ReplyAgreement, ReplyTokenReader } from './reply-token.js';
 import type { MessageReplier } from './seal-reply.js';
 import { type CallEnd, endOf, type ServerMetrics } from './server-metrics.js';
@@ -197,14 +197,22 @@ export class SealedServerCall extends ServerInterceptingCall {
   }
 
   #describeCall(metadata: Metadata): CallFacts {
+    const startedAt = performance.now();
     const peer = this.getPeer();
-    return {
+    const facts = {
       method: this.#method.path,
       peer,
-      principal: this.#shared.caller({ peer, metadata, tlsIdentity: tlsIdentity(this) }),
       requestId: firstValue(metadata, 'x-request-id', REQUEST_ID),
       traceparent: firstValue(metadata, 'traceparent', TRACEPARENT),
     };
+    try {
+      const caller = this.#shared.caller({ peer, metadata, tlsIdentity: tlsIdentity(this) });
+      return { ...facts, ...(typeof caller === 'string' ? createCallerOf('custom', caller) : caller) };
+    } catch (error) {
+      const nobody = { ...facts, principal: '', account: createAccount('address', peerAddress(peer)) };
+      this.#shared.audit.note(createRejectRecord(error, nobody, startedAt, () => []));
+      throw error;
+    }
   }
 }
 
