@@ -15,6 +15,8 @@ export interface CallFacts {
   readonly account: string;
   readonly requestId: string;
   readonly traceparent: string;
+  /** Aborted when the call ends, by whomever; absent outside of calls. */
+  readonly signal?: () => AbortSignal;
 }
 
 /** Facts of something that belongs to no call. */

@@ -2,6 +2,7 @@
  * One call with sealed fields on the server. grpc-js ignores what a listener returns, so everything
  * asynchronous is caught here and ends in exactly one delivery or one status.
  */
+import { setMaxListeners } from 'node:events';
 import {
   type Metadata,
   ServerInterceptingCall,
@@ -63,6 +64,7 @@ export class SealedServerCall extends ServerInterceptingCall {
   #ended = false;
   #cancelled = false;
   #counted = false;
+  #ending: AbortController | undefined;
 
   constructor(next: ServerInterceptingCallInterface, method: MethodPlan, shared: ServerCallParts) {
     super(next);
@@ -109,6 +111,7 @@ export class SealedServerCall extends ServerInterceptingCall {
     if (this.#ended) return;
     const send = () => {
       this.#count(status.code === statusCodes.OK ? 'OK' : 'HANDLER');
+      this.#ending?.abort();
       super.sendStatus(status);
     };
     if (this.#outgoing === undefined) send();
@@ -193,7 +196,19 @@ export class SealedServerCall extends ServerInterceptingCall {
     this.#outgoing?.stop();
     if (this.#cancelled) return;
     this.#cancelled = true;
+    this.#ending?.abort();
     this.#listener?.onCancel();
+  }
+
+  /** Made when somebody asks: most calls wait for nothing that their end should end. */
+  #signal(): AbortSignal {
+    if (this.#ending === undefined) {
+      this.#ending = new AbortController();
+      // A handler may open as many stored tokens at once as it likes.
+      setMaxListeners(0, this.#ending.signal);
+    }
+    if (this.#ended) this.#ending.abort();
+    return this.#ending.signal;
   }
 
   #describeCall(metadata: Metadata): CallFacts {
@@ -204,6 +219,7 @@ export class SealedServerCall extends ServerInterceptingCall {
       peer,
       requestId: firstValue(metadata, 'x-request-id', REQUEST_ID),
       traceparent: firstValue(metadata, 'traceparent', TRACEPARENT),
+      signal: () => this.#signal(),
     };
     try {
       const caller = this.#shared.caller({ peer, metadata, tlsIdentity: tlsIdentity(this) });

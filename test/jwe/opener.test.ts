@@ -179,7 +179,14 @@ describe('agreements of a TokenOpener', () => {
     await open(token());
     for (let count = 0; count < 5; count++) expect(open(token())).to.deep.equal(PLAINTEXT);
     expect(ring.agreements).to.equal(1);
-    expect(opener.stats()).to.deep.equal({ cached: 1, fresh: 1, hits: 5 });
+    expect(opener.stats()).to.deep.equal({
+      cached: 1,
+      fresh: 1,
+      hits: 5,
+      waiting: 0,
+      running: 0,
+      refused: { rate: 0, account: 0, queue: 0 },
+    });
   });
 
   it('does not take one for another: alg, enc of direct agreement, apu and apv', async () => {
@@ -195,13 +202,13 @@ describe('agreements of a TokenOpener', () => {
     expect(ring.agreements).to.equal(variants.length);
   });
 
-  it('shares one among concurrent misses', async () => {
+  it('shares one among concurrent misses of an account', async () => {
     const { ring, open } = setUp();
     let release = () => {};
     ring.gate = new Promise((resolve) => {
       release = resolve;
     });
-    const opened = Array.from({ length: 10 }, (_, index) => open(token(), `caller ${index}`));
+    const opened = Array.from({ length: 10 }, () => open(token()));
     release();
     for (const plaintext of await Promise.all(opened)) expect(plaintext).to.deep.equal(PLAINTEXT);
     expect(ring.agreements).to.equal(1);
@@ -264,11 +271,11 @@ describe('agreements of a TokenOpener', () => {
     expect(opener.stats().cached).to.equal(8);
   });
 
-  it("is bounded per caller, and one caller does not push out another's", async () => {
-    const { ring, open, opener } = setUp({ cache: { maxPerCaller: 4 } });
+  it("does not let one caller push out another's", async () => {
+    const { ring, open, opener } = setUp({ cache: { placesPerCaller: 4, maxEntries: 8 } });
     await open(token(), 'quiet');
     for (let count = 0; count < 20; count++) await open(forge({ key }), 'loud');
-    expect(opener.stats().cached).to.equal(5);
+    expect(opener.stats().cached).to.equal(8);
     expect(open(token(), 'quiet')).to.deep.equal(PLAINTEXT);
     expect(ring.agreements).to.equal(21);
   });
@@ -287,16 +294,29 @@ describe('agreements of a TokenOpener', () => {
     await expectRejection('CALLER_RATE', () => open(forge({ key })));
   });
 
-  it('counts refused tokens against the rate too', async () => {
-    const { open } = setUp({ rate: { burst: 2 } });
+  it('charges rubbish four times what a good token costs, once for each agreement', async () => {
+    const { open } = setUp({ rate: { burst: 10 } });
     const bad = () => withPart(forge({ key }), 4, flip);
     await expectRejection('DECRYPTION_FAILED', () => open(bad()));
-    await expectRejection('DECRYPTION_FAILED', () => open(bad()));
-    await expectRejection('CALLER_RATE', () => open(bad()));
+    const same = bad();
+    await Promise.all([1, 2, 3].map(() => expectRejection('DECRYPTION_FAILED', () => open(same))));
+    await open(forge({ key }));
+    await open(forge({ key }));
+    await expectRejection('CALLER_RATE', () => open(forge({ key })));
   });
 
-  it('bounds what a custody without a bound works on at once, whoever calls, and recovers', async () => {
+  it('makes a caller that sent rubbish wait for longer than one that was good', async () => {
+    const { clock, open } = setUp({ rate: { burst: 3 } });
+    await expectRejection('DECRYPTION_FAILED', () => open(withPart(forge({ key }), 4, flip)));
+    clock.ms += 30;
+    await expectRejection('CALLER_RATE', () => open(forge({ key })));
+    clock.ms += 20;
+    expect(await open(forge({ key }))).to.deep.equal(PLAINTEXT);
+  });
+
+  it('bounds what waits for a custody, whoever calls, and recovers', async () => {
     const { ring, open } = setUp({ maxPendingAgreements: 3, rate: { burst: 4 } });
+    ring.custody.concurrency = 1;
     let release = () => {};
     ring.gate = new Promise((resolve) => {
       release = resolve;
@@ -306,7 +326,7 @@ describe('agreements of a TokenOpener', () => {
     // More than its burst: what is refused costs a caller nothing.
     for (let count = 0; count < 5; count++) await expectRejection('POOL_FULL', () => open(token(), 'late'));
     // What waits for an agreement in the making needs none of its own.
-    const shared = open(tokens[0] as string, 'late');
+    const shared = open(tokens[0] as string, 'caller 0');
     release();
     for (const plaintext of await Promise.all([...pending, shared])) expect(plaintext).to.deep.equal(PLAINTEXT);
     expect(ring.agreements).to.equal(3);
@@ -331,7 +351,7 @@ describe('agreements of a TokenOpener', () => {
     // As many agreements as there are values of apu, without making as many keys.
     const openNth = (n: number) => {
       const apu = Buffer.from([n >> 8, n & 255]);
-      return opener.open({ ...parsed, header: { ...parsed.header, apu } }, CALLER);
+      return opener.open({ ...parsed, header: { ...parsed.header, apu } }, `caller ${n % 10}`);
     };
     const pending = Array.from({ length: 1_024 }, (_, n) => openNth(n));
     await expectRejection('POOL_FULL', () => openNth(1_024));
@@ -354,7 +374,11 @@ describe('options of a TokenOpener', () => {
   const bad: readonly Partial<TokenOpenerOptions>[] = [
     { limits: { tokenBytes: 1 } },
     { cache: { maxEntries: -1 } },
-    { cache: { maxPerCaller: 0 } },
+    { cache: { placesPerCaller: 0 } },
+    { maxPendingPerCaller: 0 },
+    { shares: { 'address:10.0.0.1': 0 } },
+    { shares: { 'address:10.0.0.1': 1_001 } },
+    { shares: { 'address:10.0.0.1': 1.5 } },
     { cache: { ttlMs: 1 } },
     { rate: { perSecond: 0 } },
     { rate: { burst: 0 } },

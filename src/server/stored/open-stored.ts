@@ -18,7 +18,10 @@ export interface StoredTokenPlace {
   readonly field: string;
   /** The bound siblings as they were, as properties of the message: `{ orderId, amountMinor, currencyCode }`. */
   readonly bound?: object;
-  /** The call that asks, as the handler got it: its caller is recorded. Default: nobody is named. */
+  /**
+   * The call that asks, as the handler got it: its caller is recorded, and pays for the agreement, for which the call waits its
+   * turn until it ends. Default: the service itself, which waits its turn too.
+   */
   readonly call?: StoredTokenCall;
 }
 
@@ -40,8 +43,6 @@ export interface StoredOpenerOptions {
   readonly services: readonly { readonly plan: ServicePlan }[];
   readonly opener: TokenOpener;
   readonly audit: AuditSink;
-  /** Agreements count against this caller's rate: whoever opens tokens has one of its own. */
-  readonly caller: string;
   /** Makes grants for a reviewer. Default: there is none. */
   readonly granter?: Granter | undefined;
 }
@@ -66,7 +67,7 @@ export type WithStored = <T>(
 ) => Promise<T>;
 
 /** @returns what opening and re-sealing share */
-export function createStoredReader({ services, opener, audit, caller, granter }: StoredOpenerOptions): WithStored {
+export function createStoredReader({ services, opener, audit, granter }: StoredOpenerOptions): WithStored {
   const fields = collectFields(services);
   return async (token, { field: fullName, bound = {}, call }, use) => {
     const field = fields.get(fullName);
@@ -78,7 +79,7 @@ export function createStoredReader({ services, opener, audit, caller, granter }:
     try {
       parsed = await opener.withNewKeys(() => opener.check(token, expectationOf(site), 'stored'));
       const grant = field.transient ? undefined : (await granter?.())?.createGrant();
-      const plaintext = await opener.open(parsed, caller, 'stored', grant);
+      const plaintext = await opener.open(parsed, facts.account, 'stored', grant, facts.signal?.());
       return await use({ site, parsed, plaintext, grant, facts, startedAt });
     } catch (error) {
       audit.note(
