@@ -370,6 +370,116 @@ describe('agreements of a TokenOpener', () => {
   });
 });
 
+describe('shares of accounts in a TokenOpener', () => {
+  const startAll = (waiting: (() => void)[]) => {
+    for (const start of waiting.splice(0)) start();
+  };
+  const gated = (ring: TestKeys) => {
+    const waiting: (() => void)[] = [];
+    ring.custody.concurrency = 1;
+    const { agree } = ring.custody;
+    ring.custody.agree = async (...args) => {
+      await new Promise<void>((resolve) => waiting.push(resolve));
+      return agree(...args);
+    };
+    return waiting;
+  };
+
+  it('does not let one account wait for what another has waiting, even for the same agreement', async () => {
+    const { ring, open } = setUp();
+    const waiting = gated(ring);
+    const flood = Array.from({ length: 20 }, () => open(forge({ key }), 'flood'));
+    const ephemeral = makeEphemeral('P-256');
+    const copied = open(forge({ key, ephemeral }), 'flood');
+    const honest = open(forge({ key, ephemeral }), 'honest');
+    let isOpen = false;
+    void Promise.resolve(honest).then(() => {
+      isOpen = true;
+    });
+    for (let turn = 0; turn < 3; turn++) {
+      waiting.shift()?.();
+      await new Promise(setImmediate);
+    }
+    expect(isOpen).to.equal(true);
+    ring.custody.concurrency = 100;
+    const rest = Promise.allSettled([...flood, copied]);
+    const pump = setInterval(() => startAll(waiting), 1);
+    await rest;
+    clearInterval(pump);
+  });
+
+  it('absorbs 1,000 new senders behind one proxy with a share for them, and keeps what it agreed', async () => {
+    const { open, opener } = setUp({ shares: { 'proxy:shop': 10 } });
+    const tokens = Array.from({ length: 1_000 }, () => forge({ key }));
+    const opened = await Promise.allSettled(tokens.map((token) => Promise.resolve(open(token, 'proxy:shop'))));
+    expect(opened.filter(({ status }) => status === 'rejected')).to.deep.equal([]);
+    expect(opener.stats()).to.deep.include({ cached: 1_000, refused: { rate: 0, account: 0, queue: 0 } });
+    for (const token of tokens) expect(open(token, 'proxy:shop')).to.deep.equal(PLAINTEXT);
+  });
+
+  it('refuses those beyond the rate of a proxy without, and counts them', async () => {
+    const { open, opener } = setUp();
+    const opened = await Promise.allSettled(
+      Array.from({ length: 150 }, () => Promise.resolve().then(() => open(forge({ key }), 'proxy:shop'))),
+    );
+    expect(opened.filter(({ status }) => status === 'rejected')).to.have.lengthOf(50);
+    expect(opener.stats().refused).to.deep.equal({ rate: 50, account: 0, queue: 0 });
+  });
+
+  it('lets stored tokens wait at a rate of their own, by account, and new sessions of the account go on', async () => {
+    const { opener } = setUp({ rate: { burst: 1, perSecond: 10 }, now: Date.now });
+    const order: string[] = [];
+    const stored = (account: string, name: string, signal?: AbortSignal) => {
+      const parsed = opener.check(forge({ key }), expected, 'stored');
+      return Promise.resolve(opener.open(parsed, account, 'stored', undefined, signal)).then(() => order.push(name));
+    };
+    const call = new AbortController();
+    const asked = [stored('a', 'a 1'), stored('a', 'a 2'), stored('b', 'b 1')];
+    const given = expectRejection('CALLER_RATE', () => stored('a', 'a 3', call.signal));
+    const fresh = forge({ key, header: { iat: Math.floor(Date.now() / 1_000) } });
+    await opener.open(opener.check(fresh, expected), 'a');
+    order.push('a wire');
+    call.abort();
+    await Promise.all([...asked, given]);
+    expect(order.at(-1)).to.equal('a 2');
+    expect(order.slice(0, 3).sort()).to.deep.equal(['a 1', 'a wire', 'b 1']);
+  });
+
+  it('opens new sessions within some agreements, while twelve accounts send 55 pieces of rubbish a second', async () => {
+    const { clock, ring, opener, open } = setUp();
+    const waiting = gated(ring);
+    ring.custody.concurrency = 2;
+    const parsed = opener.check(forge({ key }), expected);
+    const refusals: Promise<string>[] = [];
+    const waits: number[] = [];
+    let failures = 0;
+    let sent = 0;
+    // P-521 in one thread: an agreement takes 3.5 ms of a time that is ours.
+    for (let tick = 0; tick < 1_000; tick++) {
+      clock.ms += 3.5;
+      waiting.shift()?.();
+      for (; sent < tick * 0.0035 * 12 * 55; sent++) {
+        const header = { ...parsed.header, apu: Buffer.from([sent >> 8, sent & 255]) };
+        const rubbish = Promise.resolve(opener.open({ ...parsed, header }, `address:10.0.0.${sent % 12}`));
+        refusals.push(rubbish.then(() => 'OK').catch(({ code }: { code: string }) => code));
+      }
+      if (tick % 25 === 0) {
+        const askedAt = clock.ms;
+        const opened = Promise.resolve(open(forge({ key }), `address:192.0.2.${tick % 7}`));
+        opened.then(() => waits.push(clock.ms - askedAt)).catch(() => failures++);
+      }
+      await new Promise(setImmediate);
+    }
+    const pump = setInterval(() => startAll(waiting), 1);
+    const codes = new Set(await Promise.all(refusals));
+    clearInterval(pump);
+    expect([...codes].sort()).to.deep.equal(['CALLER_RATE', 'DECRYPTION_FAILED']);
+    expect(failures).to.equal(0);
+    expect(waits).to.have.lengthOf.at.least(39);
+    expect(Math.max(...waits)).to.be.at.most(8 * 3.5);
+  });
+});
+
 describe('options of a TokenOpener', () => {
   const bad: readonly Partial<TokenOpenerOptions>[] = [
     { limits: { tokenBytes: 1 } },
