@@ -42,7 +42,14 @@ const RESPONSE = { paymentId: 'p-1', status: 'authorized', cardLast4: '1111' };
 const OK = { code: status.OK, details: '', metadata: new Metadata() };
 const card = { number: '4111111111111111', expiryMonth: 12, expiryYear: 2031, holderName: 'x'.repeat(90) };
 const request = { orderId: 'order-1', amountMinor: '1999', currencyCode: 'EUR', card };
-const facts = { method: METHOD, peer: '127.0.0.1:50000', principal: '127.0.0.1', requestId: '', traceparent: '' };
+const facts = {
+  method: METHOD,
+  peer: '127.0.0.1:50000',
+  principal: '127.0.0.1',
+  account: 'address:127.0.0.1',
+  requestId: '',
+  traceparent: '',
+};
 
 /** The wire's end of a client call: answers when the caller has sent everything. */
 function createWireCall(): ClientCall {

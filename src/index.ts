@@ -74,7 +74,14 @@ export type { Validator, Validators, Violation } from './schema/validation.js';
 export { type WellKnown, wellKnownCodecs } from './schema/well-known.js';
 export { addSealedService, type HandlerErrorReport, type SealedHandler } from './server/add-service.js';
 export type { AuditSink, CallRecord, CallRecordField } from './server/audit-sink.js';
-export { type CallerContext, type CallerFunction, type CallerOptions, createCaller } from './server/caller.js';
+export {
+  type Caller,
+  type CallerContext,
+  type CallerFunction,
+  type CallerKind,
+  type CallerOptions,
+  createCaller,
+} from './server/caller.js';
 export { addKeyService, type KeySetProvider } from './server/key-service.js';
 export { createOpenInterceptor, type OpenInterceptor, type OpenInterceptorOptions } from './server/open-interceptor.js';
 export { MemoryReplayStore, type MemoryReplayStoreOptions } from './server/replay/memory-replay-store.js';

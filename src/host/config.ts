@@ -55,7 +55,7 @@ export const configSchema = z.strictObject({
     .string()
     .regex(/^[a-z0-9_.-]+$/)
     .default('x-sealwire-caller')
-    .describe('Metadata key in which a trusted proxy names the caller.'),
+    .describe('Metadata key in which a trusted proxy names the caller; set, not added to: one name, no comma.'),
   audit: auditSchema,
   rate: z
     .strictObject({
@@ -74,6 +74,16 @@ export const configSchema = z.strictObject({
     })
     .prefault({})
     .describe('Limits per caller.'),
+  shares: z
+    .record(
+      z.string().regex(/^(certificate|proxy|address|credential|custom):./, 'must be KIND:NAME'),
+      z.int().min(1).max(1_000),
+    )
+    .default({})
+    .describe(
+      'Callers that stand for many senders, as KIND:NAME (certificate, proxy or address), and how many times the rate, ' +
+        'cache places and queue places of others they have; 1 to 1,000.',
+    ),
   keySet: z
     .strictObject({
       lifeSeconds: z

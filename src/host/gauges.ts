@@ -44,6 +44,12 @@ export function addGauges(meter: Meter, parts: ObservedParts): void {
   gauge('agreements.held', '{agreement}', 'Agreements in the cache.', (result) =>
     result.observe(opener.stats().cached),
   );
+  gauge('agreements.waiting', '{agreement}', 'Agreements that wait for their turn.', (result) =>
+    result.observe(opener.stats().waiting),
+  );
+  counter('agreements.refused', '{agreement}', 'Agreements refused, by whose bound was reached.', (result) => {
+    for (const [kind, count] of Object.entries(opener.stats().refused)) result.observe(count, { kind });
+  });
   gauge('pool.pending', '{agreement}', 'Agreements that run or wait in the worker pool.', (result) =>
     result.observe(sharedPool().pending),
   );

@@ -7,18 +7,30 @@ import { sha256 } from './sha256.js';
 export interface AgreementCacheOptions {
   /** Agreements kept. Default 4,096; 0 (none: every message makes an agreement) to 1,048,576. */
   readonly maxEntries?: number;
-  /** Agreements kept per caller. Default 64; 1 to 65,536. */
-  readonly maxPerCaller?: number;
+  /**
+   * Places of each caller. Default 64; 1 to 65,536. A caller may have more while the cache is not full; then whoever has the
+   * largest multiple of its places gives up one.
+   */
+  readonly placesPerCaller?: number;
   /** Life of an entry in ms from its first use. Default 120,000; 1,000 to 3,600,000. */
   readonly ttlMs?: number;
   /** Clock in ms. Default: monotonic. */
   readonly now?: () => number;
+  /** A caller's share: it has so many times the places. Default: 1 for all. */
+  readonly shareOf?: (account: string) => number;
+}
+
+interface Holder {
+  readonly account: string;
+  readonly places: number;
+  /** Ids of its entries, least recently used first. */
+  readonly ids: Set<string>;
 }
 
 interface Entry<K> {
   readonly key: K;
   readonly kid: string;
-  readonly caller: string;
+  readonly holder: Holder;
   readonly expiresAt: number;
 }
 
@@ -47,22 +59,31 @@ export function agreementId({ alg, enc, kid, epk, apu = EMPTY, apv = EMPTY }: To
   return sha256(parts);
 }
 
-/** Bounded in total and per caller, least recently used first out. `K` is what is kept of an agreement. */
+/**
+ * Bounded in total. Full, it gives up the least recently used one of the caller that is furthest above its places, and of all
+ * callers when none is. `K` is what is kept of an agreement.
+ */
 export class AgreementCache<K> {
   readonly #entries: LRUCache<string, Entry<K>> | undefined;
-  readonly #byCaller = new Map<string, Set<string>>();
-  readonly #maxPerCaller: number;
+  readonly #maxEntries: number;
+  readonly #holders = new Map<string, Holder>();
+  /** Holders by how many times their places they fill, less one, rounded down: so that the furthest is found at once. */
+  readonly #above: Set<Holder>[] = [];
+  readonly #placesPerCaller: number;
+  readonly #shareOf: (account: string) => number;
   readonly #ttlMs: number;
   readonly #now: () => number;
   #sweeper: NodeJS.Timeout | undefined;
 
   /** @throws SealwireError `OPTIONS_INVALID` */
   constructor(options: AgreementCacheOptions = {}) {
-    const { maxEntries = 4_096, maxPerCaller = 64, ttlMs = 120_000 } = options;
+    const { maxEntries = 4_096, placesPerCaller = 64, ttlMs = 120_000 } = options;
     checkRange('maxEntries', maxEntries, [0, 1_048_576]);
-    checkRange('maxPerCaller', maxPerCaller, [1, 65_536]);
+    checkRange('placesPerCaller', placesPerCaller, [1, 65_536]);
     checkRange('ttlMs', ttlMs, [1_000, 3_600_000]);
-    this.#maxPerCaller = maxPerCaller;
+    this.#maxEntries = maxEntries;
+    this.#placesPerCaller = placesPerCaller;
+    this.#shareOf = options.shareOf ?? (() => 1);
     this.#ttlMs = ttlMs;
     this.#now = options.now ?? (() => performance.now());
     if (maxEntries > 0) {
@@ -81,8 +102,9 @@ export class AgreementCache<K> {
     if (entry === undefined) return undefined;
     if (entry.expiresAt > this.#now()) {
       // A set keeps the order of insertion: the caller's least recently used one is the first.
-      const ids = this.#byCaller.get(entry.caller);
-      if (ids?.delete(id)) ids.add(id);
+      const { ids } = entry.holder;
+      ids.delete(id);
+      ids.add(id);
       return entry.key;
     }
     this.#entries?.delete(id);
@@ -97,14 +119,18 @@ export class AgreementCache<K> {
   /**
    * Adds a key under which a tag has been verified. A known entry keeps its first time.
    *
+   * @param account whose place it takes
    * @param firstUse {@link time} when the agreement was asked for. Default: now
    */
-  add(id: string, key: K, kid: string, caller: string, firstUse = this.#now()): void {
+  add(id: string, key: K, kid: string, account: string, firstUse = this.#now()): void {
     if (this.#entries === undefined || this.get(id) !== undefined) return;
-    this.#entries.set(id, { key, kid, caller, expiresAt: firstUse + this.#ttlMs });
-    const ids = this.#byCaller.get(caller) ?? new Set();
-    this.#byCaller.set(caller, ids.add(id));
-    if (ids.size > this.#maxPerCaller) this.#entries.delete(ids.values().next().value as string);
+    const known = this.#holders.get(account);
+    const holder = known ?? { account, places: this.#placesPerCaller * this.#shareOf(account), ids: new Set() };
+    if (known === undefined) this.#holders.set(account, holder);
+    this.#change(holder, () => holder.ids.add(id));
+    // Before there is one too many, which would be anybody's.
+    if (this.#entries.size >= this.#maxEntries) this.#giveUpOne(this.#entries);
+    this.#entries.set(id, { key, kid, holder, expiresAt: firstUse + this.#ttlMs });
     this.#scheduleSweep();
   }
 
@@ -113,10 +139,28 @@ export class AgreementCache<K> {
     for (const [id, entry] of this.#entries?.entries() ?? []) if (entry.kid === kid) this.#entries?.delete(id);
   }
 
-  #forget({ caller }: Entry<K>, id: string): void {
-    const ids = this.#byCaller.get(caller);
-    ids?.delete(id);
-    if (ids?.size === 0) this.#byCaller.delete(caller);
+  #giveUpOne(entries: LRUCache<string, Entry<K>>): void {
+    while (this.#above.length > 0 && this.#above.at(-1)?.size === 0) this.#above.pop();
+    const furthest = this.#above.at(-1)?.values().next().value;
+    // With nobody above its places the cache drops what was not used for longest.
+    if (furthest !== undefined) entries.delete(furthest.ids.values().next().value as string);
+  }
+
+  #forget({ holder }: Entry<K>, id: string): void {
+    this.#change(holder, () => holder.ids.delete(id));
+    if (holder.ids.size === 0) this.#holders.delete(holder.account);
+  }
+
+  #change(holder: Holder, change: () => void): void {
+    const level = () => Math.ceil(holder.ids.size / holder.places) - 2;
+    const before = level();
+    change();
+    const after = level();
+    if (after === before) return;
+    this.#above[before]?.delete(holder);
+    if (after < 0) return;
+    this.#above[after] ??= new Set();
+    this.#above[after]?.add(holder);
   }
 
   /** Expired keys do not stay in memory until somebody asks for them. */

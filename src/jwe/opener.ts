@@ -10,6 +10,7 @@ import { deriveKey, deriveReplyKey, replyKid } from './agreement.js';
 import { AgreementCache, type AgreementCacheOptions, agreementId } from './agreement-cache.js';
 import { CallerRate, type CallerRateOptions } from './caller-rate.js';
 import { decryptContent, headerAad } from './content.js';
+import { FairQueue } from './fair-queue.js';
 import type { Grant } from './grant.js';
 import type { TokenHeader } from './header.js';
 import { HeaderCache } from './header-cache.js';
@@ -31,10 +32,17 @@ export interface TokenOpenerOptions {
   readonly cache?: AgreementCacheOptions;
   readonly rate?: CallerRateOptions;
   /**
-   * Fresh agreements that the custody works on at once, of all callers; one more is refused with `POOL_FULL`.
-   * Default 1,024; 1 to 65,536. The worker pool has a bound of its own; other custodies may have none.
+   * Fresh agreements that are made or wait, of all callers; past it the caller with the most waiting loses its latest with
+   * `POOL_FULL`. Default 1,024; 1 to 65,536. Callers are served in turns.
    */
   readonly maxPendingAgreements?: number;
+  /** The same of one caller. Default 128; 1 to 65,536. */
+  readonly maxPendingPerCaller?: number;
+  /**
+   * Accounts that stand for many senders, such as a proxy's, as `kind:name`: their rate, cache places and places in the queue are
+   * so many times as large, 1 to 1,000. Default: 1 for all.
+   */
+  readonly shares?: Readonly<Record<string, number>>;
   /** Clock in ms since 1970. Default `Date.now`. */
   readonly now?: () => number;
 }
@@ -47,7 +55,20 @@ export interface OpenerStats {
   readonly fresh: number;
   /** Tokens opened with a cached agreement. */
   readonly hits: number;
+  /** Agreements that wait for their turn now, and that are being made. */
+  readonly waiting: number;
+  readonly running: number;
+  /** Agreements that were refused: by a caller's rate, because too many of the caller's waited, or too many of all. */
+  readonly refused: Readonly<Record<RefusalKind, number>>;
 }
+
+/** Which bound refused an agreement. */
+export type RefusalKind = 'rate' | 'account' | 'queue';
+
+/** What a token costs its account that made for an agreement and was rubbish, on top of what a good one does. */
+const RUBBISH_COST = 3;
+/** Of custodies that do not say how much they do at once. */
+const CONCURRENCY = 8;
 
 /** What is kept of an agreement: the CEK itself (`ECDH-ES`), or what unwraps CEKs; and the key for replies. */
 type AgreementKeys = { readonly reply: ReplyKey } & (
@@ -70,10 +91,11 @@ export class TokenOpener {
   readonly #cache: AgreementCache<AgreementKeys>;
   readonly #headers = new HeaderCache();
   readonly #rate: CallerRate;
-  readonly #maxPending: number;
+  readonly #queue: FairQueue;
   readonly #now: () => number;
-  /** Agreements in the making: concurrent misses share one. */
+  /** Agreements in the making: concurrent misses of one account share one. */
   readonly #pending = new Map<string, Promise<AgreementKeys>>();
+  readonly #refused: Record<RefusalKind, number> = { rate: 0, account: 0, queue: 0 };
   #fresh = 0;
   #hits = 0;
 
@@ -82,13 +104,19 @@ export class TokenOpener {
     this.#keys = options.keys;
     this.#policy = options.policy ?? 'strict';
     this.#limits = resolveLimits(options.limits, this.#policy);
-    this.#maxPending = options.maxPendingAgreements ?? 1_024;
-    checkRange('maxPendingAgreements', this.#maxPending, [1, 65_536]);
+    const { maxPendingAgreements: maxPending = 1_024, maxPendingPerCaller: maxPerAccount = 128 } = options;
+    checkRange('maxPendingAgreements', maxPending, [1, 65_536]);
+    checkRange('maxPendingPerCaller', maxPerAccount, [1, 65_536]);
+    const shares = new Map(Object.entries(options.shares ?? {}));
+    for (const [account, share] of shares) checkRange(`shares: ${account}`, share, [1, 1_000]);
+    const shareOf = (account: string) => shares.get(account) ?? 1;
+    const concurrency = () => options.keys.custody.concurrency ?? CONCURRENCY;
+    this.#queue = new FairQueue({ concurrency, maxPending, maxPerAccount, shareOf });
     this.#now = options.now ?? Date.now;
     // Ages and rates must not follow a wall clock that is set back.
     const monotonic = options.now ?? (() => performance.now());
-    this.#cache = new AgreementCache({ now: monotonic, ...options.cache });
-    this.#rate = new CallerRate({ now: monotonic, ...options.rate });
+    this.#cache = new AgreementCache({ now: monotonic, shareOf, ...options.cache });
+    this.#rate = new CallerRate({ now: monotonic, shareOf, ...options.rate });
   }
 
   /** The most tokens that a message may have (check 1). */
@@ -140,17 +168,24 @@ export class TokenOpener {
    * Checks 5 and 6.
    *
    * @param parsed a token that passed {@link check}
-   * @param caller whose rate a fresh agreement counts against
-   * @param origin as it was given to {@link check}
+   * @param caller the account whose rate and cache places an agreement counts against
+   * @param origin as it was given to {@link check}. Agreements for stored tokens have a rate of their own, and wait for it
+   * @param signal ends the wait of a stored token
    * @param grant given the token's content encryption key, once its tag is verified
    * @returns the plaintext: at once when the agreement is cached, else a promise
    * @throws SealwireError `DECRYPTION_FAILED`, `INNER_TOO_LARGE`, `CALLER_RATE`, `POOL_FULL`, `CUSTODY_FAILED`
    */
-  open(parsed: ParsedToken, caller: string, origin: TokenOrigin = 'wire', grant?: Grant): Buffer | Promise<Buffer> {
+  open(
+    parsed: ParsedToken,
+    account: string,
+    origin: TokenOrigin = 'wire',
+    grant?: Grant,
+    signal?: AbortSignal,
+  ): Buffer | Promise<Buffer> {
     const id = parsed.agreementId ?? agreementId(parsed.header);
     const keys = this.#cache.get(id);
     if (keys === undefined) {
-      const opening = this.#openFresh(id, parsed, caller, origin, grant).then(({ plaintext }) => plaintext);
+      const opening = this.#openFresh(id, parsed, account, origin, grant, signal).then(({ plaintext }) => plaintext);
       // Another token of the message may throw at once: nobody awaits this one then, and an unhandled
       // rejection would let a sender of bad tokens end the process. Who awaits it still gets the error.
       opening.catch(() => {});
@@ -179,7 +214,7 @@ export class TokenOpener {
    * @returns what the caller put into it, and what seals the replies of its call
    * @throws SealwireError as {@link open}
    */
-  openReplyToken(parsed: ParsedToken, caller: string): OpenedReplyToken | Promise<OpenedReplyToken> {
+  openReplyToken(parsed: ParsedToken, account: string): OpenedReplyToken | Promise<OpenedReplyToken> {
     const id = parsed.agreementId ?? agreementId(parsed.header);
     const cached = this.#cache.get(id);
     const finish = (plaintext: Buffer, { reply }: AgreementKeys): OpenedReplyToken => ({
@@ -187,7 +222,7 @@ export class TokenOpener {
       sealer: new ReplySealer(reply, parsed.token, this.#limits),
     });
     if (cached === undefined) {
-      return this.#openFresh(id, parsed, caller, 'wire').then(({ plaintext, keys }) => finish(plaintext, keys));
+      return this.#openFresh(id, parsed, account, 'wire').then(({ plaintext, keys }) => finish(plaintext, keys));
     }
     this.#hits++;
     return finish(this.#decrypt(parsed, cached), cached);
@@ -217,7 +252,9 @@ export class TokenOpener {
   }
 
   stats(): OpenerStats {
-    return { cached: this.#cache.size, fresh: this.#fresh, hits: this.#hits };
+    const { waiting, running } = this.#queue;
+    const refused = { ...this.#refused };
+    return { cached: this.#cache.size, fresh: this.#fresh, hits: this.#hits, waiting, running, refused };
   }
 
   #checkKey({ kid, alg, enc, epk }: TokenHeader, origin: TokenOrigin): void {
@@ -236,30 +273,59 @@ export class TokenOpener {
   async #openFresh(
     id: string,
     parsed: ParsedToken,
-    caller: string,
+    account: string,
     origin: TokenOrigin,
     grant?: Grant,
+    signal?: AbortSignal,
   ): Promise<{ readonly plaintext: Buffer; readonly keys: AgreementKeys }> {
+    const { kid } = parsed.header;
+    // A caller that reads what it stored must still be able to begin a session.
+    const payer = origin === 'stored' ? `stored ${account}` : account;
+    // One account does not wait for what another has waiting, even for the same agreement.
+    const name = `${payer} ${id}`;
+    const shared = this.#pending.get(name);
+    // Paid before anything waits in the queue. Not awaited for the wire: all tokens of a message come at once and share.
+    if (shared === undefined && origin === 'stored') await this.#rate.turn(payer, signal);
+    else if (shared === undefined) this.#takeRate(payer);
     const firstUse = this.#cache.time();
-    const keys = await this.#agree(id, parsed.header, caller);
+    const known = origin === 'stored' ? this.#cache.get(id) : undefined;
+    const keys = await (shared ?? known ?? this.#agree(name, parsed.header, account, payer));
     // The key may have been retired meanwhile.
     this.#checkKey(parsed.header, origin);
-    const plaintext = this.#decrypt(parsed, keys, grant);
+    let plaintext: Buffer;
+    try {
+      plaintext = this.#decrypt(parsed, keys, grant);
+    } catch (error) {
+      if (shared === undefined) this.#rate.charge(payer, RUBBISH_COST);
+      throw error;
+    }
     // Only a verified tag proves that somebody holds the other half: rubbish cannot fill the cache.
-    this.#cache.add(id, keys, parsed.header.kid, caller, firstUse);
+    this.#cache.add(id, keys, kid, account, firstUse);
     return { plaintext, keys };
   }
 
-  #agree(id: string, header: TokenHeader, caller: string): Promise<AgreementKeys> {
-    const pending = this.#pending.get(id);
-    if (pending !== undefined) return pending;
-    // Before the caller's rate, which is for agreements that are made.
-    if (this.#pending.size >= this.#maxPending) {
-      throw new SealwireError('POOL_FULL', 'too many agreements are waiting');
+  #takeRate(payer: string): void {
+    try {
+      this.#rate.take(payer);
+    } catch (error) {
+      this.#refused.rate++;
+      throw error;
     }
-    this.#rate.take(caller);
-    const agreement = this.#agreeNow(header).finally(() => this.#pending.delete(id));
-    this.#pending.set(id, agreement);
+  }
+
+  #agree(name: string, header: TokenHeader, account: string, payer: string): Promise<AgreementKeys> {
+    const pending = this.#pending.get(name);
+    if (pending !== undefined) return pending;
+    const refuse = (why: RefusalKind) => {
+      this.#refused[why]++;
+      // The rate is for agreements that are made.
+      this.#rate.charge(payer, -1);
+    };
+    const isPatient = payer !== account;
+    const agreement = this.#queue
+      .run(account, () => this.#agreeNow(header), refuse, isPatient)
+      .finally(() => this.#pending.delete(name));
+    this.#pending.set(name, agreement);
     return agreement;
   }
 

@@ -32,11 +32,23 @@ export interface GeneratedAgreement {
   readonly z: Buffer;
 }
 
-/** Runs agreements off the event loop. Idle threads end after a while and never keep a process alive. */
+/** Work that waits for a thread. */
+type Lane = (() => void)[];
+
+/**
+ * Runs agreements off the event loop. Pairs that we make, for sessions and grants of our own, do not wait for agreements that
+ * others ask of us, but for those that a thread has begun or is about to begin. Idle threads end after a while and never keep
+ * a process alive.
+ */
 export class AgreementPool {
   readonly #piscina: Piscina<AgreementTask, AgreementOutcome | undefined>;
   readonly #capacity: number;
   readonly #deadlineMs: number;
+  /** One more than there are threads, so that none is idle while the event loop is busy. */
+  readonly #slots: number;
+  readonly #own: Lane = [];
+  readonly #others: Lane = [];
+  #running = 0;
   #pending = 0;
 
   /** @throws SealwireError `OPTIONS_INVALID` */
@@ -48,6 +60,7 @@ export class AgreementPool {
     this.#deadlineMs = options.deadlineMs ?? 30_000;
     checkRange('deadlineMs', this.#deadlineMs, [100, 600_000]);
     this.#capacity = threads + queue;
+    this.#slots = threads + 1;
     this.#piscina = new Piscina({
       filename: new URL('./agreement-worker.js', import.meta.url).href,
       name: 'runAgreement',
@@ -58,6 +71,11 @@ export class AgreementPool {
       // With the default a thread sleeps in Atomics.wait between tasks, and its own timers and ports with it.
       atomics: 'disabled',
     });
+  }
+
+  /** How many agreements keep the threads busy. */
+  get concurrency(): number {
+    return this.#slots;
   }
 
   /** Agreements that run or wait. */
@@ -74,7 +92,7 @@ export class AgreementPool {
   async agree(privateKey: KeyObject, epk: EphemeralPoint): Promise<Buffer> {
     // Copies of their own size: a view would take the whole buffer that it is part of to the thread.
     const [x, y] = [new Uint8Array(epk.x), new Uint8Array(epk.y)];
-    const outcome = await this.#run({ kind: 'agree', privateKey, crv: epk.crv, x, y });
+    const outcome = await this.#run({ kind: 'agree', privateKey, crv: epk.crv, x, y }, this.#others);
     if (outcome === undefined) throw new SealwireError('DECRYPTION_FAILED', 'decryption failed');
     return asBuffer(outcome.z);
   }
@@ -87,7 +105,7 @@ export class AgreementPool {
   async generate(publicKey: KeyObject, crv: Curve): Promise<GeneratedAgreement> {
     const der = publicKey.export({ type: 'spki', format: 'der' });
     const publicPoint = new Uint8Array(der.subarray(-(1 + 2 * curves[crv].coordinateBytes)));
-    const outcome = await this.#run({ kind: 'generate', publicPoint, crv });
+    const outcome = await this.#run({ kind: 'generate', publicPoint, crv }, this.#own);
     const { z, x, y } = outcome as Required<AgreementOutcome>;
     return { epk: { kty: 'EC', crv, x, y }, z: asBuffer(z) };
   }
@@ -97,14 +115,20 @@ export class AgreementPool {
     await this.#piscina.destroy();
   }
 
-  async #run(task: AgreementTask): Promise<AgreementOutcome | undefined> {
+  async #run(task: AgreementTask, lane: Lane): Promise<AgreementOutcome | undefined> {
     if (this.#pending >= this.#capacity) throw new SealwireError('POOL_FULL', 'too many agreements are waiting');
     this.#pending++;
     // A task that is lost would leave its caller, and with one thread everybody behind it, waiting for good.
     const deadline = new AbortController();
     const timer = setTimeout(() => deadline.abort(), this.#deadlineMs);
     try {
-      return await this.#piscina.run(task, { signal: deadline.signal });
+      if (this.#running < this.#slots) this.#running++;
+      else await new Promise<void>((start) => lane.push(start));
+      try {
+        return await this.#piscina.run(task, { signal: deadline.signal });
+      } finally {
+        this.#startNext();
+      }
     } catch {
       // Thread errors may carry the task: nothing of them is kept.
       throw new SealwireError('CUSTODY_FAILED', 'the agreement could not be made');
@@ -112,6 +136,12 @@ export class AgreementPool {
       clearTimeout(timer);
       this.#pending--;
     }
+  }
+
+  #startNext(): void {
+    const next = this.#own.shift() ?? this.#others.shift();
+    if (next === undefined) this.#running--;
+    else next();
   }
 }
 

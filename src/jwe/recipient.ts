@@ -30,6 +30,11 @@ export interface Custody {
    * @throws SealwireError `DECRYPTION_FAILED` for a bad point, `POOL_FULL`, `CUSTODY_FAILED`
    */
   agree(kid: string, epk: EphemeralPoint): Promise<Buffer>;
+  /**
+   * How many agreements keep it busy: no more are given to it at once, and callers wait in turns for the others. Default 8. More
+   * than it works on lets the callers' turns count for less.
+   */
+  readonly concurrency?: number | undefined;
 }
 
 /** Where a token comes from: a key that is no longer good for calls may be good for stored tokens. */

@@ -24,6 +24,11 @@ export interface SealingSessionsOptions {
   readonly innerBytes?: number;
   /** Recipient keys with agreements in memory; past it the least recently used is forgotten. Default 1,024; 1 to 65,536. */
   readonly maxRecipients?: number;
+  /**
+   * A session goes on for so many times its bounds while the next one is not ready. Default 1: none does, and messages wait.
+   * 1 to 10.
+   */
+  readonly overrun?: number;
   /** Where agreements are made. Default: the process's shared pool. */
   readonly pool?: Pick<AgreementPool, 'generate'>;
   /** Monotonic clock in ms. Default `performance.now`. */
@@ -37,6 +42,7 @@ interface Bounds {
   readonly maxTokens: number;
   readonly maxAgeMs: number;
   readonly maxBytes: number;
+  readonly overrun: number;
 }
 
 /** One agreement with what has been sealed by it. */
@@ -75,9 +81,11 @@ class LiveSession {
     return Math.max(Math.max(this.#tokens, this.#messages) / maxTokens, age / maxAgeMs, this.#bytes / maxBytes);
   }
 
-  /** ms until it must be out of memory: `maxAgeMs` after its first use or, not used at all, after it was made. */
+  /** ms until it must be out of memory: its life after its first use or, not used at all, `maxAgeMs` after it was made. */
   get remainingMs(): number {
-    return (this.#startedAt ?? this.#createdAt) + this.#bounds.maxAgeMs - this.#now();
+    const { maxAgeMs, overrun } = this.#bounds;
+    const endsAt = this.#startedAt === undefined ? this.#createdAt + maxAgeMs : this.#startedAt + maxAgeMs * overrun;
+    return endsAt - this.#now();
   }
 }
 
@@ -99,12 +107,19 @@ export class SealingSessions {
 
   /** @throws SealwireError `OPTIONS_INVALID` */
   constructor(options: SealingSessionsOptions = {}) {
-    const { maxTokens = 1_000, maxAgeMs = 60_000, maxBytes = 64 * 2 ** 20, maxRecipients = 1_024 } = options;
+    const {
+      maxTokens = 1_000,
+      maxAgeMs = 60_000,
+      maxBytes = 64 * 2 ** 20,
+      maxRecipients = 1_024,
+      overrun = 1,
+    } = options;
     checkRange('maxTokens', maxTokens, [1, 10_000_000]);
     checkRange('maxAgeMs', maxAgeMs, [100, 86_400_000]);
     checkRange('maxBytes', maxBytes, [65_536, 2 ** 40]);
     checkRange('maxRecipients', maxRecipients, [1, 65_536]);
-    this.#bounds = { maxTokens, maxAgeMs, maxBytes };
+    checkRange('overrun', overrun, [1, 10]);
+    this.#bounds = { maxTokens, maxAgeMs, maxBytes, overrun };
     this.#recipients = new LRUCache({ max: maxRecipients });
     this.#innerBytes = resolveLimits(
       options.innerBytes === undefined ? {} : { innerBytes: options.innerBytes },
@@ -172,7 +187,8 @@ export class SealingSessions {
   }
 
   #takeReady(key: RecipientKey, recipient: Recipient): AgreementSession | undefined {
-    if (recipient.live !== undefined && recipient.live.spent >= 1) recipient.live = undefined;
+    const bound = recipient.next instanceof LiveSession ? 1 : this.#bounds.overrun;
+    if (recipient.live !== undefined && recipient.live.spent >= bound) recipient.live = undefined;
     if (recipient.live === undefined && recipient.next instanceof LiveSession) {
       // A timer may be late, and then this one has had its time unused.
       recipient.live = recipient.next.remainingMs > 0 ? recipient.next : undefined;

@@ -5,15 +5,21 @@ import type { EphemeralPoint } from '../jwe/header.js';
 import { type AgreementPool, sharedPool } from '../jwe/pool.js';
 import type { Custody } from '../jwe/recipient.js';
 
+type LocalPool = Pick<AgreementPool, 'agree'> & Partial<Pick<AgreementPool, 'concurrency'>>;
+
 /** Agrees with private keys given as key objects. */
 export class LocalCustody implements Custody {
   readonly #keys: ReadonlyMap<string, KeyObject>;
-  readonly #pool: Pick<AgreementPool, 'agree'> | undefined;
+  readonly #pool: LocalPool | undefined;
 
   /** @param pool default: the process's shared pool, made at first use */
-  constructor(keys: ReadonlyMap<string, KeyObject>, pool?: Pick<AgreementPool, 'agree'>) {
+  constructor(keys: ReadonlyMap<string, KeyObject>, pool?: LocalPool) {
     this.#keys = keys;
     this.#pool = pool;
+  }
+
+  get concurrency(): number | undefined {
+    return (this.#pool ?? sharedPool()).concurrency;
   }
 
   async agree(kid: string, epk: EphemeralPoint): Promise<Buffer> {
@@ -36,7 +42,7 @@ export interface HardwareCustody extends Custody {
 /** Options of {@link createCustody}. */
 export interface CustodyOptions {
   /** Where agreements with local keys are made. Default: the process's shared pool. */
-  readonly pool?: Pick<AgreementPool, 'agree'>;
+  readonly pool?: LocalPool;
   /** Where keys in PKCS#11 tokens are asked. Default: none, and such keys are refused. */
   readonly hardware?: HardwareCustody;
 }
@@ -63,5 +69,10 @@ export function createCustody(keys: readonly HeldKey[], { pool, hardware }: Cust
   }
   const local = new LocalCustody(handles, pool);
   if (hardware === undefined) return local;
-  return { agree: (kid, epk) => (handles.has(kid) ? local : hardware).agree(kid, epk) };
+  return {
+    agree: (kid, epk) => (handles.has(kid) ? local : hardware).agree(kid, epk),
+    get concurrency() {
+      return (local.concurrency ?? 0) + (hardware.concurrency ?? 0);
+    },
+  };
 }

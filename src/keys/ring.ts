@@ -72,7 +72,17 @@ export class KeyRing implements OpeningKeys {
   #told: string;
   #timer: NodeJS.Timeout | undefined;
 
-  readonly custody: Custody = { agree: (kid, epk) => this.#custody.agree(kid, epk) };
+  readonly custody: Custody = this.#followCustody();
+
+  #followCustody(): Custody {
+    const custody = () => this.#custody;
+    return {
+      agree: (kid, epk) => custody().agree(kid, epk),
+      get concurrency() {
+        return custody().concurrency;
+      },
+    };
+  }
 
   private constructor(keys: readonly RingKey[], options: KeyRingOptions) {
     this.#options = options;

@@ -1,5 +1,4 @@
 /** Stored cards outlive the keys they came under: those of a key that opens stored tokens only are sealed anew. */
-import { setTimeout as sleep } from 'node:timers/promises';
 import { type ErrorCode, reasonByStep, SealwireError } from '../errors.js';
 import { peekHeader } from '../jwe/header.js';
 import type { KeyRing } from '../keys/ring.js';
@@ -20,9 +19,6 @@ export interface StoredCardsOptions {
 /** How it went with one card. */
 type Outcome = 'resealed' | 'failed' | 'unavailable';
 
-/** Agreements are limited per second: cards wait for their turn for so long, in ms. */
-const TURN_MS = 100;
-const FULL: readonly string[] = ['CALLER_RATE', 'POOL_FULL'];
 /** What may be over later. */
 const AWAY: readonly (string | undefined)[] = ['CUSTODY_UNAVAILABLE', 'AUDIT_UNAVAILABLE'];
 
@@ -85,17 +81,12 @@ export class StoredCards {
 
   async #reseal(payment: StoredPayment): Promise<Outcome> {
     const { store, resealStored } = this.#options;
-    while (!this.#stopped) {
-      try {
-        store.replaceCard(payment.paymentId, await resealStored(payment.card as string, cardPlace(payment)));
-        return 'resealed';
-      } catch (error) {
-        const code = error instanceof SealwireError ? error.code : undefined;
-        if (code === undefined || !FULL.includes(code)) return isAway(code) ? 'unavailable' : 'failed';
-        await sleep(TURN_MS);
-      }
+    try {
+      store.replaceCard(payment.paymentId, await resealStored(payment.card as string, cardPlace(payment)));
+      return 'resealed';
+    } catch (error) {
+      return isAway(error instanceof SealwireError ? error.code : undefined) ? 'unavailable' : 'failed';
     }
-    return 'failed';
   }
 }
 

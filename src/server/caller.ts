@@ -1,4 +1,5 @@
-/** Who calls: feeds per-caller limits and the audit record's `peer` and `principal`. */
+/** Who calls: feeds limits per caller and the audit record's `peer` and `principal`. */
+import { createHash } from 'node:crypto';
 import { BlockList, isIP } from 'node:net';
 import type { Metadata, ServerInterceptingCall } from '@grpc/grpc-js';
 import { SealwireError } from '../errors.js';
@@ -12,8 +13,22 @@ export interface CallerContext {
   readonly tlsIdentity: string | undefined;
 }
 
-/** Returns the caller's name: used as limit key and as `principal`. Must not throw. */
-export type CallerFunction = (context: CallerContext) => string;
+/**
+ * What a caller's name was taken from. `custom`: a caller function that gives plain strings. `credential`: what
+ * `authenticateCaller` said. `internal`: the service itself.
+ */
+export type CallerKind = 'certificate' | 'proxy' | 'address' | 'custom' | 'credential' | 'internal';
+
+/** A caller. */
+export interface Caller {
+  /** Its name, as audit records have it. */
+  readonly principal: string;
+  /** What everything bounded is charged to: `kind:name`, so that equal names of two kinds are two callers. */
+  readonly account: string;
+}
+
+/** Says who calls; a plain string is a name of the kind `custom`. What it throws refuses the call. */
+export type CallerFunction = (context: CallerContext) => Caller | string;
 
 /** Options of {@link createCaller}. */
 export interface CallerOptions {
@@ -21,20 +36,36 @@ export interface CallerOptions {
    * Proxies whose header is believed: IP addresses, CIDR ranges, or mTLS identities. Default: none.
    */
   readonly trustedProxies?: readonly string[];
-  /** Metadata key in which a trusted proxy names the caller. Default `x-sealwire-caller`. */
+  /**
+   * Metadata key in which a trusted proxy names the caller. Default `x-sealwire-caller`. The proxy must set it, and not add to
+   * what the caller sent: more than one value, a value with a comma, or one of more than 256 characters refuses the call.
+   */
   readonly callerHeader?: string;
 }
 
 const MAX_CALLER_LENGTH = 256;
+
+/** @param name whose account; of any length */
+export function createAccount(kind: CallerKind, name: string): string {
+  if (name.length <= MAX_CALLER_LENGTH) return `${kind}:${name}`;
+  // Cut off, two names could become one.
+  return `${kind}:sha256:${createHash('sha256').update(name).digest('base64url')}`;
+}
+
+/** @returns the caller of that kind and name */
+export function createCallerOf(kind: CallerKind, name: string): Caller {
+  return { principal: name, account: createAccount(kind, name) };
+}
 
 /**
  * The default caller function: a trusted proxy's header, else the mTLS identity, else the IP address, of IPv6 its /64.
  * The header of anybody else is ignored.
  *
  * @param options trusted proxies and header name
+ * @returns a function that throws `CALLER_REFUSED` when a trusted proxy's header is not one name
  * @throws SealwireError `OPTIONS_INVALID` for a malformed range
  */
-export function createCaller(options: CallerOptions = {}): CallerFunction {
+export function createCaller(options: CallerOptions = {}): (context: CallerContext) => Caller {
   const header = options.callerHeader ?? 'x-sealwire-caller';
   const addresses = new BlockList();
   const identities = new Set<string>();
@@ -42,17 +73,29 @@ export function createCaller(options: CallerOptions = {}): CallerFunction {
   for (const proxy of proxies) addProxy(proxy, addresses, identities);
   return ({ peer, metadata, tlsIdentity }) => {
     const address = peerAddress(peer);
-    if (proxies.length === 0) return tlsIdentity ?? networkOf(address);
+    const direct = () =>
+      tlsIdentity === undefined
+        ? createCallerOf('address', networkOf(address))
+        : createCallerOf('certificate', tlsIdentity);
+    if (proxies.length === 0) return direct();
     const family = isIP(address) === 6 ? 'ipv6' : 'ipv4';
     const trusted =
       (isIP(address) !== 0 && addresses.check(address, family)) ||
       (tlsIdentity !== undefined && identities.has(tlsIdentity));
-    if (trusted) {
-      const [named] = metadata.get(header);
-      if (typeof named === 'string' && named.length > 0 && named.length <= MAX_CALLER_LENGTH) return named;
-    }
-    return tlsIdentity ?? networkOf(address);
+    const named = trusted ? readName(metadata, header) : undefined;
+    return named === undefined ? direct() : createCallerOf('proxy', named);
   };
+}
+
+/** The one name in a trusted proxy's header; HTTP joins values that are sent apart by commas. */
+function readName(metadata: Metadata, header: string): string | undefined {
+  const values = metadata.get(header);
+  const [name = ''] = values;
+  if (values.length <= 1 && name === '') return undefined;
+  if (values.length > 1 || typeof name !== 'string' || name.includes(',') || name.length > MAX_CALLER_LENGTH) {
+    throw new SealwireError('CALLER_REFUSED', 'the proxy did not name one caller', { path: header });
+  }
+  return name;
 }
 
 function addProxy(proxy: string, addresses: BlockList, identities: Set<string>): void {
@@ -101,7 +144,7 @@ export function tlsIdentity(call: ServerInterceptingCall): string | undefined {
   if (names === undefined) return undefined;
   const find = (kind: string) => names.find(([found]) => found === kind)?.[1];
   const identity = find('URI') ?? find('DNS') ?? certificate.subject?.CN;
-  return typeof identity === 'string' && identity !== '' ? identity.slice(0, MAX_CALLER_LENGTH) : undefined;
+  return typeof identity === 'string' && identity !== '' ? identity : undefined;
 }
 
 /**

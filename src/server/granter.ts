@@ -12,12 +12,15 @@ export type GrantMaker = Pick<AgreementSession, 'createGrant'>;
 /** One grant per field, in their order; undefined where a field gets none. */
 export type Grants = readonly (Grant | undefined)[];
 
+/** Grants go on with an old agreement while the next one is made: no call waits for it but the first. */
+const OVERRUN = 2;
+
 /**
  * @param key the reviewer's public key; undefined: no grants
  * @param options bounds of its agreement sessions, which are used for grants only
  */
 export function createGranter(key: RecipientKey | undefined, options?: SealingSessionsOptions): Granter | undefined {
   if (key === undefined) return undefined;
-  const sessions = new SealingSessions(options);
+  const sessions = new SealingSessions({ overrun: OVERRUN, ...options });
   return () => sessions.acquire(key);
 }

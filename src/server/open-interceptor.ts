@@ -58,6 +58,8 @@ export interface OpenInterceptorOptions {
   readonly limits?: Partial<OpenLimits>;
   readonly cache?: AgreementCacheOptions;
   readonly rate?: CallerRateOptions;
+  /** Accounts that stand for many senders, as `kind:name`, with the multiple of everybody's share that is theirs. Default: none. */
+  readonly shares?: Readonly<Record<string, number>>;
   /** Where metrics go. Default: OpenTelemetry's global meter provider, as it is when the interceptor is created. */
   readonly meterProvider?: MeterProvider;
   /** Clock in ms since 1970. Default `Date.now`. */
@@ -85,7 +87,7 @@ export interface OpenInterceptor {
  * @throws SealwireError `OPTIONS_INVALID`
  */
 export function createOpenInterceptor(options: OpenInterceptorOptions): OpenInterceptor {
-  const { keys, policy, limits, cache, rate } = options;
+  const { keys, policy, limits, cache, rate, shares } = options;
   const now = options.now ?? Date.now;
   const tokenOpener = new TokenOpener({
     keys,
@@ -95,6 +97,7 @@ export function createOpenInterceptor(options: OpenInterceptorOptions): OpenInte
     ...(limits && { limits }),
     ...(cache && { cache }),
     ...(rate && { rate }),
+    ...(shares && { shares }),
   });
   const { guard, validators, authenticateCaller, services } = options;
   const metrics = new ServerMetrics(options.meterProvider);
@@ -148,9 +151,8 @@ export function createOpenInterceptor(options: OpenInterceptorOptions): OpenInte
     }
     return new SealedServerCall(call, method, shared);
   };
-  const createReader = (caller: string) => createStoredReader({ services, tokenOpener, audit, caller, granter });
-  const openStored = createStoredOpener(createReader('openStored'), audit);
-  const withStored = createReader('resealStored');
+  const withStored = createStoredReader({ services, tokenOpener, audit, granter });
+  const openStored = createStoredOpener(withStored, audit);
   const resealStored = createStoredResealer({ withStored, audit, keys, sessions: sealing, now, granter });
   const forgetKey = (kid: string) => {
     tokenOpener.purge(kid);

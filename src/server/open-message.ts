@@ -98,7 +98,7 @@ export class MessageOpener {
       const sealed = openings.filter((opening) => opening.ours);
       if (openings.length === 0) return putOpened(plan, message, [], []);
       for (const { site, token, ours } of openings) if (!ours) at(site, () => this.#tokenOpener.checkForm(token));
-      const decrypt = () => this.#decryptAll(sealed, call.principal);
+      const decrypt = () => this.#decryptAll(sealed, call.account);
       const plaintexts = sealed.length === 0 ? [] : await this.#tokenOpener.withNewKeys(decrypt);
       if (mode.ended()) return message;
       const values = this.#decodeAll(openings, plaintexts);

@@ -11,12 +11,23 @@ export interface CallFacts {
   readonly method: string;
   readonly peer: string;
   readonly principal: string;
+  /** What the call's costs are charged to, see `Caller`. */
+  readonly account: string;
   readonly requestId: string;
   readonly traceparent: string;
+  /** Aborted when the call ends, by whomever; absent outside of calls. */
+  readonly signal?: () => AbortSignal;
 }
 
 /** Facts of something that belongs to no call. */
-export const NO_CALL: CallFacts = { method: '', peer: '', principal: '', requestId: '', traceparent: '' };
+export const NO_CALL: CallFacts = {
+  method: '',
+  peer: '',
+  principal: '',
+  account: 'internal:',
+  requestId: '',
+  traceparent: '',
+};
 
 /** Under which a call's metadata carries its facts to {@link factsOf}; a symbol cannot come from a request. */
 const FACTS = Symbol('sealwire.call');

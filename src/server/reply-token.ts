@@ -6,6 +6,7 @@ import type { ReplySealer } from '../jwe/reply.js';
 import type { ParsedToken } from '../jwe/token.js';
 import { REPLY_FIELD, REPLY_METADATA } from '../profile/reply-names.js';
 import type { AuditSink, CallRecordField } from './audit-sink.js';
+import { createCallerOf } from './caller.js';
 import type { TokenGuard } from './open-message.js';
 import { type CallFacts, createRecord, createRejectRecord } from './records.js';
 
@@ -65,10 +66,9 @@ export class ReplyTokenReader {
       // Two tokens would leave open whom the replies are for.
       if (typeof token !== 'string' || values.length > 1) throw refuse('TOKEN_ENCODING', 'not one reply token');
       parsed = await tokenOpener.withNewKeys(() => tokenOpener.checkReplyToken(token));
-      const { credential, sealer } = await tokenOpener.openReplyToken(parsed, call.principal);
-      const principal = await this.#authenticate(credential, call);
+      const { credential, sealer } = await tokenOpener.openReplyToken(parsed, call.account);
+      const facts = await this.#authenticate(credential, call);
       credential.fill(0);
-      const facts = principal === call.principal ? call : { ...call, principal };
       if (singleUse) await this.#useUp(parsed, facts, startedAt);
       return { sealer, call: facts };
     } catch (error) {
@@ -82,13 +82,13 @@ export class ReplyTokenReader {
     }
   }
 
-  async #authenticate(credential: Buffer, call: CallFacts): Promise<string> {
+  async #authenticate(credential: Buffer, call: CallFacts): Promise<CallFacts> {
     const { authenticateCaller } = this.#options;
-    if (authenticateCaller === undefined) return call.principal;
+    if (authenticateCaller === undefined) return call;
     const { principal, method } = call;
     const name = await authenticateCaller({ credential, principal, method });
     if (name === undefined) throw refuse('CALLER_REFUSED', 'the caller was not authenticated');
-    return name;
+    return { ...call, ...createCallerOf('credential', name) };
   }
 
   /** The record is what a restarted service knows used tokens from. */

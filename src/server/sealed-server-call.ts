@@ -2,6 +2,7 @@
  * One call with sealed fields on the server. grpc-js ignores what a listener returns, so everything
  * asynchronous is caught here and ends in exactly one delivery or one status.
  */
+import { setMaxListeners } from 'node:events';
 import {
   type Metadata,
   ServerInterceptingCall,
@@ -13,12 +14,12 @@ import type { MethodPlan } from '../schema/plan.js';
 import { hasOwnFields } from '../schema/walk.js';
 import type { TurnQueue } from '../turn-queue.js';
 import type { AuditSink } from './audit-sink.js';
-import { type CallerFunction, tlsIdentity } from './caller.js';
+import { type CallerFunction, createAccount, createCallerOf, peerAddress, tlsIdentity } from './caller.js';
 import { IncomingMessages, type ReadAhead } from './incoming.js';
 import { sizeOf } from './message-size.js';
 import type { MessageOpener } from './open-message.js';
 import { OutgoingMessages, type WriteAhead } from './outgoing.js';
-import { attachFacts, type CallFacts } from './records.js';
+import { attachFacts, type CallFacts, createRejectRecord } from './records.js';
 import type { ReplyAgreement, ReplyTokenReader } from './reply-token.js';
 import type { MessageReplier } from './seal-reply.js';
 import { type CallEnd, endOf, type ServerMetrics } from './server-metrics.js';
@@ -63,6 +64,7 @@ export class SealedServerCall extends ServerInterceptingCall {
   #facts: CallFacts | undefined;
   #reply: ReplyAgreement | undefined;
   #state: CallState = 'open';
+  #ending: AbortController | undefined;
 
   constructor(next: ServerInterceptingCallInterface, method: MethodPlan, shared: ServerCallParts) {
     super(next);
@@ -114,6 +116,7 @@ export class SealedServerCall extends ServerInterceptingCall {
     if (this.#ended) return;
     const send = () => {
       this.#leave('answered', status.code === statusCodes.OK ? 'OK' : 'HANDLER');
+      this.#ending?.abort();
       super.sendStatus(status);
     };
     if (this.#outgoing === undefined) send();
@@ -195,18 +198,39 @@ export class SealedServerCall extends ServerInterceptingCall {
     this.#leave('cancelled', 'CANCELLED');
     this.#incoming?.stop();
     this.#outgoing?.stop();
+    this.#ending?.abort();
     this.#listener?.onCancel();
   }
 
+  /** Made when somebody asks: most calls wait for nothing that their end should end. */
+  #signal(): AbortSignal {
+    if (this.#ending === undefined) {
+      this.#ending = new AbortController();
+      // A handler may open as many stored tokens at once as it likes.
+      setMaxListeners(0, this.#ending.signal);
+    }
+    if (this.#ended) this.#ending.abort();
+    return this.#ending.signal;
+  }
+
   #describeCall(metadata: Metadata): CallFacts {
+    const startedAt = performance.now();
     const peer = this.getPeer();
-    return {
+    const facts = {
       method: this.#method.path,
       peer,
-      principal: this.#shared.caller({ peer, metadata, tlsIdentity: tlsIdentity(this) }),
       requestId: firstValue(metadata, 'x-request-id', REQUEST_ID),
       traceparent: firstValue(metadata, 'traceparent', TRACEPARENT),
+      signal: () => this.#signal(),
     };
+    try {
+      const caller = this.#shared.caller({ peer, metadata, tlsIdentity: tlsIdentity(this) });
+      return { ...facts, ...(typeof caller === 'string' ? createCallerOf('custom', caller) : caller) };
+    } catch (error) {
+      const nobody = { ...facts, principal: '', account: createAccount('address', peerAddress(peer)) };
+      this.#shared.audit.note(createRejectRecord(error, nobody, startedAt, () => []));
+      throw error;
+    }
   }
 }
 

@@ -29,7 +29,14 @@ import { fullOrder } from '../support/relayed-harness.js';
 import { rewriteAs } from '../support/rewriting-relay.js';
 import { type Bench, MemorySink, readToEnd, startBench } from '../support/sealed-bench.js';
 
-const CALL = { method: '/test', peer: '', principal: 'caller', requestId: '', traceparent: '' };
+const CALL = {
+  method: '/test',
+  peer: '',
+  principal: 'caller',
+  account: 'custom:caller',
+  requestId: '',
+  traceparent: '',
+};
 const ADDRESS = { line1: 'Calle 1', line2: '', city: 'Málaga', postalCode: '29001', countryCode: 'ES' };
 
 /** Sees the metadata that goes to the wire. */

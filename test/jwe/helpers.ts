@@ -51,7 +51,7 @@ export class TestKeys implements OpeningKeys {
     for (const key of keys) this.#keys.set(key.kid, key);
   }
 
-  readonly custody: Custody = {
+  readonly custody: Custody & { concurrency?: number } = {
     agree: async (kid: string, epk: EphemeralPoint) => {
       this.agreements++;
       await this.gate;

@@ -179,7 +179,14 @@ describe('agreements of a TokenOpener', () => {
     await open(token());
     for (let count = 0; count < 5; count++) expect(open(token())).to.deep.equal(PLAINTEXT);
     expect(ring.agreements).to.equal(1);
-    expect(opener.stats()).to.deep.equal({ cached: 1, fresh: 1, hits: 5 });
+    expect(opener.stats()).to.deep.equal({
+      cached: 1,
+      fresh: 1,
+      hits: 5,
+      waiting: 0,
+      running: 0,
+      refused: { rate: 0, account: 0, queue: 0 },
+    });
   });
 
   it('does not take one for another: alg, enc of direct agreement, apu and apv', async () => {
@@ -195,13 +202,13 @@ describe('agreements of a TokenOpener', () => {
     expect(ring.agreements).to.equal(variants.length);
   });
 
-  it('shares one among concurrent misses', async () => {
+  it('shares one among concurrent misses of an account', async () => {
     const { ring, open } = setUp();
     let release = () => {};
     ring.gate = new Promise((resolve) => {
       release = resolve;
     });
-    const opened = Array.from({ length: 10 }, (_, index) => open(token(), `caller ${index}`));
+    const opened = Array.from({ length: 10 }, () => open(token()));
     release();
     for (const plaintext of await Promise.all(opened)) expect(plaintext).to.deep.equal(PLAINTEXT);
     expect(ring.agreements).to.equal(1);
@@ -264,11 +271,11 @@ describe('agreements of a TokenOpener', () => {
     expect(opener.stats().cached).to.equal(8);
   });
 
-  it("is bounded per caller, and one caller does not push out another's", async () => {
-    const { ring, open, opener } = setUp({ cache: { maxPerCaller: 4 } });
+  it("does not let one caller push out another's", async () => {
+    const { ring, open, opener } = setUp({ cache: { placesPerCaller: 4, maxEntries: 8 } });
     await open(token(), 'quiet');
     for (let count = 0; count < 20; count++) await open(forge({ key }), 'loud');
-    expect(opener.stats().cached).to.equal(5);
+    expect(opener.stats().cached).to.equal(8);
     expect(open(token(), 'quiet')).to.deep.equal(PLAINTEXT);
     expect(ring.agreements).to.equal(21);
   });
@@ -287,16 +294,29 @@ describe('agreements of a TokenOpener', () => {
     await expectRejection('CALLER_RATE', () => open(forge({ key })));
   });
 
-  it('counts refused tokens against the rate too', async () => {
-    const { open } = setUp({ rate: { burst: 2 } });
+  it('charges rubbish four times what a good token costs, once for each agreement', async () => {
+    const { open } = setUp({ rate: { burst: 10 } });
     const bad = () => withPart(forge({ key }), 4, flip);
     await expectRejection('DECRYPTION_FAILED', () => open(bad()));
-    await expectRejection('DECRYPTION_FAILED', () => open(bad()));
-    await expectRejection('CALLER_RATE', () => open(bad()));
+    const same = bad();
+    await Promise.all([1, 2, 3].map(() => expectRejection('DECRYPTION_FAILED', () => open(same))));
+    await open(forge({ key }));
+    await open(forge({ key }));
+    await expectRejection('CALLER_RATE', () => open(forge({ key })));
   });
 
-  it('bounds what a custody without a bound works on at once, whoever calls, and recovers', async () => {
+  it('makes a caller that sent rubbish wait for longer than one that was good', async () => {
+    const { clock, open } = setUp({ rate: { burst: 3 } });
+    await expectRejection('DECRYPTION_FAILED', () => open(withPart(forge({ key }), 4, flip)));
+    clock.ms += 30;
+    await expectRejection('CALLER_RATE', () => open(forge({ key })));
+    clock.ms += 20;
+    expect(await open(forge({ key }))).to.deep.equal(PLAINTEXT);
+  });
+
+  it('bounds what waits for a custody, whoever calls, and recovers', async () => {
     const { ring, open } = setUp({ maxPendingAgreements: 3, rate: { burst: 4 } });
+    ring.custody.concurrency = 1;
     let release = () => {};
     ring.gate = new Promise((resolve) => {
       release = resolve;
@@ -306,7 +326,7 @@ describe('agreements of a TokenOpener', () => {
     // More than its burst: what is refused costs a caller nothing.
     for (let count = 0; count < 5; count++) await expectRejection('POOL_FULL', () => open(token(), 'late'));
     // What waits for an agreement in the making needs none of its own.
-    const shared = open(tokens[0] as string, 'late');
+    const shared = open(tokens[0] as string, 'caller 0');
     release();
     for (const plaintext of await Promise.all([...pending, shared])) expect(plaintext).to.deep.equal(PLAINTEXT);
     expect(ring.agreements).to.equal(3);
@@ -331,7 +351,7 @@ describe('agreements of a TokenOpener', () => {
     // As many agreements as there are values of apu, without making as many keys.
     const openNth = (n: number) => {
       const apu = Buffer.from([n >> 8, n & 255]);
-      return opener.open({ ...parsed, header: { ...parsed.header, apu } }, CALLER);
+      return opener.open({ ...parsed, header: { ...parsed.header, apu } }, `caller ${n % 10}`);
     };
     const pending = Array.from({ length: 1_024 }, (_, n) => openNth(n));
     await expectRejection('POOL_FULL', () => openNth(1_024));
@@ -350,11 +370,125 @@ describe('agreements of a TokenOpener', () => {
   });
 });
 
+describe('shares of accounts in a TokenOpener', () => {
+  const startAll = (waiting: (() => void)[]) => {
+    for (const start of waiting.splice(0)) start();
+  };
+  const gated = (ring: TestKeys) => {
+    const waiting: (() => void)[] = [];
+    ring.custody.concurrency = 1;
+    const { agree } = ring.custody;
+    ring.custody.agree = async (...args) => {
+      await new Promise<void>((resolve) => waiting.push(resolve));
+      return agree(...args);
+    };
+    return waiting;
+  };
+
+  it('does not let one account wait for what another has waiting, even for the same agreement', async () => {
+    const { ring, open } = setUp();
+    const waiting = gated(ring);
+    const flood = Array.from({ length: 20 }, () => open(forge({ key }), 'flood'));
+    const ephemeral = makeEphemeral('P-256');
+    const copied = open(forge({ key, ephemeral }), 'flood');
+    const honest = open(forge({ key, ephemeral }), 'honest');
+    let isOpen = false;
+    void Promise.resolve(honest).then(() => {
+      isOpen = true;
+    });
+    for (let turn = 0; turn < 3; turn++) {
+      waiting.shift()?.();
+      await new Promise(setImmediate);
+    }
+    expect(isOpen).to.equal(true);
+    ring.custody.concurrency = 100;
+    const rest = Promise.allSettled([...flood, copied]);
+    const pump = setInterval(() => startAll(waiting), 1);
+    await rest;
+    clearInterval(pump);
+  });
+
+  it('absorbs 1,000 new senders behind one proxy with a share for them, and keeps what it agreed', async () => {
+    const { open, opener } = setUp({ shares: { 'proxy:shop': 10 } });
+    const tokens = Array.from({ length: 1_000 }, () => forge({ key }));
+    const opened = await Promise.allSettled(tokens.map((token) => Promise.resolve(open(token, 'proxy:shop'))));
+    expect(opened.filter(({ status }) => status === 'rejected')).to.deep.equal([]);
+    expect(opener.stats()).to.deep.include({ cached: 1_000, refused: { rate: 0, account: 0, queue: 0 } });
+    for (const token of tokens) expect(open(token, 'proxy:shop')).to.deep.equal(PLAINTEXT);
+  });
+
+  it('refuses those beyond the rate of a proxy without, and counts them', async () => {
+    const { open, opener } = setUp();
+    const opened = await Promise.allSettled(
+      Array.from({ length: 150 }, () => Promise.resolve().then(() => open(forge({ key }), 'proxy:shop'))),
+    );
+    expect(opened.filter(({ status }) => status === 'rejected')).to.have.lengthOf(50);
+    expect(opener.stats().refused).to.deep.equal({ rate: 50, account: 0, queue: 0 });
+  });
+
+  it('lets stored tokens wait at a rate of their own, by account, and new sessions of the account go on', async () => {
+    const { opener } = setUp({ rate: { burst: 1, perSecond: 10 }, now: Date.now });
+    const order: string[] = [];
+    const stored = (account: string, name: string, signal?: AbortSignal) => {
+      const parsed = opener.check(forge({ key }), expected, 'stored');
+      return Promise.resolve(opener.open(parsed, account, 'stored', undefined, signal)).then(() => order.push(name));
+    };
+    const call = new AbortController();
+    const asked = [stored('a', 'a 1'), stored('a', 'a 2'), stored('b', 'b 1')];
+    const given = expectRejection('CALLER_RATE', () => stored('a', 'a 3', call.signal));
+    const fresh = forge({ key, header: { iat: Math.floor(Date.now() / 1_000) } });
+    await opener.open(opener.check(fresh, expected), 'a');
+    order.push('a wire');
+    call.abort();
+    await Promise.all([...asked, given]);
+    expect(order.at(-1)).to.equal('a 2');
+    expect(order.slice(0, 3).sort()).to.deep.equal(['a 1', 'a wire', 'b 1']);
+  });
+
+  it('opens new sessions within some agreements, while twelve accounts send 55 pieces of rubbish a second', async () => {
+    const { clock, ring, opener, open } = setUp();
+    const waiting = gated(ring);
+    ring.custody.concurrency = 2;
+    const parsed = opener.check(forge({ key }), expected);
+    const refusals: Promise<string>[] = [];
+    const waits: number[] = [];
+    let failures = 0;
+    let sent = 0;
+    // P-521 in one thread: an agreement takes 3.5 ms of a time that is ours.
+    for (let tick = 0; tick < 1_000; tick++) {
+      clock.ms += 3.5;
+      waiting.shift()?.();
+      for (; sent < tick * 0.0035 * 12 * 55; sent++) {
+        const header = { ...parsed.header, apu: Buffer.from([sent >> 8, sent & 255]) };
+        const rubbish = Promise.resolve(opener.open({ ...parsed, header }, `address:10.0.0.${sent % 12}`));
+        refusals.push(rubbish.then(() => 'OK').catch(({ code }: { code: string }) => code));
+      }
+      if (tick % 25 === 0) {
+        const askedAt = clock.ms;
+        const opened = Promise.resolve(open(forge({ key }), `address:192.0.2.${tick % 7}`));
+        opened.then(() => waits.push(clock.ms - askedAt)).catch(() => failures++);
+      }
+      await new Promise(setImmediate);
+    }
+    const pump = setInterval(() => startAll(waiting), 1);
+    const codes = new Set(await Promise.all(refusals));
+    clearInterval(pump);
+    expect([...codes].sort()).to.deep.equal(['CALLER_RATE', 'DECRYPTION_FAILED']);
+    expect(failures).to.equal(0);
+    expect(waits).to.have.lengthOf.at.least(39);
+    expect(Math.max(...waits)).to.be.at.most(8 * 3.5);
+  });
+});
+
 describe('options of a TokenOpener', () => {
   const bad: readonly Partial<TokenOpenerOptions>[] = [
     { limits: { tokenBytes: 1 } },
     { cache: { maxEntries: -1 } },
-    { cache: { maxPerCaller: 0 } },
+    { cache: { placesPerCaller: 0 } },
+    { maxPendingPerCaller: 0 },
+    { shares: { 'address:10.0.0.1': 0 } },
+    { shares: { 'address:10.0.0.1': 1_001 } },
+    { shares: { 'address:10.0.0.1': 1.5 } },
     { cache: { ttlMs: 1 } },
     { rate: { perSecond: 0 } },
     { rate: { burst: 0 } },

@@ -87,7 +87,8 @@ describe('AgreementPool', () => {
     await Promise.all(Array.from({ length: 100 }, () => pool.agree(key.privateKey, point)));
     const total = process.cpuUsage(cpu);
     const loop = performance.eventLoopUtilization(before);
-    expect(loop.active).to.be.below(total.user / 1_000 / 2);
+    // On the event loop all of it would be.
+    expect(loop.active).to.be.below((total.user / 1_000) * 0.9);
   });
 
   it('refuses what its queue cannot hold, and serves on afterwards', async () => {
@@ -99,6 +100,20 @@ describe('AgreementPool', () => {
     for (const { reason } of refused) expect(reason).to.have.property('code', 'POOL_FULL');
     expect((await small.generate(key.publicKey, key.crv)).z.length).to.equal(32);
     await small.close();
+  });
+
+  it('makes pairs of our own before agreements that others ask for, however many wait', async () => {
+    const key = makeKey('P-521');
+    const point = toPoint(makeEphemeral('P-521').jwk);
+    const busy = new AgreementPool({ threads: 1 });
+    let agreed = 0;
+    const asked = Array.from({ length: 40 }, () => busy.agree(key.privateKey, point).then(() => agreed++));
+    await busy.generate(key.publicKey, 'P-521');
+    // Those that had begun, or were about to.
+    expect(agreed).to.be.at.most(busy.concurrency + 1);
+    await Promise.all(asked);
+    expect(busy.pending).to.equal(0);
+    await busy.close();
   });
 
   it('tells nothing of a key when a thread fails', async () => {

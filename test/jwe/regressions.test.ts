@@ -126,7 +126,7 @@ it('120 s count from the first use, not from the end of the agreement', async ()
 
 it('a caller at its cap loses the agreement it used least recently', async () => {
   const ring = new TestKeys(key);
-  const opener = new TokenOpener({ keys: ring, now, cache: { maxPerCaller: 2 } });
+  const opener = new TokenOpener({ keys: ring, now, cache: { placesPerCaller: 2 } });
   const [a, b, c] = [makeEphemeral('P-256'), makeEphemeral('P-256'), makeEphemeral('P-256')];
   const open = (ephemeral: typeof a) => opener.open(opener.check(forge({ key, ephemeral }), expected), 'caller');
   for (const ephemeral of [a, b, a, c]) await open(ephemeral);

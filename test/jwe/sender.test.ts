@@ -148,6 +148,26 @@ describe('SealingSessions', () => {
     expect(second).not.to.equal(first);
   });
 
+  it('goes on past its bounds while the next one is not ready, where it is told to, and no further', async () => {
+    let release = () => {};
+    const gate = new Promise<void>((resolve) => {
+      release = resolve;
+    });
+    let made = 0;
+    const generate = async (...args: Parameters<AgreementPool['generate']>) => {
+      if (made++ > 0) await gate;
+      return pool.generate(...args);
+    };
+    const sessions = create({ maxTokens: 4, overrun: 2, pool: { generate } });
+    const first = await sessions.acquire(key);
+    for (let n = 1; n < 8; n++) expect(sessions.acquire(key)).to.equal(first);
+    const next = sessions.acquire(key);
+    expect(next).to.be.instanceOf(Promise);
+    release();
+    expect(await next).not.to.equal(first);
+    expect(sessions.acquire(key)).to.equal(await next);
+  });
+
   it('makes one agreement per message with maxTokens 1, also for messages at the same time', async () => {
     const sessions = create({ maxTokens: 1 });
     const acquired = await Promise.all(Array.from({ length: 8 }, () => sessions.acquire(key)));

@@ -7,13 +7,26 @@ import { promisify } from 'node:util';
 import { Metadata } from '@grpc/grpc-js';
 import { expect } from 'chai';
 import { SealwireError } from '../../src/errors.js';
-import { type CallerOptions, createCaller, peerAddress, readAltNames } from '../../src/server/caller.js';
+import {
+  type Caller,
+  type CallerOptions,
+  createAccount,
+  createCaller,
+  peerAddress,
+  readAltNames,
+} from '../../src/server/caller.js';
 import { requireTool } from '../support/tools.js';
 
-function callerOf(options: CallerOptions, peer: string, header?: string, tlsIdentity?: string): string {
+type Headers = string | readonly string[];
+
+function findCaller(options: CallerOptions, peer: string, header: Headers = [], tlsIdentity?: string): Caller {
   const metadata = new Metadata();
-  if (header !== undefined) metadata.set(options.callerHeader ?? 'x-sealwire-caller', header);
+  for (const value of [header].flat()) metadata.add(options.callerHeader ?? 'x-sealwire-caller', value);
   return createCaller(options)({ peer, metadata, tlsIdentity });
+}
+
+function callerOf(...args: Parameters<typeof findCaller>): string {
+  return findCaller(...args).principal;
 }
 
 describe('caller', () => {
@@ -39,11 +52,41 @@ describe('caller', () => {
     expect(callerOf({ trustedProxies: ['proxy.example'] }, '10.0.0.1:1', 'shop', 'proxy.example')).to.equal('shop');
   });
 
-  it('falls back to the proxy itself when its header is absent, empty or oversized', () => {
+  it('falls back to the proxy itself when its header is absent or empty', () => {
     const options = { trustedProxies: ['10.0.0.1'] };
     expect(callerOf(options, '10.0.0.1:1')).to.equal('10.0.0.1');
     expect(callerOf(options, '10.0.0.1:1', '')).to.equal('10.0.0.1');
-    expect(callerOf(options, '10.0.0.1:1', 'x'.repeat(257))).to.equal('10.0.0.1');
+  });
+
+  for (const [what, header] of [
+    ['a value that the proxy added to the one of the caller', ['forged', 'shop']],
+    ['the same, joined as HTTP joins them', 'forged, shop'],
+    ['two empty values', ['', '']],
+    ['a name that would have to be cut off', 'x'.repeat(257)],
+  ] as const) {
+    it(`refuses ${what}`, () => {
+      expect(() => callerOf({ trustedProxies: ['10.0.0.1'] }, '10.0.0.1:1', header))
+        .to.throw(SealwireError)
+        .with.property('code', 'CALLER_REFUSED');
+      expect(callerOf({ trustedProxies: ['10.0.0.1'] }, '10.0.0.2:1', header)).to.equal('10.0.0.2');
+    });
+  }
+
+  it('has an account by kind and name: equal names of two kinds are two callers', () => {
+    const name = '203.0.113.9';
+    const options = { trustedProxies: ['10.0.0.1'] };
+    expect(findCaller(options, `${name}:4711`)).to.deep.equal({ principal: name, account: `address:${name}` });
+    expect(findCaller(options, '10.0.0.1:1', name)).to.deep.equal({ principal: name, account: `proxy:${name}` });
+    expect(findCaller(options, '10.0.0.2:1', [], name)).to.deep.equal({
+      principal: name,
+      account: `certificate:${name}`,
+    });
+  });
+
+  it('has an account of bounded length, and none in common with another name that begins alike', () => {
+    const [one, other] = ['1', '2'].map((end) => createAccount('certificate', `${'x'.repeat(300)}${end}`));
+    expect(one).to.have.lengthOf.at.most(300);
+    expect(one).not.to.equal(other);
   });
 
   it('reads the configured header', () => {

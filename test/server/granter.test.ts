@@ -3,6 +3,7 @@ import { MessageSealer } from '../../src/client/seal-message.js';
 import { SealedPaymentService } from '../../src/gen/payments/v1/payments_sealed.js';
 import { grantKid } from '../../src/jwe/grant.js';
 import { TokenOpener } from '../../src/jwe/opener.js';
+import { AgreementPool } from '../../src/jwe/pool.js';
 import { SealingSessions } from '../../src/jwe/sender.js';
 import { KeyRing } from '../../src/keys/ring.js';
 import type { CallRecord } from '../../src/server/audit-sink.js';
@@ -48,5 +49,23 @@ describe('grants of a message', () => {
   it('are not made without a reviewer', async () => {
     const { fields } = await openOne(false);
     expect(fields.map(({ grant }) => grant)).to.deep.equal([undefined, undefined]);
+  });
+});
+
+describe('createGranter', () => {
+  const pool = new AgreementPool({ threads: 1 });
+  after(() => pool.close());
+
+  it('goes on with the old agreement until the next is ready: no call waits for it but the first', async () => {
+    const key = makeKey();
+    let made = 0;
+    const never = new Promise<never>(() => {});
+    const generate = (...args: Parameters<AgreementPool['generate']>) =>
+      made++ === 0 ? pool.generate(...args) : never;
+    const granter = createGranter(key, { maxTokens: 10, pool: { generate } });
+    const first = await granter?.();
+    for (let n = 1; n < 20; n++) expect(granter?.()).to.equal(first);
+    expect(made).to.equal(2);
+    expect(granter?.()).to.be.instanceOf(Promise);
   });
 });

@@ -41,6 +41,11 @@ export class Pkcs11Custody implements HardwareCustody {
     this.#keys.set(kid, this.#resolve(uri));
   }
 
+  /** Of one token: there is seldom another. */
+  get concurrency(): number {
+    return (this.#options.sessions ?? 2) + 1;
+  }
+
   /** @throws SealwireError `DECRYPTION_FAILED` for a bad point, `POOL_FULL`, `CUSTODY_FAILED` */
   async agree(kid: string, { crv, x, y }: EphemeralPoint): Promise<Buffer> {
     const uri = this.#keys.get(kid);

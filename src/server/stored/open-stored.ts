@@ -19,7 +19,10 @@ export interface StoredTokenPlace {
   readonly field: string;
   /** The bound siblings as they were, as properties of the message: `{ orderId, amountMinor, currencyCode }`. */
   readonly bound?: object;
-  /** The call that asks, as the handler got it: its caller is recorded. Default: nobody is named. */
+  /**
+   * The call that asks, as the handler got it: its caller is recorded, and pays for the agreement, for which the call waits its
+   * turn until it ends. Default: the service itself, which waits its turn too.
+   */
   readonly call?: StoredTokenCall;
 }
 
@@ -41,8 +44,6 @@ export interface StoredOpenerOptions {
   readonly services: readonly { readonly plan: ServicePlan }[];
   readonly tokenOpener: TokenOpener;
   readonly audit: AuditSink;
-  /** Agreements count against this caller's rate: whoever opens tokens has one of its own. */
-  readonly caller: string;
   /** Makes grants for a reviewer. Default: there is none. */
   readonly granter?: Granter | undefined;
 }
@@ -67,7 +68,7 @@ export type WithStored = <T>(
 ) => Promise<T>;
 
 /** @returns what opening and re-sealing share */
-export function createStoredReader({ services, tokenOpener, audit, caller, granter }: StoredOpenerOptions): WithStored {
+export function createStoredReader({ services, tokenOpener, audit, granter }: StoredOpenerOptions): WithStored {
   const fields = collectFields(services);
   return async (token, { field: fullName, bound = {}, call }, use) => {
     const field = fields.get(fullName);
@@ -79,7 +80,7 @@ export function createStoredReader({ services, tokenOpener, audit, caller, grant
     try {
       parsed = await tokenOpener.withNewKeys(() => tokenOpener.check(token, expectationOf(site, sha256), 'stored'));
       const grant = field.transient ? undefined : (await granter?.())?.createGrant();
-      const plaintext = await tokenOpener.open(parsed, caller, 'stored', grant);
+      const plaintext = await tokenOpener.open(parsed, facts.account, 'stored', grant, facts.signal?.());
       return await use({ site, parsed, plaintext, grant, facts, startedAt });
     } catch (error) {
       audit.note(

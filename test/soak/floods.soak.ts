@@ -1,0 +1,39 @@
+import { join } from 'node:path';
+import { expect } from 'chai';
+import type { ServiceConfigInput } from '../../src/host/config.js';
+import { createReviewerKey } from '../../src/keys/reviewer-keys.js';
+import { describeFlood, type FloodOptions, runFlood } from '../support/floods.js';
+
+const SECONDS = 30;
+
+/** Attacks by name, and what they are told to. Each must leave honest callers as they were. */
+const FLOODS: Readonly<Record<string, Omit<FloodOptions, 'seconds'>>> = {
+  'rubbish tokens that cost agreements': { attacks: ['rubbish'] },
+  'the same, where each record carries a grant': {
+    attacks: ['rubbish'],
+    prepare: makeReviewerKey,
+  },
+};
+
+async function makeReviewerKey(dir: string): Promise<ServiceConfigInput> {
+  const { publicFile: reviewerKey } = await createReviewerKey(join(dir, 'reviewer.json'));
+  return { audit: { reviewerKey } };
+}
+
+describe('honest callers under a flood of', () => {
+  for (const [name, options] of Object.entries(FLOODS)) {
+    it(name, async () => {
+      const run = await runFlood({ ...options, seconds: SECONDS });
+      process.stdout.write(`${name}\n${describeFlood(run)}\n`);
+      const { alone, attacked, findings, exitCode } = run;
+      expect({ refused: attacked.refused, findings, exitCode }).to.deep.equal({
+        refused: 0,
+        findings: [],
+        exitCode: 0,
+      });
+      expect(attacked.newSessions.p99).to.be.lessThan(1_000);
+      expect(attacked.warm.p99).to.be.lessThan(2 * alone.warm.p99);
+      expect(attacked.rssMiB).to.be.lessThan(alone.rssMiB + 100);
+    });
+  }
+});
