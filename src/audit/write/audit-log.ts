@@ -28,6 +28,8 @@ export interface AuditLogOptions
   readonly queueBytes?: number;
   /** How long a commit, and closing, may take, in ms. Default 5,000; 1 to 600,000. */
   readonly deadlineMs?: number;
+  /** Told when the disk is full, has room again, or has failed for good. Default: nobody. */
+  readonly onState?: (state: WriterState) => void;
   /** Told what whoever runs the service should know: repairs, a full disk, troubles of transports. Default: nobody. */
   readonly report?: Reporter;
 }
@@ -40,6 +42,8 @@ export interface AuditLogStats extends GroupWriterStats {
 
 /** How often a quiet log looks whether something can be removed. */
 const RETENTION_MS = 3_600_000;
+/** How often a log whose disk is full looks for room, though no call may come while the service says that it takes none. */
+const ROOM_MS = 1_000;
 
 /** Writes audit records through winston. */
 export class AuditLog {
@@ -54,6 +58,7 @@ export class AuditLog {
   readonly #report: Reporter;
   #removing: Promise<void> = Promise.resolve();
   #retentionTimer: NodeJS.Timeout | undefined;
+  #roomTimer: NodeJS.Timeout | undefined;
   #closed = false;
 
   private constructor(options: AuditLogOptions, store: MerkleLog) {
@@ -64,7 +69,7 @@ export class AuditLog {
     this.#retention = new Retention(store.path, options);
     this.#writer = new GroupWriter(store, {
       async: options.mode === 'async',
-      onState: (state) => this.#report(STATES[state]),
+      onState: (state) => this.#onState(state),
       ...(options.queueRecords !== undefined && { queueRecords: options.queueRecords }),
       ...(options.queueBytes !== undefined && { queueBytes: options.queueBytes }),
       ...(options.deadlineMs !== undefined && { deadlineMs: options.deadlineMs }),
@@ -124,6 +129,7 @@ export class AuditLog {
   async close(): Promise<void> {
     if (this.#closed) return;
     clearInterval(this.#retentionTimer);
+    clearInterval(this.#roomTimer);
     this.#rejects.close();
     this.#closed = true;
     // What the logger's stream still holds must reach the writer before that closes.
@@ -167,6 +173,17 @@ export class AuditLog {
   #event(event: AuditEvent, detail: string): Promise<void> {
     // In asynchronous mode too: segments are removed once it is told, and a repair is told once.
     return this.#commit({ ...BLANK_INPUT, event, detail }, true);
+  }
+
+  #onState(state: WriterState): void {
+    this.#report(STATES[state]);
+    clearInterval(this.#roomTimer);
+    if (state === 'full' && !this.#closed) {
+      const since = new Date(this.#now()).toISOString();
+      const tryAgain = () => this.#event('recover', `the disk of the log was full, from ${since}`).catch(() => {});
+      this.#roomTimer = setInterval(tryAgain, ROOM_MS).unref();
+    }
+    this.#options.onState?.(state);
   }
 
   #startRetention(store: MerkleLog): void {

@@ -1,6 +1,6 @@
 import { EventEmitter } from 'node:events';
 import { expect } from 'chai';
-import { onStopSignals } from '../../src/cli/stop-signals.js';
+import { onStopSignals } from '../../../src/host/process/stop-signals.js';
 
 function setUp(environment: NodeJS.ProcessEnv) {
   const source = new EventEmitter();
