@@ -161,14 +161,14 @@ type Configured<O> = Pick<HostApp<RunningApp, O>, 'name' | 'options'>;
  * @returns the schema of the whole file
  * @throws SealwireError `OPTIONS_INVALID` for a name that cannot be an origin
  */
-export function createConfigSchema<O>({ name, options }: Configured<O>) {
+export function createConfigSchema<O>({ name, options }: Configured<O>): z.ZodType<HostConfig & { readonly app?: O }> {
   if (!NAME.safeParse(name).success) {
     throw new SealwireError('OPTIONS_INVALID', 'name: must have 1 to 128 characters, without white space and +');
   }
   const { description = '' } = hostSchema.shape.origin;
   const origin = NAME.default(name).describe(description);
-  const schema = hostSchema.extend({ origin });
-  return schema.extend({ app: options ?? z.undefined().optional() });
+  const app = options && { app: options };
+  return hostSchema.extend({ origin, ...app }) as unknown as z.ZodType<HostConfig & { readonly app?: O }>;
 }
 
 /** Environment variables and the options they set. */
@@ -202,12 +202,14 @@ export interface ConfigSources {
 export function loadConfig<O>(app: Configured<O>, sources: ConfigSources = {}): HostConfig & { readonly app?: O } {
   const { config = {}, configFile, environment = process.env } = sources;
   const merged = {
+    // Its schema knows the defaults.
+    ...(app.options && { app: {} }),
     ...(configFile === undefined ? {} : readFile(configFile)),
     ...readEnvironment(environment),
     ...definedOnly(config),
   };
   const result = createConfigSchema(app).safeParse(merged);
-  if (result.success) return result.data as HostConfig & { readonly app?: O };
+  if (result.success) return result.data;
   const problems = result.error.issues.map(({ path, message }) => [path.join('.'), message].filter(Boolean).join(': '));
   throw new SealwireError('OPTIONS_INVALID', `configuration: ${problems.join('; ')}`);
 }

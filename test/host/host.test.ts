@@ -1,5 +1,5 @@
 import { execFileSync } from 'node:child_process';
-import { mkdtempSync, readFileSync, statSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readFileSync, statSync } from 'node:fs';
 import { readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -8,13 +8,11 @@ import { expect } from 'chai';
 import { SealedPaymentServiceClient } from '../../src/gen/payments/v1/payments_sealed.js';
 import type { HostConfigInput } from '../../src/host/config.js';
 import { fileKeySource } from '../../src/keys/key-source.js';
+import { TestCa } from '../support/certificates.js';
 import { finishSealwire } from '../support/command.js';
 import { callRaw, failureOf, type Harness, startHarness, validRequest } from '../support/harness.js';
+import { checkHealth, makeHealthClient, watchUntilEnd } from '../support/health.js';
 import { type PaymentsService, paymentsConfig, startPayments } from '../support/payments-host.js';
-import { checkHealth, makeHealthClient, watchUntilEnd } from './helpers.js';
-
-/** Requests and answers as bytes. */
-const _asIs = (value: Buffer) => value;
 
 describe('the service', () => {
   let harness: Harness;
@@ -134,43 +132,11 @@ describe('the service with TLS', () => {
   const files = { cert: at('server.pem'), key: at('server.key') };
 
   before(function () {
-    try {
-      makeCertificates();
-    } catch {
-      this.skip();
-    }
+    const ca = new TestCa(folder, this);
+    ca.sign('server');
+    ca.sign('client', 'URI:spiffe://example.org/shop');
   });
   after(() => rm(folder, { recursive: true }));
-
-  function openssl(...args: string[]): void {
-    execFileSync('openssl', args, { cwd: folder, stdio: 'ignore' });
-  }
-
-  function makeCertificates(): void {
-    const key = ['-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:P-256', '-nodes'];
-    openssl('req', '-x509', ...key, '-keyout', 'ca.key', '-out', 'ca.pem', '-days', '2', '-subj', '/CN=test CA');
-    for (const [name, alternative] of [
-      ['server', 'DNS:localhost,IP:127.0.0.1'],
-      ['client', 'URI:spiffe://example.org/shop'],
-    ] as const) {
-      writeFileSync(at(`${name}.ext`), `subjectAltName=${alternative}\n`);
-      openssl('req', ...key, '-keyout', `${name}.key`, '-out', `${name}.csr`, '-subj', `/CN=${name}`);
-      const ca = ['-CA', 'ca.pem', '-CAkey', 'ca.key', '-CAcreateserial'];
-      openssl(
-        'x509',
-        '-req',
-        '-in',
-        `${name}.csr`,
-        ...ca,
-        '-out',
-        `${name}.pem`,
-        '-days',
-        '2',
-        '-extfile',
-        `${name}.ext`,
-      );
-    }
-  }
 
   async function call(service: PaymentsService, dir: string, withCertificate: boolean): Promise<string> {
     const pair = withCertificate ? ([readFileSync(at('client.key')), readFileSync(at('client.pem'))] as const) : [];

@@ -82,7 +82,8 @@ describe('check-imports', () => {
     const { code } = await check({
       'audit/write/a.ts': "import { peekHeader } from '../../jwe/header.js';\nimport winston from 'winston';",
       'host/b.ts': "import { x } from '../audit/write/a.js';",
-      'payments/payments.ts': "import { tokenOf } from '../schema/opened.js';\nimport { y } from '../gen/p/v1/p_sealed.js';",
+      'payments/payments.ts':
+        "import { tokenOf } from '../schema/opened.js';\nimport { y } from '../gen/p/v1/p_sealed.js';",
       'host/host.ts': "import { randomUUID } from 'node:crypto';\nimport { x } from '../keys/b.js';",
       'cli/c.ts': "import { x } from '../host/b.js';\nimport { Command } from 'commander';",
     });

@@ -30,8 +30,8 @@ export interface Harness {
   readonly raw: PaymentServiceClient;
   /** What the application log printed. */
   logged(): string;
-  /** @returns when the application log has printed this. */
-  loggedText(text: string): Promise<void>;
+  /** @returns when the application log has printed this, and so often. Default: once */
+  loggedText(text: string, times?: number): Promise<void>;
   /** Bytes and parsed lines of the audit log. */
   auditText(): Promise<string>;
   auditRecords(): Promise<AuditLine[]>;
@@ -111,10 +111,10 @@ export async function startHarness(options: HarnessOptions = {}): Promise<Harnes
     client,
     raw,
     logged: () => log.join(''),
-    loggedText: (text) =>
+    loggedText: (text, times = 1) =>
       new Promise((resolve) => {
         const check = () => {
-          if (!log.join('').includes(text)) return;
+          if (log.join('').split(text).length <= times) return;
           waiting.delete(check);
           resolve();
         };

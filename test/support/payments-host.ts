@@ -12,7 +12,7 @@ export const paymentsSchema = createConfigSchema(createPaymentsApp());
 
 /** With defaults in place, and a free port. */
 export function paymentsConfig(options: HostConfigInput): HostConfig {
-  return paymentsSchema.parse({ listen: '127.0.0.1:0', ...options }) as HostConfig;
+  return paymentsSchema.parse({ listen: '127.0.0.1:0', ...options });
 }
 
 /** @param logger default: errors on stderr */
