@@ -20,8 +20,9 @@ export interface HostApp<R extends RunningApp = RunningApp, O = unknown> {
   /** The generated services whose calls are opened and sealed, and whose health is told. */
   readonly services: readonly SealedServiceDefinition[];
   /**
-   * For server reflection: a serialized `google.protobuf.FileDescriptorSet` of the app's protos with all imports, as
-   * `buf build --as-file-descriptor-set` writes it. Default: the services cannot be described.
+   * A serialized `google.protobuf.FileDescriptorSet` of the app's protos with all imports, as `buf build
+   * --as-file-descriptor-set` writes it: for server reflection and the signed statement of what is sealed. Default: neither
+   * describes the app's services.
    */
   readonly descriptors?: Uint8Array;
   /** Rules for inner messages. Default: none. */

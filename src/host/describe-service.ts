@@ -2,28 +2,43 @@
 import { isIP } from 'node:net';
 import type { Server } from '@grpc/grpc-js';
 import { hostDescriptors } from '../gen/descriptors.js';
+import { readDescriptors } from '../schema/run-time/descriptor-plans.js';
+import { SealingStatements } from '../schema/sealing-statement.js';
 import { KEY_SERVICE_NAME } from '../server/key-service.js';
 import { addReflection } from '../server/reflection.js';
+import type { HostApp } from './app.js';
 import type { HostConfig } from './config.js';
 
 /** What the host itself adds to the services of an app. */
 const OWN_SERVICES = [KEY_SERVICE_NAME, 'grpc.health.v1.Health', 'grpc.reflection.v1.ServerReflection'];
 
-/** What {@link reflectIfConfigured} needs. */
-export interface ReflectOptions extends Pick<HostConfig, 'reflection' | 'listen'> {
-  /** Full names of the app's services. */
+/** What a service says of itself. */
+export interface ServiceDescription {
+  /** Full names of all its services. */
   readonly services: readonly string[];
-  /** Descriptor set of the app's protos. Without it only the host's own services are described. */
-  readonly descriptors: Uint8Array | undefined;
+  /** Descriptor set of all its protos. */
+  readonly descriptors: Uint8Array;
+  /** What it has sealed, see `SealingStatements`; undefined when the app has no descriptors. */
+  readonly statement: string | undefined;
 }
 
 /** @throws SealwireError `PLAN_INVALID` for the app's descriptors */
-export function reflectIfConfigured(server: Server, options: ReflectOptions): void {
-  const { reflection, listen, services, descriptors = new Uint8Array() } = options;
-  if (reflection === 'off' || (reflection === 'loopback' && !isLoopback(listen))) return;
+export function describeApp({ services, descriptors }: Pick<HostApp, 'services' | 'descriptors'>): ServiceDescription {
+  const own = Buffer.from(hostDescriptors, 'base64');
   // Two serialized sets behind each other are one set (protobuf's encoding merges repeated fields).
-  const set = Buffer.concat([Buffer.from(hostDescriptors, 'base64'), descriptors]);
-  addReflection(server, { descriptors: set, services: [...services, ...OWN_SERVICES] });
+  const all = descriptors === undefined ? own : Buffer.concat([own, descriptors]);
+  const names = [...services.map(({ plan }) => plan.typeName), ...OWN_SERVICES];
+  const statement = descriptors && new SealingStatements(readDescriptors(all)).ofServices(names);
+  return { services: names, descriptors: all, statement };
+}
+
+export function reflectIfConfigured(
+  server: Server,
+  { reflection, listen }: Pick<HostConfig, 'reflection' | 'listen'>,
+  { services, descriptors }: ServiceDescription,
+): void {
+  if (reflection === 'off' || (reflection === 'loopback' && !isLoopback(listen))) return;
+  addReflection(server, { descriptors, services });
 }
 
 /** @param listen `HOST:PORT` */

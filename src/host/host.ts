@@ -16,7 +16,7 @@ import { METER_NAME } from '../server/server-metrics.js';
 import type { HostApp, RunningApp } from './app.js';
 import { Certificates } from './certificates.js';
 import { type ConfigSources, type HostConfig, loadConfig } from './config.js';
-import { reflectIfConfigured } from './describe-service.js';
+import { describeApp, reflectIfConfigured } from './describe-service.js';
 import { addGauges } from './gauges.js';
 import { ServiceHealth } from './health.js';
 import { type AskPin, checkHardware, createHardware, watchHardware } from './hsm.js';
@@ -114,6 +114,7 @@ async function start<R extends RunningApp, O>(
   const { origin } = config;
   const names = app.services.map(({ plan }) => plan.typeName);
   const health = new ServiceHealth(['', ...names], [KEY_SERVICE_NAME]);
+  const description = describeApp(app);
   const certificates = config.tls && new Certificates(config.tls, logger);
   stops.push(() => certificates?.close());
   const passphrase = findPassphrase(config.keys.passphraseFile);
@@ -132,6 +133,7 @@ async function start<R extends RunningApp, O>(
     keys: ring,
     logger,
     passphrase,
+    statement: description.statement,
     ...config.keySet,
   });
   stops.push(() => keySet.close());
@@ -170,7 +172,7 @@ async function start<R extends RunningApp, O>(
   stops.push(() => running.stop?.());
   addKeyService(server, [keySet]);
   health.addTo(server);
-  reflectIfConfigured(server, { ...config, services: names, descriptors: app.descriptors });
+  reflectIfConfigured(server, config, description);
 
   const { ring: ringPath, publicKeys: publicPath } = keyPaths(dir);
   const load = { hardware, ...(passphrase && { passphrase }) };

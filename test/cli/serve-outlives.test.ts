@@ -9,7 +9,7 @@ import { expect } from 'chai';
 import { PaymentServiceService } from '../../src/gen/payments/v1/payments.js';
 import { SealedPaymentServiceClient } from '../../src/gen/payments/v1/payments_sealed.js';
 import { fileKeySource } from '../../src/keys/key-source.js';
-import { environment, listening, MAIN, type Running, run, sealwire } from '../support/command.js';
+import { environment, listening, MAIN, type Running, sealwire } from '../support/command.js';
 import { validRequest } from '../support/harness.js';
 import { checkHealth, makeHealthClient, watchUntilEnd } from '../support/health.js';
 

@@ -19,10 +19,17 @@ describe('examples/own-service', () => {
   before(() => {
     dir = mkdtempSync(join(tmpdir(), 'sealwire-own-'));
   });
-  after(() => rmSync(dir, { recursive: true, force: true }));
+  after(function () {
+    // Some 10,000 files.
+    this.timeout(120_000);
+    rmSync(dir, { recursive: true, force: true });
+  });
 
   async function npm(args: readonly string[], cwd = dir): Promise<string> {
-    const { code, stdout, stderr } = await finish('npm', [...args, '--loglevel=error'], { cwd, env: environment });
+    const { code, stdout, stderr } = await finish('npm', args, {
+      cwd,
+      env: { ...environment, npm_config_loglevel: 'error' },
+    });
     expect(code, `npm ${args.join(' ')}\n${stdout}${stderr}`).to.equal(0);
     return stdout;
   }

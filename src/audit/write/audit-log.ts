@@ -1,5 +1,6 @@
 /** The audit log: records only ciphertext, durable before a call goes on. */
 import { once } from 'node:events';
+import { statfs } from 'node:fs/promises';
 import { createLogger, format, type Logger } from 'winston';
 import type Transport from 'winston-transport';
 import { SealwireError } from '../../errors.js';
@@ -44,10 +45,13 @@ export interface AuditLogStats extends GroupWriterStats {
 const RETENTION_MS = 3_600_000;
 /** How often a log whose disk is full looks for room, though no call may come while the service says that it takes none. */
 const ROOM_MS = 1_000;
+/** Less is no room: a short record may fit into the last block of a file, and that of a call not. */
+const ROOM_BYTES = 1_048_576;
 
 /** Writes audit records through winston. */
 export class AuditLog {
   readonly #options: AuditLogOptions;
+  readonly #store: MerkleLog;
   readonly #writer: GroupWriter;
   readonly #logger: Logger;
   readonly #fanOut: FanOut;
@@ -63,6 +67,7 @@ export class AuditLog {
 
   private constructor(options: AuditLogOptions, store: MerkleLog) {
     this.#options = options;
+    this.#store = store;
     this.#now = options.now ?? Date.now;
     this.#report = options.report ?? (() => {});
     this.#rejects = new RejectNotes(options, (input, lost) => this.#log(input, { sync: false, lost }));
@@ -180,8 +185,9 @@ export class AuditLog {
     clearInterval(this.#roomTimer);
     if (state === 'full' && !this.#closed) {
       const since = new Date(this.#now()).toISOString();
-      const tryAgain = () => this.#event('recover', `the disk of the log was full, from ${since}`).catch(() => {});
-      this.#roomTimer = setInterval(tryAgain, ROOM_MS).unref();
+      const tell = () => this.#event('recover', `the disk of the log was full, from ${since}`);
+      const look = () => hasRoom(this.#store.path).then((room) => (room ? tell() : undefined));
+      this.#roomTimer = setInterval(() => void look().catch(() => {}), ROOM_MS).unref();
     }
     this.#options.onState?.(state);
   }
@@ -213,6 +219,11 @@ export class AuditLog {
     await this.#retention.remove(segments);
     this.#report({ level: 'info', message: 'old audit records were removed', facts: { first, last } });
   }
+}
+
+async function hasRoom(path: string): Promise<boolean> {
+  const { bavail, bsize } = await statfs(path);
+  return bavail * bsize >= ROOM_BYTES;
 }
 
 /** What is reported of the disk. */
