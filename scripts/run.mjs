@@ -7,6 +7,8 @@ import { pathToFileURL } from 'node:url';
 import { followNpm } from './follow-npm.mjs';
 import { root, run, say, setUp } from './setup.mjs';
 
+/** A terminal that closes sends SIGHUP. */
+const SIGNALS = ['SIGTERM', 'SIGINT', 'SIGHUP'];
 const [task = '', ...args] = process.argv.slice(2);
 const node = (script, ...rest) => run(process.execPath, [join(root, script), ...rest, ...args], { stdio: 'inherit' });
 
@@ -31,9 +33,9 @@ followNpm(() => {
   stopped = true;
   process.kill(process.pid, 'SIGTERM');
 });
-for (const signal of ['SIGTERM', 'SIGINT']) process.once(signal, onSignalDuringSetUp);
+for (const signal of SIGNALS) process.once(signal, onSignalDuringSetUp);
 const failed = await setUp({ tolerateErrors: task === 'generate' });
-for (const signal of ['SIGTERM', 'SIGINT']) process.off(signal, onSignalDuringSetUp);
+for (const signal of SIGNALS) process.off(signal, onSignalDuringSetUp);
 if (failed !== 0 || stopped) process.exit(failed || 143);
 const code = await tasks[task]();
 if (code !== undefined) process.exit(code);
@@ -48,7 +50,7 @@ function onSignalDuringSetUp() {
  */
 async function start() {
   // Whoever asked npm to stop has perhaps told us too; a second signal would end us without draining.
-  for (const signal of ['SIGTERM', 'SIGINT']) process.once(signal, onSignalOfService);
+  for (const signal of SIGNALS) process.once(signal, onSignalOfService);
   const main = join(root, 'dist/src/cli/main.js');
   process.argv = [process.execPath, main, 'serve', ...args];
   await import(pathToFileURL(main).href);

@@ -1,14 +1,20 @@
-/** The service's configuration: a JSON file, then the environment, then flags; checked in one place. */
+/** A service's configuration: a JSON file, then the environment, then flags; checked in one place. */
 import { readFileSync } from 'node:fs';
 import { z } from 'zod';
 import { SealwireError } from '../errors.js';
 import { PASSPHRASE_VARIABLE } from '../keys/passphrase.js';
+import type { HostApp, RunningApp } from './app.js';
 import { auditSchema } from './audit-config.js';
 
 const HOST_PORT = /^(?:\[[0-9a-fA-F:]+\]|[^:\s]+):\d{1,5}$/;
+const NAME = z
+  .string()
+  .min(1)
+  .max(128)
+  .regex(/^[^\s+]+$/, 'must not contain white space or +');
 
-/** All options; each description tells unit, default and range. */
-export const configSchema = z.strictObject({
+/** The host's options; each description tells unit, default and range. */
+const hostSchema = z.strictObject({
   listen: z
     .string()
     .regex(HOST_PORT, 'must be HOST:PORT')
@@ -19,13 +25,9 @@ export const configSchema = z.strictObject({
     .enum(['strict', 'interop'])
     .default('strict')
     .describe('strict: the whole token profile; interop: also tokens of stock JOSE clients.'),
-  origin: z
-    .string()
-    .min(1)
-    .max(128)
-    .regex(/^[^\s+]+$/, 'must not contain white space or +')
-    .default('sealwire-payments')
-    .describe("The service's name in audit records, checkpoints and its key set; a log keeps the one it began with."),
+  origin: NAME.describe(
+    "The service's name in audit records, checkpoints and its key set; a log keeps the one it began with.",
+  ),
   keys: z
     .strictObject({
       passphraseFile: z
@@ -143,7 +145,7 @@ export const configSchema = z.strictObject({
     .min(0)
     .max(600_000)
     .default(10_000)
-    .describe('How long calls may finish after SIGTERM, ms; 0 to 600,000.'),
+    .describe('How long calls may finish after SIGTERM, SIGINT or SIGHUP, ms; 0 to 600,000.'),
   maxConnectionAgeMs: z
     .int()
     .min(1_000)
@@ -157,9 +159,27 @@ export const configSchema = z.strictObject({
 });
 
 /** The checked configuration with defaults in place. */
-export type ServiceConfig = z.output<typeof configSchema>;
-/** What may be left out is left to the defaults. */
-export type ServiceConfigInput = z.input<typeof configSchema>;
+export type HostConfig = z.output<typeof hostSchema>;
+/** The host's options, and those of the app under `app`. What is left out is left to the defaults. */
+export type HostConfigInput = Partial<z.input<typeof hostSchema>> & { readonly app?: unknown };
+
+/** What the schema depends on. */
+type Configured<O> = Pick<HostApp<RunningApp, O>, 'name' | 'options'>;
+
+/**
+ * @param app its name is the default of `origin`, its options stand under `app`
+ * @returns the schema of the whole file
+ * @throws SealwireError `OPTIONS_INVALID` for a name that cannot be an origin
+ */
+export function createConfigSchema<O>({ name, options }: Configured<O>): z.ZodType<HostConfig & { readonly app?: O }> {
+  if (!NAME.safeParse(name).success) {
+    throw new SealwireError('OPTIONS_INVALID', 'name: must have 1 to 128 characters, without white space and +');
+  }
+  const { description = '' } = hostSchema.shape.origin;
+  const origin = NAME.default(name).describe(description);
+  const app = options && { app: options };
+  return hostSchema.extend({ origin, ...app }) as unknown as z.ZodType<HostConfig & { readonly app?: O }>;
+}
 
 /** Environment variables and the options they set. */
 export const ENVIRONMENT = {
@@ -168,31 +188,37 @@ export const ENVIRONMENT = {
   SEALWIRE_POLICY: 'policy',
   SEALWIRE_ORIGIN: 'origin',
   SEALWIRE_LOG_LEVEL: 'logLevel',
-} as const satisfies Record<string, keyof ServiceConfigInput>;
+} as const satisfies Record<string, keyof HostConfigInput>;
 
 /** May hold the PIN of a PKCS#11 token. */
 export const HSM_PIN_VARIABLE = 'SEALWIRE_HSM_PIN';
 const SECRET_VARIABLES: readonly string[] = [PASSPHRASE_VARIABLE, HSM_PIN_VARIABLE];
 
+/** Where options come from. */
+export interface ConfigSources {
+  /** Options given in code or as flags; undefined ones are ignored. */
+  readonly config?: HostConfigInput;
+  /** Path of a JSON file. Default: none. */
+  readonly configFile?: string | undefined;
+  /** Default `process.env`; unknown `SEALWIRE_*` names are refused. */
+  readonly environment?: NodeJS.ProcessEnv;
+}
+
 /**
- * Merges the sources; flags win over the environment, the environment over the file.
+ * Merges the sources: what is given in code or as a flag wins over the environment, the environment over the file.
  *
- * @param flags options given as flags; undefined ones are ignored
- * @param file path of a JSON file, if any
- * @param environment default `process.env`; unknown `SEALWIRE_*` names are refused
  * @throws SealwireError `OPTIONS_INVALID` with one clause for each wrong option
  */
-export function loadConfig(
-  flags: Partial<ServiceConfigInput>,
-  file?: string,
-  environment: NodeJS.ProcessEnv = process.env,
-): ServiceConfig {
+export function loadConfig<O>(app: Configured<O>, sources: ConfigSources = {}): HostConfig & { readonly app?: O } {
+  const { config = {}, configFile, environment = process.env } = sources;
   const merged = {
-    ...(file === undefined ? {} : readFile(file)),
+    // Its schema knows the defaults.
+    ...(app.options && { app: {} }),
+    ...(configFile === undefined ? {} : readFile(configFile)),
     ...readEnvironment(environment),
-    ...definedOnly(flags),
+    ...definedOnly(config),
   };
-  const result = configSchema.safeParse(merged);
+  const result = createConfigSchema(app).safeParse(merged);
   if (result.success) return result.data;
   const problems = result.error.issues.map(({ path, message }) => [path.join('.'), message].filter(Boolean).join(': '));
   throw new SealwireError('OPTIONS_INVALID', `configuration: ${problems.join('; ')}`);
@@ -210,7 +236,7 @@ function readFile(path: string): object {
   throw new SealwireError('OPTIONS_INVALID', `configuration: ${path}: not a JSON object`);
 }
 
-function readEnvironment(environment: NodeJS.ProcessEnv): Partial<ServiceConfigInput> {
+function readEnvironment(environment: NodeJS.ProcessEnv): Partial<HostConfigInput> {
   const known: Readonly<Record<string, string>> = ENVIRONMENT;
   const values: Record<string, unknown> = {};
   for (const [name, value] of Object.entries(environment)) {
@@ -224,6 +250,6 @@ function readEnvironment(environment: NodeJS.ProcessEnv): Partial<ServiceConfigI
   return values;
 }
 
-function definedOnly(flags: Partial<ServiceConfigInput>): Partial<ServiceConfigInput> {
+function definedOnly(flags: Partial<HostConfigInput>): Partial<HostConfigInput> {
   return Object.fromEntries(Object.entries(flags).filter(([, value]) => value !== undefined));
 }

@@ -1,18 +1,44 @@
 /** Whether and how the service describes itself to callers. */
 import { isIP } from 'node:net';
 import type { Server } from '@grpc/grpc-js';
-import { descriptorSet } from '../gen/descriptors.js';
+import { hostDescriptors } from '../gen/descriptors.js';
+import { readDescriptors } from '../schema/run-time/descriptor-plans.js';
+import { SealingStatements } from '../schema/sealing-statement.js';
+import { KEY_SERVICE_NAME } from '../server/key-service.js';
 import { addReflection } from '../server/reflection.js';
-import type { ServiceConfig } from './config.js';
+import type { HostApp } from './app.js';
+import type { HostConfig } from './config.js';
 
-/** @param services full names of the services that the server has */
+/** What the host itself adds to the services of an app. */
+const OWN_SERVICES = [KEY_SERVICE_NAME, 'grpc.health.v1.Health', 'grpc.reflection.v1.ServerReflection'];
+
+/** What a service says of itself. */
+export interface ServiceDescription {
+  /** Full names of all its services. */
+  readonly services: readonly string[];
+  /** Descriptor set of all its protos. */
+  readonly descriptors: Uint8Array;
+  /** What it has sealed, see `SealingStatements`; undefined when the app has no descriptors. */
+  readonly statement: string | undefined;
+}
+
+/** @throws SealwireError `PLAN_INVALID` for the app's descriptors */
+export function describeApp({ services, descriptors }: Pick<HostApp, 'services' | 'descriptors'>): ServiceDescription {
+  const own = Buffer.from(hostDescriptors, 'base64');
+  // Two serialized sets behind each other are one set (protobuf's encoding merges repeated fields).
+  const all = descriptors === undefined ? own : Buffer.concat([own, descriptors]);
+  const names = [...services.map(({ plan }) => plan.typeName), ...OWN_SERVICES];
+  const statement = descriptors && new SealingStatements(readDescriptors(all)).ofServices(names);
+  return { services: names, descriptors: all, statement };
+}
+
 export function reflectIfConfigured(
   server: Server,
-  { reflection, listen }: Pick<ServiceConfig, 'reflection' | 'listen'>,
-  services: readonly string[],
+  { reflection, listen }: Pick<HostConfig, 'reflection' | 'listen'>,
+  { services, descriptors }: ServiceDescription,
 ): void {
   if (reflection === 'off' || (reflection === 'loopback' && !isLoopback(listen))) return;
-  addReflection(server, { descriptors: Buffer.from(descriptorSet, 'base64'), services });
+  addReflection(server, { descriptors, services });
 }
 
 /** @param listen `HOST:PORT` */

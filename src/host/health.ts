@@ -1,20 +1,30 @@
-/** Health checks (grpc.health.v1) whose watchers are told that the service stops, and are then let go. */
+/** Health checks (grpc.health.v1) that follow what calls need, and whose watchers are let go when the service stops. */
 import type { Server, ServerWritableStream, ServiceDefinition, UntypedServiceImplementation } from '@grpc/grpc-js';
 import { HealthImplementation } from 'grpc-health-check';
 
 type WatchCall = ServerWritableStream<unknown, unknown>;
 
+/** What calls need and may be without for a while. */
+export type Need = 'audit log' | 'key custody';
+
 /** Health of one server, until it stops. */
 export class ServiceHealth {
   readonly #names: readonly string[];
+  readonly #others: readonly string[];
+  readonly #missing = new Set<Need>();
   readonly #health: HealthImplementation;
   readonly #watchers = new Set<WatchCall>();
   #stopped = false;
 
-  /** @param names services that are healthy while the server runs; '' is the server as a whole */
-  constructor(names: readonly string[]) {
+  /**
+   * @param names services that are healthy while nothing is missing; '' is the server as a whole
+   * @param others services that are healthy until the stop
+   */
+  constructor(names: readonly string[], others: readonly string[] = []) {
     this.#names = names;
-    this.#health = new HealthImplementation(Object.fromEntries(names.map((name) => [name, 'SERVING'])));
+    this.#others = others;
+    const statuses = [...names, ...others].map((name) => [name, 'SERVING'] as const);
+    this.#health = new HealthImplementation(Object.fromEntries(statuses));
   }
 
   /** Adds the service `grpc.health.v1.Health`. */
@@ -28,13 +38,29 @@ export class ServiceHealth {
     this.#health.addToServer(registrar as Server);
   }
 
-  /** Tells all watchers NOT_SERVING, then ends them; who asks later gets the same. */
-  stop(): void {
-    if (this.#stopped) return;
+  /** NOT_SERVING while anything is missing, SERVING again when nothing is. */
+  set(need: Need, isThere: boolean): void {
+    const before = this.#missing.size;
+    if (isThere) this.#missing.delete(need);
+    else this.#missing.add(need);
+    const isChanged = (before === 0) !== (this.#missing.size === 0);
+    if (isChanged && !this.#stopped) this.#tell(this.#missing.size === 0 ? 'SERVING' : 'NOT_SERVING');
+  }
+
+  /** Tells all watchers NOT_SERVING, then ends them; who asks later gets the same. @returns how many they were */
+  stop(): number {
+    if (this.#stopped) return 0;
     this.#stopped = true;
-    for (const name of this.#names) this.#health.setStatus(name, 'NOT_SERVING');
+    // Those who were told already are not told twice.
+    this.#tell('NOT_SERVING', this.#missing.size === 0 ? [...this.#names, ...this.#others] : this.#others);
+    const { size } = this.#watchers;
     for (const call of this.#watchers) call.end();
     this.#watchers.clear();
+    return size;
+  }
+
+  #tell(status: 'SERVING' | 'NOT_SERVING', names = this.#names): void {
+    for (const name of names) this.#health.setStatus(name, status);
   }
 
   #wrapWatch(watch: WatchHandler): WatchHandler {

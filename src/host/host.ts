@@ -1,266 +1,227 @@
-/** Wires the runnable microservice: keys, audit log, interceptor, handlers, health, and an orderly end. */
-import { randomUUID } from 'node:crypto';
-import { readFileSync } from 'node:fs';
+/** Runs an app: keys, audit log, interceptor, the app's handlers, health, and an orderly end. */
 import { join, resolve } from 'node:path';
-import { Server, ServerCredentials, type ServerOptions } from '@grpc/grpc-js';
+import { ServerCredentials } from '@grpc/grpc-js';
 import type { Logger } from 'winston';
 import { readRecentTokens } from '../audit/read/recent-tokens.js';
-import type { AuditLog } from '../audit/write/audit-log.js';
-import { SealwireError } from '../errors.js';
-import { descriptorSet } from '../gen/descriptors.js';
-import { addSealedPaymentService, SealedPaymentService } from '../gen/payments/v1/payments_sealed.js';
-import type { RecipientKey } from '../jwe/recipient.js';
+import { peekHeader } from '../jwe/header.js';
 import { findPassphrase } from '../keys/passphrase.js';
 import { loadReviewerKey } from '../keys/reviewer-keys.js';
-import type { KeyRing, KeyRingOptions } from '../keys/ring.js';
+import type { KeyRing } from '../keys/ring.js';
 import type { KeySetPublisher } from '../keys/signed-set/key-set-publisher.js';
-import { paymentValidators } from '../payments/payment-rules.js';
-import { PaymentStore } from '../payments/payment-store.js';
-import { createPaymentHandlers } from '../payments/payments.js';
-import { StoredCards, type StoredCardsOptions } from '../payments/stored-cards.js';
-import { readDescriptors } from '../schema/run-time/descriptor-plans.js';
-import { SealingStatements } from '../schema/sealing-statement.js';
 import { createCaller } from '../server/caller.js';
 import { addKeyService, KEY_SERVICE_NAME } from '../server/key-service.js';
 import { createOpenInterceptor } from '../server/open-interceptor.js';
 import { REPLAY_WINDOW_MS, ReplayGuard } from '../server/replay/replay-guard.js';
 import { METER_NAME } from '../server/server-metrics.js';
-import type { ServiceConfig } from './config.js';
-import { reflectIfConfigured } from './describe-service.js';
+import type { HostApp, RunningApp } from './app.js';
+import { Certificates } from './certificates.js';
+import { type ConfigSources, type HostConfig, loadConfig } from './config.js';
+import { describeApp, reflectIfConfigured } from './describe-service.js';
 import { addGauges } from './gauges.js';
 import { ServiceHealth } from './health.js';
 import { type AskPin, checkHardware, createHardware, watchHardware } from './hsm.js';
 import { keyPaths, loadKeys } from './key-files.js';
 import { LiveKeys } from './live-keys.js';
-import { createApplicationLogger } from './logger.js';
-import { createMetricsEndpoint, type MetricsEndpoint } from './metrics-endpoint.js';
+import { HandlerErrors } from './log/handler-errors.js';
+import { createApplicationLogger } from './log/logger.js';
+import { createMetricsEndpoint } from './metrics-endpoint.js';
 import { openAuditLog } from './open-audit-log.js';
+import { bind, countCalls, createServer, drain } from './server.js';
 import { startKeySet } from './signed-key-set.js';
 
-/** What server reflection lists. */
-const SERVICES = [
-  SealedPaymentService.plan.typeName,
-  KEY_SERVICE_NAME,
-  'grpc.health.v1.Health',
-  'grpc.reflection.v1.ServerReflection',
-];
-const RECEIVE_LIMIT_BYTES = 1_048_576;
+/** Options of {@link startHost}. */
+export interface HostOptions extends ConfigSources {
+  /** Where the application log goes. Default: stderr. */
+  readonly logStream?: NodeJS.WritableStream;
+}
 
 /** A running service. */
-export interface RunningService {
+export interface RunningHost<R extends RunningApp = RunningApp> {
   /** `HOST:PORT` as bound. */
   readonly address: string;
   /** `HOST:PORT` of the metrics endpoint, unless it is off. */
   readonly metricsAddress: string | undefined;
   /** The key that senders use now. */
   readonly kid: string;
-  readonly keyRing: KeyRing;
-  /** The signed key set that the key service serves. */
-  readonly keySet: KeySetPublisher;
   /** Thumbprint of the signing root, for clients to pin. */
   readonly root: string;
-  readonly store: PaymentStore;
+  /** What the app's `start` returned. */
+  readonly app: R;
   /** Lets calls finish for the configured time, then ends them; closes the audit log. */
   stop(): Promise<void>;
 }
 
+/** A running service with the parts that tests look at. */
+export interface RunningService<R extends RunningApp = RunningApp> extends RunningHost<R> {
+  readonly keyRing: KeyRing;
+  /** The signed key set that the key service serves. */
+  readonly keySet: KeySetPublisher;
+}
+
+/** What {@link startService} needs besides the app. */
+export interface ServiceOptions<O> {
+  /** Checked. */
+  readonly config: HostConfig & { readonly app?: O };
+  readonly logger: Logger;
+  /** Asked for the PIN of a token that no file or variable gives. Default: nobody is. */
+  readonly askPin?: AskPin | undefined;
+}
+
 /**
- * Starts the service.
+ * Starts an app with all that `sealwire serve` has; signals are left to the caller, see `runHost`.
  *
- * @param config checked configuration
- * @param logger default: the application log on stderr
- * @param askPin asked for the PIN of a token that no file or variable gives. Default: nobody is
- * @throws SealwireError for key, audit and TLS files; Error with code `EADDRINUSE` and the like for the address
+ * @throws SealwireError for configuration, key, audit and TLS files; Error with code `EADDRINUSE` and the like for the
+ *   address; whatever the app's `start` throws
  */
-export async function startService(
-  config: ServiceConfig,
-  logger = createApplicationLogger(config.logLevel),
-  askPin?: AskPin,
-): Promise<RunningService> {
-  const dir = resolve(config.dir);
-  const credentials = readCredentials(config);
-  const passphrase = findPassphrase(config.keys.passphraseFile);
-  const hardware = createHardware(config, logger, askPin);
-  const load: KeyRingOptions = { hardware, ...(passphrase && { passphrase }) };
-  const { ring, created } = await loadKeys(dir, load);
-  const { reviewerKey: reviewerFile } = config.audit;
-  const reviewerKey = reviewerFile === undefined ? undefined : await loadReviewerKey(reviewerFile);
-  // First, for its lock: of two services with one folder the second must end before it makes a root or signs a set.
-  const audit = await openAuditLog(config, dir, logger);
-  const { publisher: keySet, root } = await startKeySet({
-    dir,
-    origin: config.origin,
-    keys: ring,
-    logger,
-    passphrase,
-    statement: stateSealing(),
-    ...config.keySet,
-  }).catch(async (error: unknown) => {
-    await audit.close();
-    throw error;
-  });
-  const metrics = createMetricsEndpoint();
+export async function startHost<R extends RunningApp, O>(
+  app: HostApp<R, O>,
+  options: HostOptions = {},
+): Promise<RunningHost<R>> {
+  const config = loadConfig(app, options);
+  return startService(app, { config, logger: createApplicationLogger(config.logLevel, options.logStream) });
+}
+
+/** As {@link startHost}, of a configuration that is checked already. */
+export async function startService<R extends RunningApp, O>(
+  app: HostApp<R, O>,
+  options: ServiceOptions<O>,
+): Promise<RunningService<R>> {
+  // What was started last is stopped first.
+  const stops: (() => unknown)[] = [];
+  const stopAll = async () => {
+    for (const stop of stops.splice(0).reverse()) await stop();
+  };
   try {
-    const store = new PaymentStore();
-    const guard = new ReplayGuard();
-    await checkHardware(ring, hardware, logger);
-    await guard.restore(readRecentTokens(join(dir, 'audit'), Date.now() - REPLAY_WINDOW_MS));
-    const parts = createServer({ config, ring, reviewerKey, keySet, audit, guard, store, logger, metrics });
-    const { server, health, opener, resealStored, forgetKey } = parts;
-    const metricsAddress = config.metrics.listen === 'off' ? undefined : await metrics.listen(config.metrics.listen);
-    const address = await bind(server, config.listen, credentials);
-    const cards = createStoredCards({ store, ring, resealStored }, logger);
-    const { ring: ringPath, publicKeys: publicPath } = keyPaths(dir);
-    const liveKeys = new LiveKeys({ ring, ringPath, publicPath, load, forgetKey, audit, cards, logger });
-    const observed = { opener, guard, audit, ring, liveKeys, keySet, hardware };
-    addGauges(metrics.provider.getMeter(METER_NAME), observed);
-    const unwatchHardware = watchHardware(ring, hardware, logger);
-    logStart(logger, config, dir, address, ring.currentKid, created);
-    logger.info(`key set of '${config.origin}', signing root ${root}`);
-    if (metricsAddress !== undefined) logger.info(`metrics on http://${metricsAddress}/metrics`);
-    return {
-      address,
-      metricsAddress,
-      get kid() {
-        return ring.currentKid;
-      },
-      keyRing: ring,
-      keySet,
-      root,
-      store,
-      stop: async () => {
-        store.close();
-        await keySet.close();
-        await drain(server, health, config.drainMs);
-        await liveKeys.stop();
-        await cards.stop();
-        await audit.close();
-        unwatchHardware();
-        hardware.close();
-        await metrics.close();
-      },
-    };
+    return await start(app, options, { stops, stopAll });
   } catch (error) {
-    await keySet.close();
-    hardware.close();
-    await metrics.close();
-    await audit.close();
+    await stopAll();
     throw error;
   }
 }
 
-/** Of the services that are ours; the others have nothing sealed. */
-function stateSealing(): string {
-  const registry = readDescriptors(Buffer.from(descriptorSet, 'base64'));
-  return new SealingStatements(registry).ofServices(SERVICES);
+/** What has to be stopped. */
+interface Stops {
+  readonly stops: (() => unknown)[];
+  readonly stopAll: () => Promise<void>;
 }
 
-interface ServiceParts {
-  readonly config: ServiceConfig;
-  readonly reviewerKey: RecipientKey | undefined;
-  readonly ring: KeyRing;
-  readonly keySet: KeySetPublisher;
-  readonly audit: AuditLog;
-  readonly guard: ReplayGuard;
-  readonly store: PaymentStore;
-  readonly logger: Logger;
-  readonly metrics: MetricsEndpoint;
-}
+async function start<R extends RunningApp, O>(
+  app: HostApp<R, O>,
+  { config, logger, askPin }: ServiceOptions<O>,
+  { stops, stopAll }: Stops,
+): Promise<RunningService<R>> {
+  const dir = resolve(config.dir);
+  const { origin } = config;
+  const names = app.services.map(({ plan }) => plan.typeName);
+  const health = new ServiceHealth(['', ...names], [KEY_SERVICE_NAME]);
+  const description = describeApp(app);
+  const certificates = config.tls && new Certificates(config.tls, logger);
+  stops.push(() => certificates?.close());
+  const passphrase = findPassphrase(config.keys.passphraseFile);
+  const hardware = createHardware({ config: config.hsm, logger, askPin, onChange: () => lookAtCustody() });
+  stops.push(() => hardware.close());
+  const { ring, created } = await loadKeys(dir, { hardware, ...(passphrase && { passphrase }) });
+  const lookAtCustody = () => health.set('key custody', !hardware.isAway(ring.currentKid));
+  const reviewerKey = config.audit.reviewerKey && (await loadReviewerKey(config.audit.reviewerKey));
+  // First, for its lock: of two services with one folder the second must end before it makes a root or signs a set.
+  const onWritable = (isWritable: boolean) => health.set('audit log', isWritable);
+  const audit = await openAuditLog({ config, dir, logger, onWritable });
+  stops.push(() => audit.close());
+  const { publisher: keySet, root } = await startKeySet({
+    dir,
+    origin,
+    keys: ring,
+    logger,
+    passphrase,
+    statement: description.statement,
+    ...config.keySet,
+  });
+  stops.push(() => keySet.close());
+  const metrics = createMetricsEndpoint();
+  stops.push(() => metrics.close());
+  const guard = new ReplayGuard();
+  await checkHardware(ring, hardware, logger);
+  await guard.restore(readRecentTokens(join(dir, 'audit'), Date.now() - REPLAY_WINDOW_MS));
 
-function createServer({ config, ring, reviewerKey, keySet, audit, guard, store, logger, metrics }: ServiceParts) {
-  const {
-    interceptor,
-    tokenOpener: opener,
-    openStored,
-    resealStored,
-    forgetKey,
-  } = createOpenInterceptor({
-    services: [SealedPaymentService],
+  const { interceptor, tokenOpener, openStored, resealStored, forgetKey } = createOpenInterceptor({
+    services: app.services,
     keys: ring,
     audit,
     guard,
-    validators: paymentValidators,
     policy: config.policy,
     rate: config.rate,
     shares: config.shares,
+    ...(app.validators && { validators: app.validators }),
     ...(reviewerKey && { reviewerKey }),
     ...(config.agreements === 'none' && { cache: { maxEntries: 0 } }),
     meterProvider: metrics.provider,
     caller: createCaller({ trustedProxies: config.trustedProxies, callerHeader: config.callerHeader }),
   });
-  const options: ServerOptions = {
-    interceptors: [interceptor],
-    'grpc.max_receive_message_length': RECEIVE_LIMIT_BYTES,
-    'grpc.max_concurrent_streams': 100,
-    'grpc.keepalive_time_ms': 60_000,
-    'grpc.keepalive_timeout_ms': 20_000,
-    'grpc.max_connection_age_ms': config.maxConnectionAgeMs,
-    'grpc.max_connection_age_grace_ms': config.drainMs,
-    'grpc.max_connection_idle_ms': 900_000,
-  };
-  const server = new Server(options);
-  const handlers = createPaymentHandlers({
-    store,
+  const server = createServer(config, interceptor);
+  const errors = new HandlerErrors(logger);
+  const listeners: (() => void)[] = [];
+  const running = await app.start({
+    options: config.app as O,
+    logger,
+    server,
+    add: (addService, handlers) => addService(server, handlers, errors.report),
     openStored,
-    createId: randomUUID,
-    log: (message, facts) => logger.debug(message, facts),
+    resealStored,
+    needsReseal: (token) => ring.stateOf(peekHeader(token).kid ?? '') === 'stored',
+    onKeysChanged: (listener) => listeners.push(listener),
   });
-  addSealedPaymentService(server, handlers, (error, path) => {
-    // Its message may quote an opened field: the class name has to do.
-    logger.error('a handler failed', { path, error: error instanceof Error ? error.name : typeof error });
-  });
+  stops.push(() => running.stop?.());
   addKeyService(server, [keySet]);
-  const health = new ServiceHealth(['', SealedPaymentService.plan.typeName, KEY_SERVICE_NAME]);
   health.addTo(server);
-  reflectIfConfigured(server, config, SERVICES);
-  return { server, health, opener, resealStored, forgetKey };
-}
+  reflectIfConfigured(server, config, description);
 
-function readCredentials({ tls }: ServiceConfig): ServerCredentials {
-  if (tls === undefined) return ServerCredentials.createInsecure();
-  try {
-    const pair = { cert_chain: readFileSync(tls.cert), private_key: readFileSync(tls.key) };
-    const ca = tls.clientCa === undefined ? null : readFileSync(tls.clientCa);
-    return ServerCredentials.createSsl(ca, [pair], ca !== null);
-  } catch (error) {
-    const { code, path } = error as NodeJS.ErrnoException;
-    throw new SealwireError('OPTIONS_INVALID', `tls: ${path ?? 'certificate or key'}: ${code ?? 'unreadable'}`);
-  }
-}
-
-async function bind(server: Server, listen: string, credentials: ServerCredentials): Promise<string> {
-  const port = await new Promise<number>((done, fail) => {
-    server.bindAsync(listen, credentials, (error, bound) => (error ? fail(error) : done(bound)));
+  const { ring: ringPath, publicKeys: publicPath } = keyPaths(dir);
+  const load = { hardware, ...(passphrase && { passphrase }) };
+  const onChanged = () => {
+    lookAtCustody();
+    for (const listener of listeners) listener();
+  };
+  const metricsAddress = config.metrics.listen === 'off' ? undefined : await metrics.listen(config.metrics.listen);
+  const address = await bind(server, config.listen, certificates?.credentials ?? ServerCredentials.createInsecure());
+  const liveKeys = new LiveKeys({ ring, ringPath, publicPath, load, forgetKey, audit, onChanged, logger });
+  stops.push(() => liveKeys.stop(), watchHardware(ring, hardware, logger));
+  addGauges(metrics.provider.getMeter(METER_NAME), {
+    opener: tokenOpener,
+    guard,
+    audit,
+    ring,
+    liveKeys,
+    keySet,
+    hardware,
   });
-  return `${listen.slice(0, listen.lastIndexOf(':'))}:${port}`;
-}
-
-function createStoredCards(parts: Omit<StoredCardsOptions, 'onSwept'>, logger: Logger): StoredCards {
-  const onSwept = (resealed: number, failed: number) => logger.info('stored cards sealed anew', { resealed, failed });
-  return new StoredCards({ ...parts, onSwept });
-}
-
-async function drain(server: Server, health: ServiceHealth, drainMs: number): Promise<void> {
-  health.stop();
-  await new Promise<void>((done) => {
-    const deadline = setTimeout(() => server.forceShutdown(), drainMs);
-    server.tryShutdown(() => {
-      clearTimeout(deadline);
-      done();
+  stops.push(async () => {
+    const watchers = health.stop();
+    running.drain?.();
+    logger.info(`draining: ${Math.max(0, countCalls(server) - watchers)} calls`);
+    await drain(server, config.drainMs, () => {
+      errors.end();
+      logger.warn('calls are ended: they took longer than drainMs', { calls: countCalls(server) });
     });
+    errors.end();
   });
-}
-
-function logStart(
-  logger: Logger,
-  config: ServiceConfig,
-  dir: string,
-  address: string,
-  kid: string,
-  created: boolean,
-): void {
-  const paths = keyPaths(dir);
-  logger.info(`sealwire payments on ${address}${config.tls === undefined ? ' (plain text)' : ' (TLS)'}`);
-  logger.info(`key ${kid}${created ? ' (created)' : ''}, policy ${config.policy}`);
-  logger.info(`private keys ${paths.ring}; public keys ${paths.publicKeys}; audit log ${join(dir, 'audit')}`);
+  logger.info(`${app.name} on ${address}${certificates === undefined ? ' (plain text)' : ' (TLS)'}`);
+  logger.info(`key ${ring.currentKid}${created ? ' (created)' : ''}, policy ${config.policy}`);
+  logger.info(`private keys ${ringPath}; public keys ${publicPath}; audit log ${join(dir, 'audit')}`);
+  logger.info(`key set of '${origin}', signing root ${root}`);
+  if (metricsAddress !== undefined) logger.info(`metrics on http://${metricsAddress}/metrics`);
+  return {
+    address,
+    metricsAddress,
+    get kid() {
+      return ring.currentKid;
+    },
+    root,
+    app: running,
+    keyRing: ring,
+    keySet,
+    async stop() {
+      await stopAll();
+      logger.info('stopped');
+    },
+  };
 }

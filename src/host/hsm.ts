@@ -6,17 +6,24 @@ import { readSecretFile } from '../keys/passphrase.js';
 import { Pkcs11Custody } from '../keys/pkcs11/pkcs11-custody.js';
 import type { Pkcs11Uri } from '../keys/pkcs11/pkcs11-uri.js';
 import type { KeyRing } from '../keys/ring.js';
-import { HSM_PIN_VARIABLE, type ServiceConfig } from './config.js';
+import { type HostConfig, HSM_PIN_VARIABLE } from './config.js';
 
 /** Asks a person for the PIN of a token. */
 export type AskPin = (token: Pkcs11Uri) => Promise<string>;
 
-/**
- * @param askPin asked when neither the URI, the configuration nor the environment gives a PIN. Default: nobody is
- * @returns the custody of keys in tokens; no library is loaded until there is such a key
- */
-export function createHardware({ hsm }: ServiceConfig, logger: Logger, askPin?: AskPin): Pkcs11Custody {
-  const { module, pinFile, sessions, deadlineMs } = hsm;
+/** What {@link createHardware} needs. */
+export interface HardwareOptions {
+  readonly config: HostConfig['hsm'];
+  readonly logger: Logger;
+  /** Asked when neither the URI, the configuration nor the environment gives a PIN. Default: nobody is. */
+  readonly askPin?: AskPin | undefined;
+  /** Told when a token goes, and when it is back. */
+  readonly onChange: () => void;
+}
+
+/** @returns the custody of keys in tokens; no library is loaded until there is such a key */
+export function createHardware({ config, logger, askPin, onChange }: HardwareOptions): Pkcs11Custody {
+  const { module, pinFile, sessions, deadlineMs } = config;
   // Processes that are started later must not inherit it.
   const fromEnvironment = process.env[HSM_PIN_VARIABLE];
   delete process.env[HSM_PIN_VARIABLE];
@@ -38,6 +45,7 @@ export function createHardware({ hsm }: ServiceConfig, logger: Logger, askPin?: 
     onChange: (available, why) => {
       if (available) logger.info('the key custody serves again');
       else logger.error('the key custody cannot serve; cached agreements go on', { error: why });
+      onChange();
     },
   });
 }

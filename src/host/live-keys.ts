@@ -4,7 +4,6 @@ import type { RecordInput } from '../audit/format/record.js';
 import type { AuditLog } from '../audit/write/audit-log.js';
 import type { KeyChange, KeyRing, KeyRingOptions, RingChange } from '../keys/ring.js';
 import { RingFollower } from '../keys/ring-follower.js';
-import type { StoredCards } from '../payments/stored-cards.js';
 
 /** What {@link LiveKeys} needs. */
 export interface LiveKeysOptions {
@@ -16,7 +15,8 @@ export interface LiveKeysOptions {
   /** Forgets all agreements with a key. */
   readonly forgetKey: (kid: string) => void;
   readonly audit: Pick<AuditLog, 'commit'>;
-  readonly cards: Pick<StoredCards, 'sweep'>;
+  /** Told of each change of the keys once it is recorded. */
+  readonly onChanged: () => void;
   readonly logger: Pick<Logger, 'info' | 'error'>;
 }
 
@@ -61,7 +61,7 @@ export class LiveKeys {
   }
 
   async #record({ changes, previousKid, currentKid }: RingChange): Promise<void> {
-    const { ring, publicPath, audit, cards, logger } = this.#options;
+    const { ring, publicPath, audit, onChanged, logger } = this.#options;
     const rotated = previousKid !== currentKid;
     const retired = changes.filter(isRetired);
     for (const { kid, from, to } of changes) logger.info('key', { kid, from: from ?? 'absent', to: to ?? 'removed' });
@@ -71,7 +71,7 @@ export class LiveKeys {
       if (rotated) await audit.commit(keyRecord('rotate', `from ${previousKid} to ${currentKid}`));
       for (const { kid } of retired) await audit.commit(keyRecord('retire', kid));
     });
-    void cards.sweep();
+    onChanged();
   }
 
   async #attempt(failure: string, work: () => Promise<void>): Promise<void> {

@@ -3,15 +3,25 @@ import { join } from 'node:path';
 import type { Logger } from 'winston';
 import { AuditLog } from '../audit/write/audit-log.js';
 import { createTransports } from './audit-transports.js';
-import type { ServiceConfig } from './config.js';
+import type { HostConfig } from './config.js';
 import { keyPaths } from './key-files.js';
 
+/** What {@link openAuditLog} needs. */
+export interface OpenAuditLogOptions {
+  readonly config: Pick<HostConfig, 'origin' | 'audit'>;
+  /** The service's folder. */
+  readonly dir: string;
+  /** Told of repairs, a full disk and troubles of transports. */
+  readonly logger: Logger;
+  /** Told whether records can be written, whenever that changes. */
+  readonly onWritable: (isWritable: boolean) => void;
+}
+
 /**
- * @param dir the service's folder
- * @param logger told of repairs, a full disk and troubles of transports
  * @throws SealwireError `AUDIT_FILE_INVALID`, `AUDIT_FAILED`, `OPTIONS_INVALID`
  */
-export async function openAuditLog({ origin, audit }: ServiceConfig, dir: string, logger: Logger): Promise<AuditLog> {
+export async function openAuditLog({ config, dir, logger, onWritable }: OpenAuditLogOptions): Promise<AuditLog> {
+  const { origin, audit } = config;
   const { reviewerKey: _, retainMs, retainBytes, transports, ...limits } = audit;
   return AuditLog.open({
     ...limits,
@@ -21,6 +31,7 @@ export async function openAuditLog({ origin, audit }: ServiceConfig, dir: string
     dir: join(dir, 'audit'),
     keyFile: keyPaths(dir).log,
     transports: await createTransports(transports),
+    onState: (state) => onWritable(state === 'room'),
     report: ({ level, message, facts }) => logger.log(level, message, facts),
   });
 }

@@ -23,7 +23,7 @@ export interface KeySetOptions {
   /** Of an encrypted set-signing key and root; new ones are encrypted with it. Default: none. */
   readonly passphrase?: PassphraseSource | undefined;
   /** What the service has sealed, see `SealingStatements`. */
-  readonly statement: string;
+  readonly statement?: string | undefined;
   /** Life of a set and of its use by clients, in s. */
   readonly lifeSeconds: number;
   readonly maxAgeSeconds: number;

@@ -1,14 +1,14 @@
 /** Stored cards outlive the keys they came under: those of a key that opens stored tokens only are sealed anew. */
 import { type ErrorCode, reasonByStep, SealwireError } from '../errors.js';
-import { peekHeader } from '../jwe/header.js';
-import type { KeyRing } from '../keys/ring.js';
+import type { SealedToken } from '../schema/opened.js';
 import type { ResealStored } from '../server/stored/reseal-stored.js';
 import { cardPlace, type PaymentStore, type StoredPayment } from './payment-store.js';
 
 /** Options of {@link StoredCards}. */
 export interface StoredCardsOptions {
   readonly store: PaymentStore;
-  readonly ring: Pick<KeyRing, 'stateOf'>;
+  /** Whether the key of a stored card ends soon. */
+  readonly needsReseal: (card: SealedToken) => boolean;
   readonly resealStored: ResealStored;
   /** Told how many cards were sealed anew, and how many could not be. */
   readonly onSwept: (resealed: number, failed: number) => void;
@@ -75,8 +75,7 @@ export class StoredCards {
   }
 
   #isOld({ card }: StoredPayment): boolean {
-    const { kid } = card === undefined ? {} : peekHeader(card);
-    return kid !== undefined && this.#options.ring.stateOf(kid) === 'stored';
+    return card !== undefined && this.#options.needsReseal(card);
   }
 
   async #reseal(payment: StoredPayment): Promise<Outcome> {

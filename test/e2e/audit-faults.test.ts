@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { expect } from 'chai';
 import { segmentFile } from '../../src/audit/format/log-files.js';
 import { finishSealwire } from '../support/command.js';
-import { fillRepeatedly, requireMount } from '../support/fill-disk.js';
+import { fillRepeatedly, fillUnderHealth, requireMount } from '../support/fill-disk.js';
 import { killRepeatedly } from '../support/kill-service.js';
 import { PaymentsLoad, readRecords } from '../support/payments-load.js';
 import { startServiceProcess, stopServiceProcess, verifyServiceLog } from '../support/service-process.js';
@@ -27,6 +27,12 @@ describe('a service whose disk is full', () => {
     const result = await fillRepeatedly(2);
     expect(result).to.deep.include({ failures: ['UNAVAILABLE'], unrecorded: [], findings: [], exitCode: 0 });
   }).timeout(120_000);
+
+  it('is NOT_SERVING meanwhile, and finds by itself that there is room again, which the log tells', async () => {
+    const { health, events } = await fillUnderHealth();
+    expect(health).to.deep.equal(['SERVING', 'NOT_SERVING', 'SERVING']);
+    expect(events).to.deep.equal(['start', 'recover']);
+  }).timeout(60_000);
 });
 
 describe('a service whose disk fails to sync', () => {

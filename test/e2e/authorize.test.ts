@@ -37,7 +37,7 @@ describe('a sealed call', () => {
     const response = await harness.client.authorize({ ...validRequest, orderId: 'happy' });
     expect(response).to.include({ status: 'authorized', cardLast4: '1111' });
     expect(harness.logged()).to.contain('"card":"[opened payments.v1.CardDetails]"');
-    expect(harness.service.store.find('happy')?.card).to.match(/^[\w-]+(\.[\w-]+){4}$/);
+    expect(harness.service.app.store.find('happy')?.card).to.match(/^[\w-]+(\.[\w-]+){4}$/);
   });
 
   it('never modifies the request object', async () => {
@@ -61,7 +61,7 @@ describe('a sealed call', () => {
 
   it('keeps the security code out of the store and the audit log', async () => {
     await harness.client.authorize({ ...validRequest, orderId: 'code', securityCode: { value: '737' } });
-    expect(inspect(harness.service.store.find('code'), { depth: 9 })).not.to.contain('737');
+    expect(inspect(harness.service.app.store.find('code'), { depth: 9 })).not.to.contain('737');
     const record = (await harness.auditRecords()).find((line) => line.fields.some((f) => f.path === 'security_code'));
     const code = record?.fields.find((field) => field.path === 'security_code');
     expect(code?.token).to.have.keys('digest', 'length', 'header');

@@ -32,6 +32,7 @@ describe('a service whose key is in a PKCS#11 token', function () {
     const result = await breakTokenUnderLoad(token, 1);
     expect(result).to.deep.include({ freshReasons: ['CUSTODY_UNAVAILABLE'], cachedFailures: [], exitCode: 0 });
     expect(result.cachedCalls).to.be.at.least(25);
+    expect(result.healths).to.deep.equal(['NOT_SERVING', 'SERVING']);
     expect(result.recoveryReasons).to.have.members(result.recoveryReasons.length > 0 ? ['CUSTODY_UNAVAILABLE'] : []);
   });
 

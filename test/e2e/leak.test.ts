@@ -10,7 +10,7 @@ import { transports } from 'winston';
 import { AuditLog } from '../../src/audit/write/audit-log.js';
 import { SealedClient } from '../../src/client/client.js';
 import { SealedPaymentService } from '../../src/gen/payments/v1/payments_sealed.js';
-import { createApplicationLogger } from '../../src/host/logger.js';
+import { createApplicationLogger } from '../../src/host/log/logger.js';
 import { staticKeySource } from '../../src/keys/key-source.js';
 import { KeyRing } from '../../src/keys/ring.js';
 import type { SealedServiceDefinition } from '../../src/schema/plan.js';

@@ -60,14 +60,14 @@ for (const custody of ['in a file', 'in a PKCS#11 token'] as const) {
         payment: { ...validRequest, orderId: `order-${index}` },
       }));
       expect(await harness.client.importPayments(requests)).to.deep.equal({ imported: '200' });
-      expect([...harness.service.store.all()].map(({ orderId }) => orderId)).to.deep.equal(
+      expect([...harness.service.app.store.all()].map(({ orderId }) => orderId)).to.deep.equal(
         requests.map(({ payment }) => payment.orderId),
       );
     });
 
     it('ends an import at a payment that is refused, and says which field', async () => {
       const wrong = { ...card, number: '4111111111111112' };
-      const taken = new Promise<void>((resolve) => harness.service.store.watch(() => resolve(), resolve));
+      const taken = new Promise<void>((resolve) => harness.service.app.store.watch(() => resolve(), resolve));
       async function* requests() {
         yield { payment: { ...validRequest, orderId: 'a' } };
         await taken;
@@ -76,7 +76,7 @@ for (const custody of ['in a file', 'in a PKCS#11 token'] as const) {
       }
       const error = await failureOf(harness.client.importPayments(requests()));
       expect(error.details).to.equal('a sealed message breaks a validation rule');
-      expect([...harness.service.store.all()].map(({ orderId }) => orderId)).to.deep.equal(['a']);
+      expect([...harness.service.app.store.all()].map(({ orderId }) => orderId)).to.deep.equal(['a']);
     });
 
     it('streams the payment of an order, also one that is yet to come', async () => {
@@ -97,7 +97,7 @@ for (const custody of ['in a file', 'in a PKCS#11 token'] as const) {
       for await (const { payment } of harness.client.watchPayments({ orderId: '' })) {
         seen.push(payment?.orderId);
         if (seen.length === 1) await harness.client.authorize({ ...validRequest, orderId: 'order-2' });
-        else harness.service.store.close();
+        else harness.service.app.store.close();
       }
       expect(seen).to.deep.equal(['order-1', 'order-2']);
     });

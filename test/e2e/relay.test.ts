@@ -28,7 +28,7 @@ describe('a relay that rewrites payments', () => {
     relayed.relay.hooks = {};
   });
 
-  const store = () => relayed.harness.service.store;
+  const store = () => relayed.harness.service.app.store;
   const get = (index: number) => relayed.client.getPayment({ paymentId: payments[index]!.paymentId });
   async function lastRecord() {
     const records = await relayed.harness.auditRecords();

@@ -9,9 +9,6 @@ import { MessageSealer } from '../../src/client/seal-message.js';
 import { SealwireError } from '../../src/errors.js';
 import { type AuthorizeRequest, PaymentServiceClient } from '../../src/gen/payments/v1/payments.js';
 import { AuthorizeRequestPlan, SealedPaymentServiceClient } from '../../src/gen/payments/v1/payments_sealed.js';
-import { configSchema } from '../../src/host/config.js';
-import { type RunningService, startService } from '../../src/host/host.js';
-import { createApplicationLogger } from '../../src/host/logger.js';
 import { TokenOpener } from '../../src/jwe/opener.js';
 import { SealingSessions } from '../../src/jwe/sender.js';
 import { fileKeySource, staticKeySource } from '../../src/keys/key-source.js';
@@ -25,6 +22,7 @@ import { SealedCheckoutService } from '../gen/shop/v1/shop_sealed.js';
 import { floodWithCopies, runMany } from '../support/copies.js';
 import { callRaw, failureOf } from '../support/harness.js';
 import { orderOf, paymentsService, type Seen, WATCHED } from '../support/payments-bench.js';
+import { type PaymentsService, paymentsConfig, startPayments } from '../support/payments-host.js';
 import { fullOrder } from '../support/relayed-harness.js';
 import { rewriteAs } from '../support/rewriting-relay.js';
 import { type Bench, MemorySink, readToEnd, startBench } from '../support/sealed-bench.js';
@@ -312,9 +310,9 @@ describe('a replay guard without room', () => {
 describe('a service that starts again', () => {
   it('refuses the tokens that it took before, of all kinds', async () => {
     const dir = await mkdtemp(join(tmpdir(), 'sealwire-restart-'));
-    const config = configSchema.parse({ listen: '127.0.0.1:0', dir, drainMs: 500 });
-    const run = async (work: (service: RunningService) => Promise<void>) => {
-      const service = await startService(config, createApplicationLogger('error'));
+    const config = paymentsConfig({ dir, drainMs: 500 });
+    const run = async (work: (service: PaymentsService) => Promise<void>) => {
+      const service = await startPayments(config);
       try {
         await work(service);
       } finally {

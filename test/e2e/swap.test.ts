@@ -417,8 +417,8 @@ describe('what no token protects', () => {
       const payment = AuthorizeRequest.decode(relayed.lastCall().requests[0] as Buffer);
       relayed.relay.hooks = { request: rewriteAs(ImportPaymentsRequest, () => ({ payment })) };
       expect((await importAll(['never sent'])).imported).to.equal('1');
-      expect(relayed.harness.service.store.find('diverted')?.status).to.equal('authorized');
-      expect(relayed.harness.service.store.find('never sent')).to.equal(undefined);
+      expect(relayed.harness.service.app.store.find('diverted')?.status).to.equal('authorized');
+      expect(relayed.harness.service.app.store.find('never sent')).to.equal(undefined);
     },
     'order and number of messages in a request stream': async () => {
       const held: Buffer[] = [];
@@ -429,7 +429,7 @@ describe('what no token protects', () => {
         },
       };
       expect((await importAll(['s-1', 's-2', 's-3'])).imported).to.equal('2');
-      expect(relayed.harness.service.store.find('s-2')).to.equal(undefined);
+      expect(relayed.harness.service.app.store.find('s-2')).to.equal(undefined);
     },
     'the end of a response stream': async () => {
       relayed.relay.hooks = { response: (bytes, _call, index) => (index === 0 ? bytes : []) };

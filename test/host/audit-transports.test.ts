@@ -8,7 +8,7 @@ import { expect } from 'chai';
 import { FanOut } from '../../src/audit/write/fan-out.js';
 import { SealwireError } from '../../src/errors.js';
 import { createTransports, type TransportConfig } from '../../src/host/audit-transports.js';
-import { configSchema } from '../../src/host/config.js';
+import { paymentsSchema } from '../support/payments-host.js';
 import { PaymentsLoad, readRecords } from '../support/payments-load.js';
 import { startServiceProcess, stopServiceProcess } from '../support/service-process.js';
 
@@ -40,7 +40,7 @@ describe('configured transports', () => {
   afterEach(() => rm(dir, { recursive: true, force: true }));
 
   it('are a list of names and options, and nothing else', () => {
-    const parse = (transports: unknown) => configSchema.safeParse({ audit: { transports } }).success;
+    const parse = (transports: unknown) => paymentsSchema.safeParse({ audit: { transports } }).success;
     expect(parse([{ transport: 'console' }, { transport: './x.mjs', export: 'X', options: { a: 1 } }])).to.equal(true);
     for (const wrong of [{}, { transport: '' }, { transport: 'file', filename: 'x' }, 'file'])
       expect(parse([wrong])).to.equal(false);

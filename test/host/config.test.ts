@@ -3,7 +3,13 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { expect } from 'chai';
 import { SealwireError } from '../../src/errors.js';
-import { loadConfig } from '../../src/host/config.js';
+import { type HostConfigInput, loadConfig } from '../../src/host/config.js';
+
+const app = { name: 'an-app' };
+
+function load(config: HostConfigInput, configFile?: string, environment: NodeJS.ProcessEnv = {}) {
+  return loadConfig(app, { config, configFile, environment });
+}
 
 /** The message of an `OPTIONS_INVALID`. */
 function refusal(action: () => unknown): string {
@@ -31,19 +37,20 @@ describe('loadConfig', () => {
   }
 
   it('has a default for everything', () => {
-    expect(loadConfig({}, undefined, {})).to.deep.include({
+    expect(load({})).to.deep.include({
       listen: '127.0.0.1:50051',
       dir: './var',
       policy: 'strict',
+      origin: 'an-app',
       rate: { perSecond: 50, burst: 100 },
     });
-    expect(loadConfig({}, undefined, {}).audit).to.include({ mode: 'sync', deadlineMs: 5_000, checkpointMs: 10_000 });
+    expect(load({}).audit).to.include({ mode: 'sync', deadlineMs: 5_000, checkpointMs: 10_000 });
   });
 
   it('takes the file before defaults, the environment before the file, flags before the environment', async () => {
     const path = await file({ listen: '127.0.0.1:1', dir: '/file', policy: 'interop', origin: 'file' });
     const environment = { SEALWIRE_LISTEN: '127.0.0.1:2', SEALWIRE_DIR: '/environment', HOME: '/root' };
-    expect(loadConfig({ listen: '127.0.0.1:3' }, path, environment)).to.deep.include({
+    expect(load({ listen: '127.0.0.1:3' }, path, environment)).to.deep.include({
       listen: '127.0.0.1:3',
       dir: '/environment',
       policy: 'interop',
@@ -53,21 +60,21 @@ describe('loadConfig', () => {
 
   it('ignores flags that were not given', () => {
     const flags = { listen: undefined } as unknown as { listen: string };
-    expect(loadConfig(flags, undefined, {}).listen).to.equal('127.0.0.1:50051');
+    expect(load(flags).listen).to.equal('127.0.0.1:50051');
   });
 
   it('refuses an unknown key of the file by name', async () => {
     const path = await file({ polcy: 'strict' });
-    expect(refusal(() => loadConfig({}, path, {}))).to.include('polcy');
+    expect(refusal(() => load({}, path))).to.include('polcy');
   });
 
   it('refuses an unknown key of a nested object by name', async () => {
     const path = await file({ audit: { mdoe: 'async' } });
-    expect(refusal(() => loadConfig({}, path, {}))).to.include('mdoe');
+    expect(refusal(() => load({}, path))).to.include('mdoe');
   });
 
   it('refuses an unknown variable by name', () => {
-    expect(refusal(() => loadConfig({}, undefined, { SEALWIRE_POLCY: 'strict' }))).to.include('SEALWIRE_POLCY');
+    expect(refusal(() => load({}, undefined, { SEALWIRE_POLCY: 'strict' }))).to.include('SEALWIRE_POLCY');
   });
 
   const wrong: readonly [name: string, option: string, value: unknown][] = [
@@ -84,13 +91,13 @@ describe('loadConfig', () => {
   for (const [name, option, value] of wrong) {
     it(`refuses ${name} and names the option`, async () => {
       const path = await file({ [option]: value });
-      expect(refusal(() => loadConfig({}, path, {}))).to.include(option);
+      expect(refusal(() => load({}, path))).to.include(option);
     });
   }
 
   it('names every wrong option at once', async () => {
     const path = await file({ policy: 'lax', drainMs: -1 });
-    expect(refusal(() => loadConfig({}, path, {})))
+    expect(refusal(() => load({}, path)))
       .to.include('policy')
       .and.include('drainMs');
   });
@@ -102,13 +109,13 @@ describe('loadConfig', () => {
   ] as const) {
     it(`refuses a file ${name}, without quoting it`, async () => {
       const path = await file(text);
-      expect(refusal(() => loadConfig({}, path, {})))
+      expect(refusal(() => load({}, path)))
         .to.include(path)
         .and.not.include('secret');
     });
   }
 
   it('refuses a file that is not there', () => {
-    expect(refusal(() => loadConfig({}, join(folder, 'absent.json'), {}))).to.include('ENOENT');
+    expect(refusal(() => load({}, join(folder, 'absent.json')))).to.include('ENOENT');
   });
 });

@@ -1,12 +1,12 @@
 import { Server, ServerCredentials } from '@grpc/grpc-js';
 import { expect } from 'chai';
 import { ServiceHealth } from '../../src/host/health.js';
-import { checkHealth, makeHealthClient, watchUntilEnd } from './helpers.js';
+import { checkHealth, makeHealthClient, untilHealth, watchUntilEnd } from '../support/health.js';
 
 describe('ServiceHealth', () => {
   async function setUp() {
     const server = new Server();
-    const health = new ServiceHealth(['', 'a.v1.Service']);
+    const health = new ServiceHealth(['', 'a.v1.Service'], ['keys.v1.Keys']);
     health.addTo(server);
     const port = await new Promise<number>((resolve, reject) => {
       server.bindAsync('127.0.0.1:0', ServerCredentials.createInsecure(), (error, bound) =>
@@ -26,6 +26,28 @@ describe('ServiceHealth', () => {
     health.stop();
     expect(await watchUntilEnd(client, 'a.v1.Service')).to.deep.equal(['NOT_SERVING', 'OK']);
     expect(await checkHealth(client, '')).to.include({ status: 'NOT_SERVING' });
+    close();
+  });
+
+  it('follows what calls need: one thing missing is enough, and all must be back', async () => {
+    const { health, client, close } = await setUp();
+    const told = watchUntilEnd(client, 'a.v1.Service', () => {
+      health.set('audit log', false);
+      health.set('key custody', false);
+      health.set('audit log', true);
+      health.set('audit log', true);
+    });
+    await untilHealth(client, '', 'NOT_SERVING');
+    expect(await checkHealth(client, 'keys.v1.Keys')).to.include({ status: 'SERVING' });
+    health.set('key custody', true);
+    await untilHealth(client, '', 'SERVING');
+    health.stop();
+    health.set('audit log', false);
+    health.set('audit log', true);
+    expect(await told).to.deep.equal(['SERVING', 'NOT_SERVING', 'SERVING', 'NOT_SERVING', 'OK']);
+    for (const name of ['', 'keys.v1.Keys']) {
+      expect(await checkHealth(client, name)).to.include({ status: 'NOT_SERVING' });
+    }
     close();
   });
 

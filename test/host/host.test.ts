@@ -1,21 +1,18 @@
 import { execFileSync } from 'node:child_process';
-import { mkdtempSync, readFileSync, statSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readFileSync, statSync } from 'node:fs';
 import { readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { credentials, status } from '@grpc/grpc-js';
 import { expect } from 'chai';
 import { SealedPaymentServiceClient } from '../../src/gen/payments/v1/payments_sealed.js';
-import { configSchema, type ServiceConfigInput } from '../../src/host/config.js';
-import { type RunningService, startService } from '../../src/host/host.js';
-import { createApplicationLogger } from '../../src/host/logger.js';
+import type { HostConfigInput } from '../../src/host/config.js';
 import { fileKeySource } from '../../src/keys/key-source.js';
+import { TestCa } from '../support/certificates.js';
 import { finishSealwire } from '../support/command.js';
 import { callRaw, failureOf, type Harness, startHarness, validRequest } from '../support/harness.js';
-import { checkHealth, makeHealthClient, watchUntilEnd } from './helpers.js';
-
-/** Requests and answers as bytes. */
-const _asIs = (value: Buffer) => value;
+import { checkHealth, makeHealthClient, watchUntilEnd } from '../support/health.js';
+import { type PaymentsService, paymentsConfig, startPayments } from '../support/payments-host.js';
 
 describe('the service', () => {
   let harness: Harness;
@@ -39,8 +36,8 @@ describe('the service', () => {
     const read = () =>
       Promise.all(['key-set.jws', 'root.json'].map((name) => readFile(join(harness.dir, 'keys', name), 'utf8')));
     const before = await read();
-    const config = configSchema.parse({ listen: '127.0.0.1:0', dir: harness.dir });
-    const error = await startService(config, createApplicationLogger('error')).catch((thrown: unknown) => thrown);
+    const config = paymentsConfig({ dir: harness.dir });
+    const error = await startPayments(config).catch((thrown: unknown) => thrown);
     expect(error)
       .to.have.property('message')
       .that.matches(/process \d+|lock/);
@@ -85,7 +82,7 @@ describe('the service', () => {
     const records = await harness.auditRecords();
     const record = records.findLast(({ event }) => event === 'open');
     const [card, securityCode] = record?.fields ?? [];
-    expect(harness.service.store.find(validRequest.orderId)?.card).to.equal(card?.token);
+    expect(harness.service.app.store.find(validRequest.orderId)?.card).to.equal(card?.token);
     expect(securityCode?.token).to.have.all.keys('digest', 'length', 'header');
   });
 
@@ -123,10 +120,10 @@ describe('the service', () => {
 });
 
 /** A service without a log, in a folder of its own unless one is given. */
-async function startIn(options: ServiceConfigInput): Promise<{ service: RunningService; dir: string }> {
+async function startIn(options: HostConfigInput): Promise<{ service: PaymentsService; dir: string }> {
   const dir = options.dir ?? mkdtempSync(join(tmpdir(), 'sealwire-test-'));
-  const config = configSchema.parse({ listen: '127.0.0.1:0', ...options, dir });
-  return { service: await startService(config, createApplicationLogger('error')), dir };
+  const config = paymentsConfig({ ...options, dir });
+  return { service: await startPayments(config), dir };
 }
 
 describe('the service with TLS', () => {
@@ -135,45 +132,13 @@ describe('the service with TLS', () => {
   const files = { cert: at('server.pem'), key: at('server.key') };
 
   before(function () {
-    try {
-      makeCertificates();
-    } catch {
-      this.skip();
-    }
+    const ca = new TestCa(folder, this);
+    ca.sign('server');
+    ca.sign('client', 'URI:spiffe://example.org/shop');
   });
   after(() => rm(folder, { recursive: true }));
 
-  function openssl(...args: string[]): void {
-    execFileSync('openssl', args, { cwd: folder, stdio: 'ignore' });
-  }
-
-  function makeCertificates(): void {
-    const key = ['-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:P-256', '-nodes'];
-    openssl('req', '-x509', ...key, '-keyout', 'ca.key', '-out', 'ca.pem', '-days', '2', '-subj', '/CN=test CA');
-    for (const [name, alternative] of [
-      ['server', 'DNS:localhost,IP:127.0.0.1'],
-      ['client', 'URI:spiffe://example.org/shop'],
-    ] as const) {
-      writeFileSync(at(`${name}.ext`), `subjectAltName=${alternative}\n`);
-      openssl('req', ...key, '-keyout', `${name}.key`, '-out', `${name}.csr`, '-subj', `/CN=${name}`);
-      const ca = ['-CA', 'ca.pem', '-CAkey', 'ca.key', '-CAcreateserial'];
-      openssl(
-        'x509',
-        '-req',
-        '-in',
-        `${name}.csr`,
-        ...ca,
-        '-out',
-        `${name}.pem`,
-        '-days',
-        '2',
-        '-extfile',
-        `${name}.ext`,
-      );
-    }
-  }
-
-  async function call(service: RunningService, dir: string, withCertificate: boolean): Promise<string> {
+  async function call(service: PaymentsService, dir: string, withCertificate: boolean): Promise<string> {
     const pair = withCertificate ? ([readFileSync(at('client.key')), readFileSync(at('client.pem'))] as const) : [];
     // grpc-js warns of certificates checked against an address.
     const port = service.address.slice(service.address.lastIndexOf(':'));

@@ -8,7 +8,7 @@ import { MessageSealer } from '../../src/client/seal-message.js';
 import type { AuthorizeRequest } from '../../src/gen/payments/v1/payments.js';
 import { SealedPaymentService, SealedPaymentServiceClient } from '../../src/gen/payments/v1/payments_sealed.js';
 import { LiveKeys } from '../../src/host/live-keys.js';
-import { createApplicationLogger } from '../../src/host/logger.js';
+import { createApplicationLogger } from '../../src/host/log/logger.js';
 import type { RecipientKey } from '../../src/jwe/recipient.js';
 import { SealingSessions } from '../../src/jwe/sender.js';
 import { generatePem } from '../../src/keys/generate-pem.js';
@@ -63,7 +63,7 @@ describe('LiveKeys', () => {
       load: {},
       forgetKey: (kid) => step(`forget ${kid}`),
       audit: { commit: async ({ event, detail }) => step(`${event} ${detail}`) },
-      cards: { sweep: async () => {} },
+      onChanged: () => {},
       logger: createApplicationLogger('error'),
     });
     const until = async (count: number) => {
@@ -193,10 +193,10 @@ describe('keys of a running service', () => {
     const key = harness.service.keyRing.current();
     const { paymentId } = await harness.client.authorize(validRequest);
     const second = await rotate();
-    const before = harness.service.store.find(validRequest.orderId)?.card;
+    const before = harness.service.app.store.find(validRequest.orderId)?.card;
     await setDates(first, { active: nowSeconds() - 99, opening: nowSeconds() - 9, stored: nowSeconds() - 5 }, 'stored');
     await harness.loggedText('stored cards sealed anew');
-    const after = harness.service.store.find(validRequest.orderId)?.card as string;
+    const after = harness.service.app.store.find(validRequest.orderId)?.card as string;
     expect(after).not.to.equal(before);
     expect(TokenCatcher.kidOf(after)).to.equal(second);
     // From the wire the old key opens nothing any more.
@@ -220,10 +220,10 @@ describe('keys of a running service', () => {
     const { paymentId } = await harness.client.authorize(validRequest);
     const first = harness.service.kid;
     await rotate();
-    const card = harness.service.store.find(validRequest.orderId)?.card as never;
+    const card = harness.service.app.store.find(validRequest.orderId)?.card as never;
     await setDates(first, { active: nowSeconds() - 99, opening: nowSeconds() - 9, stored: nowSeconds() - 5 }, 'stored');
     await harness.loggedText('stored cards sealed anew');
-    harness.service.store.replaceCard(paymentId, card);
+    harness.service.app.store.replaceCard(paymentId, card);
     const { payment } = await harness.client.getPayment({ paymentId });
     expect(payment?.card?.number).to.equal(validRequest.card.number);
   });

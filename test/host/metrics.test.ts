@@ -3,10 +3,7 @@ import { request } from 'node:http';
 import { join } from 'node:path';
 import { expect } from 'chai';
 import { AuditLog } from '../../src/audit/write/audit-log.js';
-import { configSchema } from '../../src/host/config.js';
 import { addGauges } from '../../src/host/gauges.js';
-import { startService } from '../../src/host/host.js';
-import { createApplicationLogger } from '../../src/host/logger.js';
 import { createMetricsEndpoint } from '../../src/host/metrics-endpoint.js';
 import { TokenOpener } from '../../src/jwe/opener.js';
 import { Pkcs11Custody } from '../../src/keys/pkcs11/pkcs11-custody.js';
@@ -15,6 +12,7 @@ import { ReplayGuard } from '../../src/server/replay/replay-guard.js';
 import { METER_NAME } from '../../src/server/server-metrics.js';
 import { makePair } from '../keys/helpers.js';
 import { callRaw, failureOf, type Harness, startHarness, validRequest } from '../support/harness.js';
+import { paymentsConfig, startPayments } from '../support/payments-host.js';
 import { scrape, sum } from '../support/prometheus.js';
 
 const METHOD = 'rpc_method="/payments.v1.PaymentService/Authorize"';
@@ -164,16 +162,16 @@ describe('the metrics endpoint', () => {
   });
 
   it('is off by choice', async () => {
-    const config = configSchema.parse({ listen: '127.0.0.1:0', dir: `${harness.dir}/off`, metrics: { listen: 'off' } });
-    const service = await startService(config, createApplicationLogger('error'));
+    const config = paymentsConfig({ dir: `${harness.dir}/off`, metrics: { listen: 'off' } });
+    const service = await startPayments(config);
     expect(service.metricsAddress).to.equal(undefined);
     await service.stop();
   });
 
   it('says why the service does not start when its port is taken', async () => {
     const listen = harness.service.metricsAddress;
-    const config = configSchema.parse({ listen: '127.0.0.1:0', dir: `${harness.dir}/taken`, metrics: { listen } });
-    const error = await startService(config, createApplicationLogger('error')).catch((reason: unknown) => reason);
+    const config = paymentsConfig({ dir: `${harness.dir}/taken`, metrics: { listen } });
+    const error = await startPayments(config).catch((reason: unknown) => reason);
     expect(error).to.include({ code: 'EADDRINUSE' });
   });
 });

@@ -17,7 +17,7 @@ import { join } from 'node:path';
 import { Writable } from 'node:stream';
 import { expect } from 'chai';
 import { loadKeys } from '../../src/host/key-files.js';
-import { createApplicationLogger } from '../../src/host/logger.js';
+import { createApplicationLogger } from '../../src/host/log/logger.js';
 import { startKeySet } from '../../src/host/signed-key-set.js';
 import { KeyRing } from '../../src/keys/ring.js';
 import { signDelegation } from '../../src/keys/signed-set/delegation.js';

@@ -29,7 +29,7 @@ function sweepFailing(code: ErrorCode, failures: number, onSwept: (told: string)
   let tries = 0;
   const cards = new StoredCards({
     store,
-    ring: { stateOf: (kid) => (kid === 'old' ? 'stored' : 'active') },
+    needsReseal: (card) => card === tokenOf('old'),
     resealStored: async () => {
       tries++;
       if (tries <= failures) throw new SealwireError(code, 'away');

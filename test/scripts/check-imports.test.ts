@@ -57,12 +57,15 @@ describe('check-imports', () => {
     ['proto-loader outside loader', 'schema/a.ts', "import type { Long } from '@grpc/proto-loader';"],
     ['codegen importing keys', 'codegen/a.ts', "import { x } from '../keys/b.js';"],
     ['errors importing anything', 'errors.ts', "import { x } from './jwe/b.js';"],
-    ['generated services below the service', 'server/a.ts', "import { x } from '../gen/p/v1/p_sealed.js';"],
+    ['generated services below the apps', 'server/a.ts', "import { x } from '../gen/p/v1/p_sealed.js';"],
+    ['a generated service in the host', 'host/a.ts', "import { x } from '../gen/p/v1/p_sealed.js';"],
+    ['the host importing an app', 'host/a.ts', "import type { X } from '../payments/app.js';"],
+    ['the host importing the barrel', 'host/a.ts', "import { KeyRing } from '../index.js';"],
+    ['an app importing keys', 'payments/app.ts', "import { KeyRing } from '../keys/ring.js';"],
     ['crypto in the payments handlers', 'payments/payments.ts', "import { randomUUID } from 'node:crypto';"],
     ['crypto without its scheme', 'payments/payments-import.ts', "import * as crypto from 'crypto';"],
-    ['jwe in the payments handlers', 'payments/payments.ts', "import type { X } from '../jwe/token.js';"],
-    ['keys in the payments handlers', 'payments/payments.ts', "import { KeyRing } from '../keys/ring.js';"],
-    ['the barrel in the payments handlers', 'payments/payments.ts', "import { KeyRing } from '../index.js';"],
+    ['jwe in an app', 'payments/payments.ts', "import type { X } from '../jwe/token.js';"],
+    ['the barrel in an app', 'payments/payments.ts', "import { KeyRing } from '../index.js';"],
     ['node-jose outside keys', 'jwe/a.ts', "import jose from 'node-jose';"],
     ['winston outside audit and host', 'server/a.ts', "import { createLogger } from 'winston';"],
     ['piscina outside jwe', 'keys/a.ts', "import { Piscina } from 'piscina';"],
@@ -100,11 +103,12 @@ describe('check-imports', () => {
   it('accepts what the layout allows', async () => {
     const { code } = await check({
       'audit/write/a.ts': "import { peekHeader } from '../../jwe/header.js';\nimport winston from 'winston';",
-      'host/b.ts': "import { x } from '../audit/write/a.js';\nimport { y } from '../gen/p/v1/p_sealed.js';",
       'schema/a.ts':
         "// Buffer, process.exit\n/* Buffer */ import { x } from '../profile/b.js';\nimport { y } from '../errors.js';",
       'loader/a.ts': "import { createRequire } from 'node:module';\nimport { x } from '../schema/a.js';",
-      'payments/payments.ts': "import { tokenOf } from '../schema/opened.js';",
+      'host/b.ts': "import { x } from '../audit/write/a.js';",
+      'payments/payments.ts':
+        "import { tokenOf } from '../schema/opened.js';\nimport { y } from '../gen/p/v1/p_sealed.js';",
       'host/host.ts': "import { randomUUID } from 'node:crypto';\nimport { x } from '../keys/b.js';",
       'cli/c.ts': "import { x } from '../host/b.js';\nimport { Command } from 'commander';",
     });

@@ -8,8 +8,9 @@ import { expect } from 'chai';
 import { z } from 'zod';
 import { explanations } from '../../src/cli/calls/explanations.js';
 import { KEY_SET_CODES, reasonByStep } from '../../src/errors.js';
-import { configSchema, ENVIRONMENT } from '../../src/host/config.js';
+import { ENVIRONMENT } from '../../src/host/config.js';
 import { statusByReason } from '../../src/schema/error-status.js';
+import { paymentsSchema } from '../support/payments-host.js';
 
 interface JsonSchema {
   readonly type?: string;
@@ -75,7 +76,7 @@ describe('the documents', () => {
       variable,
     ]);
     const variables = new Map<string, string>(Object.entries(ENVIRONMENT).map(([name, option]) => [option, name]));
-    const options = listOptions(z.toJSONSchema(configSchema, { io: 'input' }) as JsonSchema);
+    const options = listOptions(z.toJSONSchema(paymentsSchema, { io: 'input' }) as JsonSchema);
     const expected = options.map(([name, option]) => {
       const hasDefault = option.type !== 'object' && option.default !== undefined;
       return [name, hasDefault ? JSON.stringify(option.default) : '', option.description, variables.get(name) ?? ''];
@@ -85,7 +86,7 @@ describe('the documents', () => {
 
   it('show a configuration file that is accepted', async () => {
     const text = /```json\n([^`]+)```/.exec(await readFile('docs/configuration.md', 'utf8'))?.[1] ?? '';
-    expect(configSchema.safeParse(JSON.parse(text)).success).to.equal(true);
+    expect(paymentsSchema.safeParse(JSON.parse(text)).success).to.equal(true);
   });
 
   it('begin with an example that prints what the README says', async () => {

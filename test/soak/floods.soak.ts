@@ -1,6 +1,6 @@
 import { join } from 'node:path';
 import { expect } from 'chai';
-import type { ServiceConfigInput } from '../../src/host/config.js';
+import type { HostConfigInput } from '../../src/host/config.js';
 import { createReviewerKey } from '../../src/keys/reviewer-keys.js';
 import { describeFlood, type FloodOptions, runFlood } from '../support/floods.js';
 
@@ -15,7 +15,7 @@ const FLOODS: Readonly<Record<string, Omit<FloodOptions, 'seconds'>>> = {
   },
 };
 
-async function makeReviewerKey(dir: string): Promise<ServiceConfigInput> {
+async function makeReviewerKey(dir: string): Promise<HostConfigInput> {
   const { publicFile: reviewerKey } = await createReviewerKey(join(dir, 'reviewer.json'));
   return { audit: { reviewerKey } };
 }

@@ -4,6 +4,7 @@ import { closeSync, openSync, rmSync, writeSync } from 'node:fs';
 import { mkdir, mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { makeHealthClient, untilHealth } from './health.js';
 import { findUnrecorded, PaymentsLoad, readRecords } from './payments-load.js';
 import { startServiceProcess, stopServiceProcess, verifyServiceLog } from './service-process.js';
 
@@ -18,6 +19,7 @@ export interface FillResult {
 }
 
 const SIZE = '16m';
+const SERVICE = 'payments.v1.PaymentService';
 
 /** Leaves the calling test or suite pending, with the reason, where no file system can be mounted. */
 export function requireMount(context: Mocha.Context): void {
@@ -27,13 +29,30 @@ export function requireMount(context: Mocha.Context): void {
   context.skip();
 }
 
+/** Fills the disk while nobody calls. @returns what health was, and the events of the log */
+export async function fillUnderHealth(): Promise<{ readonly health: readonly string[]; readonly events: string[] }> {
+  return withFullableDisk(async (dir, filler) => {
+    const service = await startServiceProcess({ dir, config: { logLevel: 'error' } });
+    const health = makeHealthClient(service.address);
+    const load = new PaymentsLoad(service.client, 'order');
+    const seen = [await untilHealth(health, SERVICE, 'SERVING')];
+    fill(filler);
+    load.start(1, true);
+    await load.until(({ failures }) => failures.length > 0);
+    await load.stop();
+    seen.push(await untilHealth(health, SERVICE, 'NOT_SERVING'));
+    rmSync(filler);
+    // Nobody calls: the service must find out by itself.
+    seen.push(await untilHealth(health, SERVICE, 'SERVING'));
+    health.close();
+    await stopServiceProcess(service);
+    return { health: seen, events: readRecords(dir).map(({ event }) => event) };
+  });
+}
+
 /** @param cycles how often the disk is filled and freed */
 export async function fillRepeatedly(cycles: number): Promise<FillResult> {
-  const dir = await mkdtemp(join(tmpdir(), 'sealwire-full-'));
-  const audit = join(dir, 'audit');
-  await mkdir(audit, { mode: 0o700 });
-  execFileSync('mount', ['-t', 'tmpfs', '-o', `size=${SIZE},mode=0700`, 'tmpfs', audit]);
-  try {
+  return withFullableDisk(async (dir, filler) => {
     const config = {
       audit: { segmentBytes: 100_000, checkpointRecords: 30, checkpointMs: 50 },
       logLevel: 'error',
@@ -44,10 +63,10 @@ export async function fillRepeatedly(cycles: number): Promise<FillResult> {
     for (let cycle = 0; cycle < cycles; cycle++) {
       const before = { acknowledged: load.acknowledged.length };
       await load.until((seen) => seen.acknowledged.length >= before.acknowledged + 60);
-      fill(join(audit, 'filler'));
+      fill(filler);
       const failed = load.failures.length;
       await load.until((seen) => seen.failures.length >= failed + 100);
-      rmSync(join(audit, 'filler'));
+      rmSync(filler);
     }
     const { length } = load.acknowledged;
     await load.until((seen) => seen.acknowledged.length >= length + 60);
@@ -60,6 +79,17 @@ export async function fillRepeatedly(cycles: number): Promise<FillResult> {
       findings: verifyServiceLog(dir).findings,
       exitCode,
     };
+  });
+}
+
+/** @param use gets the service's folder, and the file that fills the disk of its audit log */
+async function withFullableDisk<T>(use: (dir: string, filler: string) => Promise<T>): Promise<T> {
+  const dir = await mkdtemp(join(tmpdir(), 'sealwire-full-'));
+  const audit = join(dir, 'audit');
+  await mkdir(audit, { mode: 0o700 });
+  execFileSync('mount', ['-t', 'tmpfs', '-o', `size=${SIZE},mode=0700`, 'tmpfs', audit]);
+  try {
+    return await use(dir, join(audit, 'filler'));
   } finally {
     execFileSync('umount', ['-l', audit]);
     await rm(dir, { recursive: true, force: true });

@@ -2,7 +2,7 @@
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import type { ServiceConfigInput } from '../../src/host/config.js';
+import type { HostConfigInput } from '../../src/host/config.js';
 import { startWork } from './floods-process.js';
 import type { FloodFigures, FloodTarget } from './floods-work.js';
 import { startServiceProcess, stopServiceProcess, verifyServiceLog } from './service-process.js';
@@ -13,9 +13,9 @@ export interface FloodOptions {
   readonly attacks: readonly string[];
   /** How long each of the two phases is measured. */
   readonly seconds: number;
-  readonly config?: ServiceConfigInput;
+  readonly config?: HostConfigInput;
   /** Prepares the service's folder before it starts. @returns more configuration */
-  readonly prepare?: (dir: string) => Promise<ServiceConfigInput>;
+  readonly prepare?: (dir: string) => Promise<HostConfigInput>;
 }
 
 /** The honest callers of one phase. */
@@ -47,7 +47,7 @@ export async function runFlood(options: FloodOptions): Promise<FloodRun> {
   const { attacks, seconds, config, prepare } = options;
   const dir = mkdtempSync(join(tmpdir(), 'sealwire-flood-'));
   const prepared = await prepare?.(dir);
-  const base: ServiceConfigInput = { logLevel: 'error', trustedProxies: ['127.0.0.1'] };
+  const base: HostConfigInput = { logLevel: 'error', trustedProxies: ['127.0.0.1'] };
   const service = await startServiceProcess({ dir, config: { ...base, ...config, ...prepared } });
   const target: FloodTarget = { address: service.address, publicKeys: join(dir, 'keys/public.jwks.json') };
   const pid = service.running.child.pid as number;

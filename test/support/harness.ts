@@ -6,12 +6,12 @@ import { Writable } from 'node:stream';
 import { credentials, type Interceptor, Metadata, type ServiceError } from '@grpc/grpc-js';
 import { PaymentServiceClient } from '../../src/gen/payments/v1/payments.js';
 import { type OpenedAuthorizeRequest, SealedPaymentServiceClient } from '../../src/gen/payments/v1/payments_sealed.js';
-import { configSchema, type ServiceConfigInput } from '../../src/host/config.js';
-import { type RunningService, startService } from '../../src/host/host.js';
-import { createApplicationLogger } from '../../src/host/logger.js';
+import type { HostConfigInput } from '../../src/host/config.js';
+import { createApplicationLogger } from '../../src/host/log/logger.js';
 import type { SealingSessions } from '../../src/jwe/sender.js';
 import { fileKeySource } from '../../src/keys/key-source.js';
 import type { PolicyName } from '../../src/profile/policy.js';
+import { type PaymentsService, paymentsConfig, startPayments } from './payments-host.js';
 
 /** A request that is authorized. */
 export const validRequest: OpenedAuthorizeRequest = {
@@ -23,15 +23,15 @@ export const validRequest: OpenedAuthorizeRequest = {
 
 /** A running service and what belongs to it. */
 export interface Harness {
-  readonly service: RunningService;
+  readonly service: PaymentsService;
   readonly dir: string;
   readonly client: SealedPaymentServiceClient;
   /** The client without sealing: tokens in, tokens out. */
   readonly raw: PaymentServiceClient;
   /** What the application log printed. */
   logged(): string;
-  /** @returns when the application log has printed this. */
-  loggedText(text: string): Promise<void>;
+  /** @returns when the application log has printed this, and so often. Default: once */
+  loggedText(text: string, times?: number): Promise<void>;
   /** Bytes and parsed lines of the audit log. */
   auditText(): Promise<string>;
   auditRecords(): Promise<AuditLine[]>;
@@ -68,7 +68,7 @@ export interface HarnessOptions {
   /** Called with the service's folder before it starts. */
   readonly prepare?: (dir: string) => Promise<void>;
   /** More configuration. */
-  readonly config?: Omit<ServiceConfigInput, 'listen' | 'dir'>;
+  readonly config?: Omit<HostConfigInput, 'listen' | 'dir'>;
 }
 
 /** Starts a service in a temporary folder. */
@@ -85,8 +85,8 @@ export async function startHarness(options: HarnessOptions = {}): Promise<Harnes
   });
   await options.prepare?.(dir);
   const base = { listen: '127.0.0.1:0', dir, policy: options.policy ?? 'strict', drainMs: 500 };
-  const config = configSchema.parse({ ...base, ...options.config });
-  const service = await startService(config, createApplicationLogger('debug', stream));
+  const config = paymentsConfig({ ...base, ...options.config });
+  const service = await startPayments(config, createApplicationLogger('debug', stream));
   const { interceptors = [], wireInterceptors = [], sessions } = options;
   const client = new SealedPaymentServiceClient(service.address, credentials.createInsecure(), {
     keys: fileKeySource(join(dir, 'keys/public.jwks.json')),
@@ -111,10 +111,10 @@ export async function startHarness(options: HarnessOptions = {}): Promise<Harnes
     client,
     raw,
     logged: () => log.join(''),
-    loggedText: (text) =>
+    loggedText: (text, times = 1) =>
       new Promise((resolve) => {
         const check = () => {
-          if (!log.join('').includes(text)) return;
+          if (log.join('').split(text).length <= times) return;
           waiting.delete(check);
           resolve();
         };

@@ -5,7 +5,7 @@ import { credentials } from '@grpc/grpc-js';
 import { parseVerifierKey } from '../../src/audit/format/note-keys.js';
 import { type VerifyReport, verifyLog } from '../../src/audit/read/verify-log.js';
 import { SealedPaymentServiceClient } from '../../src/gen/payments/v1/payments_sealed.js';
-import type { ServiceConfigInput } from '../../src/host/config.js';
+import type { HostConfigInput } from '../../src/host/config.js';
 import { fileKeySource } from '../../src/keys/key-source.js';
 import { environment, listening, MAIN, type Running, run } from './command.js';
 
@@ -20,7 +20,7 @@ export interface ServiceProcess {
 export interface ServiceProcessOptions {
   /** Folder of keys and log. */
   readonly dir: string;
-  readonly config?: ServiceConfigInput;
+  readonly config?: HostConfigInput;
   /** A module that the process loads first. */
   readonly preload?: string;
   readonly env?: NodeJS.ProcessEnv;

@@ -8,6 +8,7 @@ import { SealedPaymentServiceClient } from '../../src/gen/payments/v1/payments_s
 import { SealingSessions } from '../../src/jwe/sender.js';
 import { fileKeySource } from '../../src/keys/key-source.js';
 import { validRequest } from './harness.js';
+import { makeHealthClient, untilHealth } from './health.js';
 import { PaymentsLoad } from './payments-load.js';
 import { startServiceProcess, stopServiceProcess } from './service-process.js';
 import { type SoftToken, tokenConfig, writeTokenRing } from './softhsm.js';
@@ -23,6 +24,8 @@ export interface TokenFaultsResult {
   readonly slowestRecoveryMs: number;
   /** What such calls ended with meanwhile. */
   readonly recoveryReasons: readonly string[];
+  /** What health was while the token was away, and after, in each round. */
+  readonly healths: readonly string[];
   /** Exit code of the one process that served all the time. */
   readonly exitCode: number | string;
 }
@@ -42,6 +45,8 @@ export async function breakTokenUnderLoad(token: SoftToken, rounds: number): Pro
   const load = new PaymentsLoad(service.client, 'cached');
   const freshReasons = new Set<string>();
   const recoveryReasons = new Set<string>();
+  const health = makeHealthClient(service.address);
+  const healths: string[] = [];
   let cachedCalls = 0;
   let slowestRecoveryMs = 0;
   try {
@@ -57,14 +62,17 @@ export async function breakTokenUnderLoad(token: SoftToken, rounds: number): Pro
         ({ acknowledged, failures }) => acknowledged.length >= before + CALLS_AWAY || failures.length > 0,
       );
       freshReasons.add(await fresh.call());
+      healths.push(await untilHealth(health, '', 'NOT_SERVING'));
       cachedCalls += load.acknowledged.length - before;
       await token.bringBack();
       const begun = performance.now();
       for (const reason of await fresh.callUntil('OK')) recoveryReasons.add(reason);
+      healths.push(await untilHealth(health, '', 'SERVING'));
       slowestRecoveryMs = Math.max(slowestRecoveryMs, performance.now() - begun);
     }
     await load.stop();
     fresh.close();
+    health.close();
     const exitCode = await stopServiceProcess(service);
     return {
       freshReasons: [...freshReasons],
@@ -72,6 +80,7 @@ export async function breakTokenUnderLoad(token: SoftToken, rounds: number): Pro
       cachedFailures: load.failures,
       slowestRecoveryMs: Math.round(slowestRecoveryMs),
       recoveryReasons: [...recoveryReasons],
+      healths,
       exitCode,
     };
   } finally {

@@ -1,5 +1,6 @@
 /** The audit log: records only ciphertext, durable before a call goes on. */
 import { once } from 'node:events';
+import { statfs } from 'node:fs/promises';
 import { createLogger, format, type Logger } from 'winston';
 import type Transport from 'winston-transport';
 import { SealwireError } from '../../errors.js';
@@ -28,6 +29,8 @@ export interface AuditLogOptions
   readonly queueBytes?: number;
   /** How long a commit, and closing, may take, in ms. Default 5,000; 1 to 600,000. */
   readonly deadlineMs?: number;
+  /** Told when the disk is full, has room again, or has failed for good. Default: nobody. */
+  readonly onState?: (state: WriterState) => void;
   /** Told what whoever runs the service should know: repairs, a full disk, troubles of transports. Default: nobody. */
   readonly report?: Reporter;
 }
@@ -40,10 +43,15 @@ export interface AuditLogStats extends GroupWriterStats {
 
 /** How often a quiet log looks whether something can be removed. */
 const RETENTION_MS = 3_600_000;
+/** How often a log whose disk is full looks for room, though no call may come while the service says that it takes none. */
+const ROOM_MS = 1_000;
+/** Less is no room: a short record may fit into the last block of a file, and that of a call not. */
+const ROOM_BYTES = 1_048_576;
 
 /** Writes audit records through winston. */
 export class AuditLog {
   readonly #options: AuditLogOptions;
+  readonly #store: MerkleLog;
   readonly #writer: GroupWriter;
   readonly #logger: Logger;
   readonly #fanOut: FanOut;
@@ -54,17 +62,19 @@ export class AuditLog {
   readonly #report: Reporter;
   #removing: Promise<void> = Promise.resolve();
   #retentionTimer: NodeJS.Timeout | undefined;
+  #roomTimer: NodeJS.Timeout | undefined;
   #closed = false;
 
   private constructor(options: AuditLogOptions, store: MerkleLog) {
     this.#options = options;
+    this.#store = store;
     this.#now = options.now ?? Date.now;
     this.#report = options.report ?? (() => {});
     this.#rejects = new RejectNotes(options, (input, lost) => this.#log(input, { sync: false, lost }));
     this.#retention = new Retention(store.path, options);
     this.#writer = new GroupWriter(store, {
       async: options.mode === 'async',
-      onState: (state) => this.#report(STATES[state]),
+      onState: (state) => this.#onState(state),
       ...(options.queueRecords !== undefined && { queueRecords: options.queueRecords }),
       ...(options.queueBytes !== undefined && { queueBytes: options.queueBytes }),
       ...(options.deadlineMs !== undefined && { deadlineMs: options.deadlineMs }),
@@ -124,6 +134,7 @@ export class AuditLog {
   async close(): Promise<void> {
     if (this.#closed) return;
     clearInterval(this.#retentionTimer);
+    clearInterval(this.#roomTimer);
     this.#rejects.close();
     this.#closed = true;
     // What the logger's stream still holds must reach the writer before that closes.
@@ -169,6 +180,18 @@ export class AuditLog {
     return this.#commit({ ...BLANK_INPUT, event, detail }, true);
   }
 
+  #onState(state: WriterState): void {
+    this.#report(STATES[state]);
+    clearInterval(this.#roomTimer);
+    if (state === 'full' && !this.#closed) {
+      const since = new Date(this.#now()).toISOString();
+      const tell = () => this.#event('recover', `the disk of the log was full, from ${since}`);
+      const look = () => hasRoom(this.#store.path).then((room) => (room ? tell() : undefined));
+      this.#roomTimer = setInterval(() => void look().catch(() => {}), ROOM_MS).unref();
+    }
+    this.#options.onState?.(state);
+  }
+
   #startRetention(store: MerkleLog): void {
     store.onRotated(() => this.#applyRetention());
     this.#retentionTimer = setInterval(() => this.#applyRetention(), RETENTION_MS);
@@ -196,6 +219,11 @@ export class AuditLog {
     await this.#retention.remove(segments);
     this.#report({ level: 'info', message: 'old audit records were removed', facts: { first, last } });
   }
+}
+
+async function hasRoom(path: string): Promise<boolean> {
+  const { bavail, bsize } = await statfs(path);
+  return bavail * bsize >= ROOM_BYTES;
 }
 
 /** What is reported of the disk. */

@@ -2,7 +2,6 @@
 import { access } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import { SealwireError } from '../../errors.js';
-import { configSchema } from '../../host/config.js';
 import { makeKeyFolder } from '../../host/key-files.js';
 import { readKeyFile, writeKeyFile } from '../../keys/files.js';
 import { findPassphrase } from '../../keys/passphrase.js';
@@ -23,6 +22,7 @@ import {
   setSignerPaths,
 } from '../../keys/signed-set/set-signer.js';
 import { loadVerificationKey, SigningKey, type VerificationJwk } from '../../keys/signed-set/signing-key.js';
+import { PAYMENTS_NAME } from '../../payments/name.js';
 import { print } from '../output.js';
 import { askOnce } from './place.js';
 
@@ -144,5 +144,5 @@ async function findSigner(keys: SetSignerPaths, { signer, newKey, out }: Delegat
 /** The name in a service's present delegation, else the one that services have by default. */
 export async function findName(delegation: string): Promise<string> {
   const text = await readKeyFile(delegation, { secret: false }).catch(() => '');
-  return peekRecipient(text.trim()) ?? configSchema.shape.origin.parse(undefined);
+  return peekRecipient(text.trim()) ?? PAYMENTS_NAME;
 }

@@ -24,6 +24,8 @@ export class Pkcs11Custody implements HardwareCustody {
   /** By library and token; see {@link poolName}. */
   readonly #pools = new Map<string, Promise<Pkcs11Pool>>();
   readonly #open = new Set<Pkcs11Pool>();
+  /** Pools that were told to be without a session. */
+  readonly #away = new Set<string>();
   #closed = false;
 
   /** Opens nothing: no library is needed until there is a key. */
@@ -80,6 +82,12 @@ export class Pkcs11Custody implements HardwareCustody {
     return toJwk(await pool.run({ kind: 'generate', key: keyName(resolved), crv }));
   }
 
+  /** Whether the token of a key cannot be asked now; of a token that nobody has asked yet, false. */
+  isAway(kid: string): boolean {
+    const uri = this.#keys.get(kid);
+    return uri !== undefined && this.#away.has(poolName(uri));
+  }
+
   /** Of all tokens. */
   stats(): Pkcs11Stats {
     const all = [...this.#open].map((pool) => pool.stats());
@@ -104,6 +112,7 @@ export class Pkcs11Custody implements HardwareCustody {
     const used = new Set([...this.#keys.values()].map((uri) => poolName(uri)));
     for (const [name, opening] of [...this.#pools].filter(([each]) => !used.has(each))) {
       this.#pools.delete(name);
+      this.#away.delete(name);
       // Whoever waits for it is told why it cannot be opened.
       opening.then((pool) => pool.close()).catch(() => {});
     }
@@ -142,11 +151,17 @@ export class Pkcs11Custody implements HardwareCustody {
   }
 
   async #createPool(token: Pkcs11Uri, write: boolean): Promise<Pkcs11Pool> {
-    const { readPin, modulePath: _default, ...limits } = this.#options;
+    const { readPin, modulePath: _default, onChange, ...limits } = this.#options;
     const pin = await readPin(token);
     if (this.#closed) throw new SealwireError('CUSTODY_FAILED', 'the key custody is closed');
     const open = { modulePath: token.modulePath as string, token, pin, write };
-    const pool = new Pkcs11Pool({ ...limits, open, ...(write && { sessions: 1 }) });
+    const name = poolName(token, write);
+    const changed = (available: boolean, why: string) => {
+      if (available) this.#away.delete(name);
+      else this.#away.add(name);
+      onChange?.(available, why);
+    };
+    const pool = new Pkcs11Pool({ ...limits, open, onChange: changed, ...(write && { sessions: 1 }) });
     this.#open.add(pool);
     return pool;
   }

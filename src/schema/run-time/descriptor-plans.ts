@@ -198,10 +198,11 @@ export class DescriptorPlans {
 export function readDescriptors(descriptors: Uint8Array | FileDescriptorSet): FileRegistry {
   try {
     const set = descriptors instanceof Uint8Array ? fromBinary(FileDescriptorSetSchema, descriptors) : descriptors;
-    const names = new Set(set.file.map(({ name }) => name));
-    // Well-known inner types need not be imported.
+    // Well-known inner types need not be imported. Of files that are there twice the first counts.
+    const names = new Set<string>();
+    const files = set.file.filter(({ name }) => !names.has(name) && names.add(name));
     const missing = wellKnownFiles.map(({ proto }) => proto).filter(({ name }) => !names.has(name));
-    return createFileRegistry(create(FileDescriptorSetSchema, { file: [...missing, ...set.file] }));
+    return createFileRegistry(create(FileDescriptorSetSchema, { file: [...missing, ...files] }));
   } catch (cause) {
     throw new SealwireError('PLAN_INVALID', 'not a complete google.protobuf.FileDescriptorSet', { cause });
   }

@@ -5,19 +5,18 @@ import { join } from 'node:path';
 import { Writable } from 'node:stream';
 import { expect } from 'chai';
 import type { SealwireError } from '../../../src/errors.js';
-import { configSchema } from '../../../src/host/config.js';
-import { type RunningService, startService } from '../../../src/host/host.js';
-import { createApplicationLogger } from '../../../src/host/logger.js';
+import { createApplicationLogger } from '../../../src/host/log/logger.js';
 import { signDelegation } from '../../../src/keys/signed-set/delegation.js';
 import { verifyKeySet } from '../../../src/keys/signed-set/key-set.js';
 import { loadVerificationKey, SigningKey } from '../../../src/keys/signed-set/signing-key.js';
 import { environment, type Finished, finishSealwire } from '../../support/command.js';
+import { type PaymentsService, paymentsConfig, startPayments } from '../../support/payments-host.js';
 
 const ORIGIN = 'sealwire-payments';
 
 describe('sealwire keys root', () => {
   let dir: string;
-  let running: RunningService | undefined;
+  let running: PaymentsService | undefined;
   beforeEach(async () => {
     dir = await mkdtemp(join(tmpdir(), 'sealwire-root-'));
   });
@@ -47,9 +46,9 @@ describe('sealwire keys root', () => {
 
   /** The service as it is started by `sealwire serve`. */
   async function serve(): Promise<string> {
-    const config = configSchema.parse({ listen: '127.0.0.1:0', dir: service(), drainMs: 0 });
+    const config = paymentsConfig({ dir: service(), drainMs: 0 });
     const quiet = createApplicationLogger('error', new Writable({ write: (_chunk, _encoding, written) => written() }));
-    running = await startService(config, quiet);
+    running = await startPayments(config, quiet);
     return running.address;
   }
 

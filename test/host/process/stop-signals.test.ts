@@ -1,6 +1,6 @@
 import { EventEmitter } from 'node:events';
 import { expect } from 'chai';
-import { onStopSignals } from '../../src/cli/stop-signals.js';
+import { onStopSignals } from '../../../src/host/process/stop-signals.js';
 
 function setUp(environment: NodeJS.ProcessEnv) {
   const source = new EventEmitter();
@@ -20,6 +20,10 @@ function setUp(environment: NodeJS.ProcessEnv) {
 
 describe('onStopSignals', () => {
   const npm = { npm_lifecycle_event: 'start' };
+  const hangUps: readonly (readonly [NodeJS.Signals, number])[] = [
+    ['SIGHUP', 10],
+    ['SIGHUP', 11],
+  ];
   const cases: readonly [
     name: string,
     environment: NodeJS.ProcessEnv,
@@ -27,6 +31,9 @@ describe('onStopSignals', () => {
     exits: number,
   ][] = [
     ['one signal', npm, [['SIGINT', 10]], 0],
+    ['a terminal that closes and hangs up twice', {}, hangUps, 0],
+    ['SIGHUP after SIGTERM, as service managers send it', {}, [['SIGTERM', 10], ...hangUps], 0],
+    ['SIGTERM after SIGHUP', {}, [...hangUps, ['SIGTERM', 12]], 0],
     [
       'Ctrl-C that npm hands on',
       npm,

@@ -1,4 +1,4 @@
-/** A client of grpc.health.v1 for the tests of this folder. */
+/** A client of grpc.health.v1. */
 import { once } from 'node:events';
 import { Client, credentials, type StatusObject, status } from '@grpc/grpc-js';
 import { service as healthService } from 'grpc-health-check';
@@ -35,4 +35,17 @@ export async function watchUntilEnd(client: Client, service: string, onFirst = (
   });
   const [end] = (await once(call, 'status')) as [StatusObject];
   return [...seen, status[end.code] as string];
+}
+
+/** Waits until a service is told to be so. @returns that status */
+export async function untilHealth(client: Client, service: string, wanted: string): Promise<string> {
+  const { path, requestSerialize, responseDeserialize } = healthService['Watch'] as Method;
+  const call = client.makeServerStreamRequest(path, requestSerialize, responseDeserialize, { service });
+  call.on('error', () => {});
+  try {
+    for await (const { status: told } of call as AsyncIterable<HealthAnswer>) if (told === wanted) return told;
+    throw new Error(`the watch ended before ${wanted}`);
+  } finally {
+    call.cancel();
+  }
 }

@@ -1,7 +1,7 @@
 import { Writable } from 'node:stream';
 import { expect } from 'chai';
-import { createApplicationLogger } from '../../src/host/logger.js';
-import { markHolder, markOpened } from '../../src/schema/opened.js';
+import { createApplicationLogger } from '../../../src/host/log/logger.js';
+import { markHolder, markOpened } from '../../../src/schema/opened.js';
 
 const SECRET = 'canary-4242424242424242';
 

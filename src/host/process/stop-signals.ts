@@ -1,4 +1,4 @@
-/** SIGTERM and SIGINT: the first asks to stop, a second one to stop at once. */
+/** SIGTERM, SIGINT and SIGHUP ask to stop; a second SIGTERM or SIGINT asks to stop at once. */
 
 /** npm hands on the Ctrl-C that the terminal sends to the whole group: ms within which it is the same one. */
 const ECHO_MS = 150;
@@ -16,7 +16,8 @@ export interface StopSignalOptions {
 }
 
 /**
- * Listens from now on to the end of the process.
+ * Listens from now on to the end of the process. SIGHUP never ends it at once: a terminal that closes sends several, and
+ * service managers send one after SIGTERM.
  *
  * @returns resolves at the first signal
  */
@@ -36,5 +37,6 @@ export function onStopSignals(options: StopSignalOptions): Promise<void> {
       if (!(isUnderNpm && isEcho)) exit();
     };
     for (const signal of ['SIGTERM', 'SIGINT'] as const) source.on(signal, onSignal);
+    source.on('SIGHUP', () => resolve());
   });
 }

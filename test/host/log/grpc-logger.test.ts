@@ -1,7 +1,7 @@
 import { Writable } from 'node:stream';
 import { expect } from 'chai';
-import { createGrpcLogger } from '../../src/host/grpc-logger.js';
-import { createApplicationLogger } from '../../src/host/logger.js';
+import { createGrpcLogger } from '../../../src/host/log/grpc-logger.js';
+import { createApplicationLogger } from '../../../src/host/log/logger.js';
 
 describe('createGrpcLogger', () => {
   const lines: string[] = [];

@@ -1,6 +1,7 @@
 /** The application log: lines on stderr, apart from the audit log, and closed to opened messages. */
 import { createLogger, format, type Logger, transports } from 'winston';
-import { isOpened } from '../schema/opened.js';
+import { isOpened } from '../../schema/opened.js';
+import { createLossyLines, type LineStream } from './lossy-lines.js';
 
 const refuseOpened = format((info) => {
   // winston copies a meta root's properties into the entry, and copies print in clear.
@@ -26,9 +27,9 @@ function bigintAsText(_key: string, value: unknown): unknown {
 
 /**
  * @param level least important level that is printed
- * @param stream default: stderr, since stdout says where the service listens
+ * @param stream default: stderr, since stdout says where the service listens. Lines that it does not take are dropped
  */
-export function createApplicationLogger(level: string, stream: NodeJS.WritableStream = process.stderr): Logger {
+export function createApplicationLogger(level: string, stream: LineStream = process.stderr): Logger {
   return createLogger({
     level,
     format: format.combine(
@@ -39,6 +40,6 @@ export function createApplicationLogger(level: string, stream: NodeJS.WritableSt
         return escapeUnsafe(`${timestamp} ${at} ${message}${facts}`);
       }),
     ),
-    transports: [new transports.Stream({ stream })],
+    transports: [new transports.Stream({ stream: createLossyLines(stream) })],
   });
 }

@@ -1,0 +1,4 @@
+import { runHost } from 'sealwire/host';
+import { createBookingApp } from './app.js';
+
+await runHost(createBookingApp());

@@ -1,0 +1,50 @@
+/** A service as a process: from its flags to its exit code. */
+import { setLogger } from '@grpc/grpc-js';
+import type { HostApp, RunningApp } from '../app.js';
+import { type ConfigSources, loadConfig } from '../config.js';
+import { startService } from '../host.js';
+import type { AskPin } from '../hsm.js';
+import { createGrpcLogger } from '../log/grpc-logger.js';
+import { createApplicationLogger } from '../log/logger.js';
+import { tolerateErrors } from '../log/lossy-lines.js';
+import { ExitCode, exitCodeOf, messageOf } from './exit.js';
+import { readFlags, sourcesOf } from './flags.js';
+import { onStopSignals } from './stop-signals.js';
+
+/**
+ * Runs an app until it is told to stop, as `sealwire serve` does: takes the flags `--listen`, `--dir`, `--policy`,
+ * `--config` and `--log-level`, prints `listening on HOST:PORT` on stdout and its log on stderr, drains on SIGTERM, SIGINT
+ * or SIGHUP, and ends the process: with 0, with 2 for wrong use, or with 3 when something that is needed is unavailable.
+ *
+ * @param args default: those of the process
+ */
+export async function runHost<R extends RunningApp, O>(
+  app: HostApp<R, O>,
+  args: readonly string[] = process.argv.slice(2),
+): Promise<never> {
+  try {
+    return await runUntilStopped(app, sourcesOf(readFlags(args)));
+  } catch (error) {
+    process.stderr.write(`${app.name}: ${messageOf(error)}\n`);
+    process.exit(exitCodeOf(error));
+  }
+}
+
+/** As {@link runHost}; what goes wrong at the start is thrown. */
+export async function runUntilStopped<R extends RunningApp, O>(
+  app: HostApp<R, O>,
+  sources: ConfigSources,
+  askPin?: AskPin,
+): Promise<never> {
+  const config = loadConfig(app, sources);
+  tolerateErrors(process.stdout);
+  // Before anything is announced: a signal may come right after.
+  const stopping = onStopSignals({ exit: () => process.exit(ExitCode.DONE) });
+  const logger = createApplicationLogger(config.logLevel);
+  setLogger(createGrpcLogger(logger));
+  const service = await startService(app, { config, logger, askPin });
+  process.stdout.write(`listening on ${service.address}\n`);
+  await stopping;
+  await service.stop();
+  process.exit(ExitCode.DONE);
+}
