@@ -59,6 +59,7 @@ export class KeyUnwrapper {
   readonly #kek: KeyObject;
   readonly #reuse: boolean;
   #decipher: Decipher | undefined;
+  #failed = false;
 
   /** @param reuse as for {@link KeyWrapper} */
   constructor(kek: KeyObject, reuse = REUSES_CIPHERS) {
@@ -71,13 +72,20 @@ export class KeyUnwrapper {
    * the same place as with a wrong tag (RFC 7516 §11.5).
    */
   unwrap(wrapped: Buffer, enc: ContentEncryption): Buffer {
+    this.#failed = false;
     try {
       const decipher = this.#decipher ?? createDecipheriv(ALGORITHM, this.#kek, IV);
       if (this.#reuse) this.#decipher = decipher;
       return decipher.update(wrapped);
     } catch {
       this.#decipher = undefined;
+      this.#failed = true;
       return randomBytes(encryptions[enc].keyBytes);
     }
+  }
+
+  /** Takes the time that a failure takes, unless the last CEK did: a wrong tag must not be much quicker than a wrong key. */
+  evenOut(enc: ContentEncryption): void {
+    if (!this.#failed) this.unwrap(Buffer.alloc(encryptions[enc].keyBytes + IV.length), enc);
   }
 }

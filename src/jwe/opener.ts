@@ -351,7 +351,13 @@ export class TokenOpener {
     const { header, headerPart, encryptedKey, iv, ciphertext, tag } = parsed;
     const { enc } = header;
     const cek = keys.direct ?? keys.unwrapper.unwrap(encryptedKey, enc);
-    const plaintext = decryptContent(enc, cek, iv, headerAad(headerPart), ciphertext, tag);
+    let plaintext: Buffer;
+    try {
+      plaintext = decryptContent(enc, cek, iv, headerAad(headerPart), ciphertext, tag);
+    } catch (error) {
+      keys.unwrapper?.evenOut(enc);
+      throw error;
+    }
     if (plaintext.length > this.#limits.innerBytes) {
       throw new SealwireError('INNER_TOO_LARGE', 'the inner message is too large');
     }

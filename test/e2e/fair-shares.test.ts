@@ -3,12 +3,16 @@ import { Metadata } from '@grpc/grpc-js';
 import { expect } from 'chai';
 import { errorDetails } from '../../src/client/client.js';
 import type { SealedPaymentServiceClient } from '../../src/gen/payments/v1/payments_sealed.js';
-import { createNamedClient } from '../support/floods-work.js';
+import { createNamedClient, type FloodTarget } from '../support/floods-work.js';
 import { callRaw, failureOf, type Harness, startHarness, validRequest } from '../support/harness.js';
 
 const PAYMENTS = 60;
 /** Nothing is cached: every stored card needs an agreement, as after two minutes. */
-const COLD = { agreements: 'none', trustedProxies: ['127.0.0.1'], rate: { perSecond: 50, burst: 20 } } as const;
+const COLD = { agreements: 'none' as const, trustedProxies: ['127.0.0.1'] };
+
+function targetOf({ service, dir }: Harness): FloodTarget {
+  return { address: service.address, publicKeys: `${dir}/keys/public.jwks.json` };
+}
 
 describe('fair shares', function () {
   this.timeout(120_000);
@@ -16,15 +20,14 @@ describe('fair shares', function () {
   const clients: SealedPaymentServiceClient[] = [];
   const ids: string[] = [];
   const clientOf = (name: string) => {
-    const publicKeys = `${harness.dir}/keys/public.jwks.json`;
-    const client = createNamedClient({ address: harness.service.address, publicKeys }, name);
+    const client = createNamedClient(targetOf(harness), name);
     clients.push(client);
     return client;
   };
 
   before(async function () {
     this.timeout(120_000);
-    harness = await startHarness({ config: { ...COLD, trustedProxies: ['127.0.0.1'] } });
+    harness = await startHarness({ config: { ...COLD, rate: { perSecond: 50, burst: 20 } } });
     for (let n = 0; n < PAYMENTS; n++) {
       const { paymentId } = await clientOf(`payer-${n % 10}`).authorize({ ...validRequest, orderId: `order-${n}` });
       ids.push(paymentId);
@@ -48,33 +51,53 @@ describe('fair shares', function () {
     }
     expect(seen).to.deep.equal(ids.map(() => validRequest.card.holderName));
   });
+});
 
-  it("charges stored openings to who asks: others' cards open while one caller's wait, and a wait ends with its call", async () => {
+describe('a caller that reads more than its share', function () {
+  this.timeout(120_000);
+  const BURST = 20;
+  let harness: Harness;
+  const clients: SealedPaymentServiceClient[] = [];
+  const clientOf = (name: string) => {
+    const client = createNamedClient(targetOf(harness), name);
+    clients.push(client);
+    return client;
+  };
+  after(async () => {
+    for (const client of clients) client.close();
+    await harness.stop();
+  });
+
+  it("waits alone: others' stored cards open meanwhile, and its waits end with its calls", async () => {
+    harness = await startHarness({ config: { ...COLD, rate: { perSecond: 1, burst: BURST } } });
+    const pay = (n: number) => clientOf(`payer-${n}`).authorize({ ...validRequest, orderId: `order-${n}` });
+    const [{ paymentId }] = await Promise.all([pay(0), ...Array.from({ length: 11 }, (_, n) => pay(n + 1))]);
     const greedy = clientOf('greedy');
-    const stops = Array.from({ length: 20 }, () => new AbortController());
-    const watches = stops.map(async ({ signal }) => {
-      let seen = 0;
-      try {
-        for await (const _ of greedy.watchPayments({ orderId: '' }, { signal })) seen++;
-      } catch {
-        // Aborted.
-      }
-      return seen;
+    const stops = Array.from({ length: BURST }, () => new AbortController());
+    let seen = 0;
+    let isWaiting = () => {};
+    const usedUp = new Promise<void>((resolve) => {
+      isWaiting = resolve;
     });
-    const modest = clientOf('modest');
-    for (let n = 0; n < 10; n++) {
-      const { payment } = await modest.getPayment({ paymentId: ids[n] as string });
-      expect(payment?.card?.number).to.equal(validRequest.card.number);
-    }
+    const watches = stops.map(async ({ signal }) => {
+      try {
+        for await (const _ of greedy.watchPayments({ orderId: '' }, { signal })) if (++seen === BURST) isWaiting();
+      } catch {
+        // Ended by us.
+      }
+    });
+    await usedUp;
+    const { payment } = await clientOf('modest').getPayment({ paymentId });
+    expect(payment?.card?.number).to.equal(validRequest.card.number);
+    // Behind the greedy one's twenty calls that wait, one a second, it would have come after them.
+    expect(seen).to.be.lessThan(2 * BURST);
     for (const stop of stops) stop.abort();
-    const seen = (await Promise.all(watches)).reduce((sum, count) => sum + count, 0);
-    expect(seen).to.be.lessThan(20 * PAYMENTS);
+    await Promise.all(watches);
     await harness.stopService();
-    const given = (await harness.auditRecords()).filter(
-      ({ event, principal, fields }) =>
-        event === 'reject' && principal === 'greedy' && fields[0]?.reason === 'CALLER_RATE',
+    const refused = (await harness.auditRecords()).filter(({ event }) => event === 'reject');
+    expect(refused.map(({ principal, fields }) => [principal, fields[0]?.reason])).to.deep.equal(
+      stops.map(() => ['greedy', 'CALLER_RATE']),
     );
-    expect(given).not.to.have.lengthOf(0);
   });
 });
 

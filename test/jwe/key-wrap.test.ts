@@ -27,6 +27,16 @@ for (const reuse of REUSES_CIPHERS ? [false, true] : [false]) {
       }
     });
 
+    it('go on after the work of a failure that was none', () => {
+      const kek = createSecretKey(randomBytes(32));
+      const [wrapper, unwrapper] = [new KeyWrapper(kek, reuse), new KeyUnwrapper(kek, reuse)];
+      for (let round = 0; round < 3; round++) {
+        const cek = randomBytes(32);
+        expect(unwrapper.unwrap(wrapper.wrap(cek), 'A256GCM')).to.deep.equal(cek);
+        unwrapper.evenOut('A256GCM');
+      }
+    });
+
     it('go on after a key that does not unwrap, for which they give a random one of the right size', () => {
       const kek = createSecretKey(randomBytes(32));
       const wrapper = new KeyWrapper(kek, reuse);
