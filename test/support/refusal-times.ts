@@ -4,8 +4,8 @@
  * one of the second (0.5: nothing is learned), with both medians.
  */
 
-import type { Curve } from '../../src/jwe/algorithms.js';
 import { TokenOpener } from '../../src/jwe/opener.js';
+import type { Curve } from '../../src/profile/algorithms.js';
 import { FIELD, flip, forge, makeEphemeral, makeKey, TestKeys, withPart } from '../jwe/helpers.js';
 
 const rounds = Number(process.argv[2] ?? 2_000);
