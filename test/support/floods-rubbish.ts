@@ -58,7 +58,7 @@ async function forgeTokens(publicKeys: string): Promise<string[]> {
   } as const;
   const tokens: string[] = [];
   for (let n = 0; n < TOKENS; n++) {
-    const token = (await sessions.acquire(key)).seal(Buffer.alloc(40), parameters, undefined);
+    const token = (await sessions.acquire(key)).seal(Buffer.alloc(40), parameters);
     const tagAt = token.lastIndexOf('.') + 1;
     tokens.push(`${token.slice(0, tagAt)}${token[tagAt] === 'A' ? 'B' : 'A'}${token.slice(tagAt + 1)}`);
   }
