@@ -112,7 +112,10 @@ export class ReplyOpener {
    */
   open(token: string, expected: Expected): { readonly plaintext: Buffer; readonly cty: string } {
     const { headerPart, encryptedKey, iv, ciphertext, tag } = splitToken(token, this.#limits);
-    const { alg, enc, kid, typ, cty, fld, iat, bnd, rto, cid, seq } = parseMembers(headerPart, this.#limits.headerBytes);
+    const { alg, enc, kid, typ, cty, fld, iat, bnd, rto, cid, seq } = parseMembers(
+      headerPart,
+      this.#limits.headerBytes,
+    );
     if (alg !== ALG || enc !== ENC) throw new SealwireError('ALGORITHM_NOT_ALLOWED', 'not the algorithms of a reply');
     if (encryptedKey.length !== WRAPPED_CEK_BYTES || iv.length !== 12 || tag.length !== 16) {
       throw new SealwireError('TOKEN_PART_LENGTH', 'a token part has a wrong length');

@@ -107,7 +107,11 @@ export class SealedServerCall extends ServerInterceptingCall {
     const held = this.#held;
     this.#held = undefined;
     const listener = this.#listener as Listener;
-    if (held !== undefined) held.release((message) => listener.onReceiveMessage(message), () => listener.onReceiveHalfClose());
+    if (held !== undefined)
+      held.release(
+        (message) => listener.onReceiveMessage(message),
+        () => listener.onReceiveHalfClose(),
+      );
     else if (this.#incoming === undefined) super.startRead();
     else if (!this.#ended) this.#incoming.want();
   }

@@ -80,7 +80,9 @@ describe('replies', () => {
           const { plaintext, protectedHeader } = await compactDecrypt(reply, secrets.key);
           expect(Buffer.from(plaintext)).to.deep.equal(PLAINTEXT);
           cid ??= protectedHeader['cid'];
-          expect(cid).to.match(/^[\w-]{21}[AQgw]$/).and.not.equal(CALL_ID);
+          expect(cid)
+            .to.match(/^[\w-]{21}[AQgw]$/)
+            .and.not.equal(CALL_ID);
           expect(protectedHeader).to.deep.equal({ ...replyHeader(secrets), bnd: BOUND, cid, seq });
           expect(opener.open(reply, { ...expected, bound: BOUND }).plaintext).to.deep.equal(PLAINTEXT);
         }
@@ -327,9 +329,11 @@ describe('replies', () => {
       const opener = new TokenOpener({ keys: new TestKeys(key), now: () => IAT * 1_000 });
       const token = withPart(beginCall().replyToken, 4, flip);
       let failure: unknown;
-      await Promise.resolve(opener.openReplyToken(opener.checkReplyToken(token, METHOD), 'caller')).catch((error: unknown) => {
-        failure = error;
-      });
+      await Promise.resolve(opener.openReplyToken(opener.checkReplyToken(token, METHOD), 'caller')).catch(
+        (error: unknown) => {
+          failure = error;
+        },
+      );
       expectCode('DECRYPTION_FAILED', () => {
         if (failure !== undefined) throw failure;
       });
