@@ -13,13 +13,19 @@ import {
 } from '@grpc/grpc-js';
 import { expect } from 'chai';
 import { errorDetails } from '../../src/client/client.js';
+import { MessageSealer } from '../../src/client/seal-message.js';
 import {
+  AuthorizeRequest,
   GetPaymentRequest,
   type GetPaymentResponse,
   PaymentServiceClient,
   WatchPaymentsRequest,
 } from '../../src/gen/payments/v1/payments.js';
-import { PaymentPlan, SealedPaymentServiceClient } from '../../src/gen/payments/v1/payments_sealed.js';
+import {
+  AuthorizeRequestPlan,
+  PaymentPlan,
+  SealedPaymentServiceClient,
+} from '../../src/gen/payments/v1/payments_sealed.js';
 import { resolveLimits } from '../../src/jwe/limits.js';
 import { REPLY_FIELD, REPLY_METADATA, ReplyOpener } from '../../src/jwe/reply.js';
 import { SealingSessions } from '../../src/jwe/sender.js';
@@ -49,6 +55,7 @@ async function startOtherAddress(target: string): Promise<{ address: string; ser
 
 describe('a reply token that somebody copied', () => {
   const seen: Seen = { calls: [] };
+  const guard = new ReplayGuard();
   let asked = 0;
   let bench: Bench;
   let elsewhere: Server;
@@ -59,7 +66,7 @@ describe('a reply token that somebody copied', () => {
     bench = await startBench({
       services: [paymentsService(seen)],
       open: {
-        guard: new ReplayGuard(),
+        guard,
         authenticateCaller: ({ credential }) => {
           asked++;
           return credential.toString() === SECRET ? 'ada' : undefined;
@@ -140,6 +147,14 @@ describe('a reply token that somebody copied', () => {
     // A field that nobody knows follows.
     const longer = Buffer.concat([bytes, Buffer.from([0x7a, 0x00])]);
     expectRefused(await failureOf(send('GetPayment', [longer], copied)), 'REQUEST_MISMATCH');
+  });
+
+  it("opens nothing of a request of the thief's own", async () => {
+    const copied = await copyFrom(bench.client.authorize(orderOf('of Ada')));
+    const sealer = new MessageSealer({ sessions: new SealingSessions() });
+    const sealed = await sealer.seal(AuthorizeRequestPlan, orderOf('own'), new Map([['', bench.ring.current()]]));
+    const request = Buffer.from(AuthorizeRequest.encode(AuthorizeRequest.fromPartial(sealed)).finish());
+    expectRefused(await failureOf(send('Authorize', [request], copied)), 'REQUEST_MISMATCH');
   });
 
   for (const method of ['Reconcile', 'WatchPayments', 'Authorize', 'ImportPayments']) {
@@ -252,6 +267,7 @@ describe('a reply token that somebody copied', () => {
     };
     for (const [name, call] of Object.entries(withoutToken)) {
       it(`lets nobody pass unasked: ${name}`, async () => {
+        const { count: held } = await guard.stats();
         const none = await failureOf(call(new Metadata()));
         expect(none.code).to.equal(status.UNAUTHENTICATED);
         expect(errorDetails(none)).to.deep.include({ reason: 'CALLER_NOT_AUTHENTICATED', field: REPLY_METADATA });
@@ -269,6 +285,8 @@ describe('a reply token that somebody copied', () => {
           expect(errorDetails(refused)?.reason).to.equal('CALLER_NOT_AUTHENTICATED');
         }
         expect(asked).to.equal(2);
+        // Strangers take no room in it.
+        expect((await guard.stats()).count).to.equal(held);
         expect(seen.calls).to.deep.equal([]);
         expect(bench.audit.notes.map(({ detail }) => detail.split(' ')[0])).to.deep.equal([
           'NO_CREDENTIAL',
