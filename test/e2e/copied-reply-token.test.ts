@@ -26,10 +26,12 @@ import {
   PaymentPlan,
   SealedPaymentServiceClient,
 } from '../../src/gen/payments/v1/payments_sealed.js';
-import { resolveLimits } from '../../src/jwe/limits.js';
-import { REPLY_FIELD, REPLY_METADATA, ReplyOpener } from '../../src/jwe/reply.js';
+import { ReplyOpener } from '../../src/jwe/reply.js';
 import { SealingSessions } from '../../src/jwe/sender.js';
+import { sha256 } from '../../src/jwe/sha256.js';
 import { staticKeySource } from '../../src/keys/key-source.js';
+import { resolveLimits } from '../../src/profile/limits.js';
+import { REPLY_FIELD, REPLY_METADATA } from '../../src/profile/reply-names.js';
 import { boundDigest } from '../../src/schema/binding.js';
 import { ReplayGuard } from '../../src/server/replay/replay-guard.js';
 import { failureOf } from '../support/harness.js';
@@ -170,7 +172,7 @@ describe('a reply token that somebody copied', () => {
     expect(seen.calls).to.deep.equal(['getPayment p-1']);
     const session = await new SealingSessions().acquire(bench.ring.current());
     const own = new ReplyOpener(session.replyKey, tokenSent(), resolveLimits());
-    const bound = boundDigest(PaymentPlan.sealed[0]!, payment as object) as string;
+    const bound = boundDigest(PaymentPlan.sealed[0]!, payment as object, sha256) as string;
     expect(() => own.open(payment!.card, { field: 'payments.v1.Payment.card', bound }))
       .to.throw()
       .with.property('code', 'REPLY_MISMATCH');

@@ -4,11 +4,12 @@ import { createHash, createPrivateKey, createSecretKey, type JsonWebKey } from '
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { expect } from 'chai';
 import { compactDecrypt } from 'jose';
-import { resolveLimits } from '../../src/jwe/limits.js';
 import { TokenOpener } from '../../src/jwe/opener.js';
-import type { PolicyName } from '../../src/jwe/policy.js';
-import { REPLY_METADATA, ReplyOpener } from '../../src/jwe/reply.js';
+import { ReplyOpener } from '../../src/jwe/reply.js';
 import { ReplyKey } from '../../src/jwe/reply-key.js';
+import { resolveLimits } from '../../src/profile/limits.js';
+import type { PolicyName } from '../../src/profile/policy.js';
+import { REPLY_METADATA } from '../../src/profile/reply-names.js';
 import { NO_CALL } from '../../src/server/records.js';
 import { ReplyTokenReader } from '../../src/server/reply-token.js';
 import { expectCode, expectRejection, TestKeys, toKey } from '../jwe/helpers.js';
@@ -68,7 +69,7 @@ describe('reply vectors', () => {
           credential = caller.credential.toString();
           return 'ada';
         };
-        const reader = new ReplyTokenReader({ opener, audit: new MemorySink(), authenticateCaller });
+        const reader = new ReplyTokenReader({ tokenOpener: opener, audit: new MemorySink(), authenticateCaller });
         const read = () => reader.read(metadataOf(REPLY_METADATA, jwe), call, { singleUse: false, readRequest });
         if (result !== 'valid') await expectRejection(result, read);
         else expect((await read()).call.principal).to.equal('ada');
