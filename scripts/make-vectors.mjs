@@ -3,74 +3,15 @@
  * alone, so that it shares no code with what it tests. All secrets come from a fixed text: running it
  * again gives the same bytes. Test-only keys: never use them elsewhere.
  */
-import { createCipheriv, createECDH, createHash, createHmac } from 'node:crypto';
 import { writeFileSync } from 'node:fs';
+import { b64, deriveKey, encrypt, flip, pair, secret, thumbprint, wrapKey } from './vector-tools.mjs';
 
 const IAT = 1_700_000_000;
 const FIELD = 'payments.v1.AuthorizeRequest.card';
 const MESSAGE = Buffer.from('{"number":"4111111111111111"}');
 
-const secret = (label, size) =>
-  createHash('shake256', { outputLength: size }).update(`sealwire test ${label}`).digest();
-const b64 = (bytes) => Buffer.from(bytes).toString('base64url');
-const u32 = (value) => {
-  const bytes = Buffer.alloc(4);
-  bytes.writeUInt32BE(value);
-  return bytes;
-};
-const flip = (part) => {
-  const bytes = Buffer.from(part, 'base64url');
-  bytes[0] ^= 1;
-  return b64(bytes);
-};
-
-/** @returns an EC key pair whose private scalar is below the order: its two highest bytes are 0 */
-function pair(label, curve = 'secp521r1', crv = 'P-521', size = 66) {
-  const d = Buffer.concat([Buffer.alloc(2), secret(label, size - 2)]);
-  const ecdh = createECDH(curve);
-  ecdh.setPrivateKey(d);
-  const point = ecdh.getPublicKey();
-  const jwk = { kty: 'EC', crv, x: b64(point.subarray(1, 1 + size)), y: b64(point.subarray(1 + size)) };
-  return { ecdh, point, d: b64(d), jwk };
-}
-
-function deriveKey(z, algorithm, apu, apv, size) {
-  const info = [Buffer.from(algorithm), apu, apv].flatMap((part) => [u32(part.length), part]);
-  const round = (n) =>
-    createHash('sha256')
-      .update(Buffer.concat([u32(n), z, ...info, u32(size * 8)]))
-      .digest();
-  return Buffer.concat([round(1), round(2)]).subarray(0, size);
-}
-
-function encrypt(enc, cek, label, aad) {
-  if (enc === 'A256GCM') {
-    const iv = secret(`${label} iv`, 12);
-    const cipher = createCipheriv('aes-256-gcm', cek, iv).setAAD(aad);
-    const ciphertext = Buffer.concat([cipher.update(MESSAGE), cipher.final()]);
-    return [iv, ciphertext, cipher.getAuthTag()];
-  }
-  const half = cek.length / 2;
-  const iv = secret(`${label} iv`, 16);
-  const cipher = createCipheriv(`aes-${half * 8}-cbc`, cek.subarray(half), iv);
-  const ciphertext = Buffer.concat([cipher.update(MESSAGE), cipher.final()]);
-  const length = Buffer.alloc(8);
-  length.writeBigUInt64BE(BigInt(aad.length * 8));
-  const mac = createHmac(`sha${half * 16}`, cek.subarray(0, half));
-  return [
-    iv,
-    ciphertext,
-    mac
-      .update(Buffer.concat([aad, iv, ciphertext, length]))
-      .digest()
-      .subarray(0, half),
-  ];
-}
-
 const recipient = pair('recipient');
-const kid = createHash('sha256')
-  .update(JSON.stringify({ crv: 'P-521', kty: 'EC', x: recipient.jwk.x, y: recipient.jwk.y }))
-  .digest('base64url');
+const kid = thumbprint(recipient);
 
 function token(label, { alg = 'ECDH-ES+A256KW', enc = 'A256GCM', header = {}, json = JSON.stringify } = {}) {
   const ephemeral = pair(`ephemeral ${label}`);
@@ -83,8 +24,11 @@ function token(label, { alg = 'ECDH-ES+A256KW', enc = 'A256GCM', header = {}, js
   const party = (name) => Buffer.from(members[name] ?? '', 'base64url');
   const key = deriveKey(z, direct ? enc : alg, party('apu'), party('apv'), direct ? cekBytes : 32);
   const cek = direct ? key : secret(`${label} cek`, cekBytes);
-  const wrap = () => createCipheriv('id-aes256-wrap', key, Buffer.alloc(8, 0xa6)).update(cek);
-  return [part, b64(direct ? '' : wrap()), ...encrypt(enc, cek, label, Buffer.from(part)).map(b64)].join('.');
+  return [
+    part,
+    b64(direct ? '' : wrapKey(key, cek)),
+    ...encrypt(enc, cek, label, Buffer.from(part), MESSAGE).map(b64),
+  ].join('.');
 }
 
 const change = (text, index, edit) =>

@@ -2,6 +2,7 @@
 import { Metadata, type StatusObject, status } from '@grpc/grpc-js';
 import { reasonByStep, SealwireError } from '../errors.js';
 import type { RecipientKey } from '../jwe/recipient.js';
+import { requestDigest } from '../jwe/reply.js';
 import type { KeySource } from '../keys/key-source.js';
 import { readErrorDetails, STATUS_DETAILS_KEY } from '../schema/error-status.js';
 import type { MethodPlan } from '../schema/plan.js';
@@ -21,7 +22,7 @@ interface CallNeeds {
 const needs = new WeakMap<MethodPlan, CallNeeds>();
 
 /** Worked out once per method. */
-export function needsOf(method: MethodPlan): CallNeeds {
+function needsOf(method: MethodPlan): CallNeeds {
   const known = needs.get(method);
   if (known !== undefined) return known;
   const { request, response } = method;
@@ -35,9 +36,13 @@ export function needsOf(method: MethodPlan): CallNeeds {
 
 /** What can be sent at once. */
 export interface SealedNow {
-  readonly message: object;
+  /** The sealed request, encoded: its caller may use the object again. */
+  readonly request: Buffer;
   readonly replies: CallReplies | undefined;
 }
+
+/** From a message to the bytes that the service gets. */
+export type Serialize = (message: unknown) => Buffer;
 
 const EMPTY = new Uint8Array();
 /** Of a caller that says nothing about itself. */
@@ -65,9 +70,20 @@ export class CallSealer {
     this.#metrics = options.metrics;
   }
 
+  /** Whether a method's calls carry a reply token: for sealed responses, and for the credential wherever something is sealed. */
+  needsReplyToken(method: MethodPlan): boolean {
+    return this.#credential !== NO_CREDENTIAL || needsOf(method).hasReplies;
+  }
+
+  /** All to whom something is sealed in a method's calls. */
+  recipientsOf(method: MethodPlan): readonly string[] {
+    const { recipients } = needsOf(method);
+    return this.needsReplyToken(method) && !recipients.includes('') ? [...recipients, ''] : recipients;
+  }
+
   /** Keys of all recipients that a method's calls need. */
   findKeys(method: MethodPlan): RecipientKeys | Promise<RecipientKeys> {
-    const { recipients } = needsOf(method);
+    const recipients = this.recipientsOf(method);
     const [first] = recipients;
     if (first !== undefined && recipients.length === 1) {
       const key = this.#keys.current(first);
@@ -83,14 +99,15 @@ export class CallSealer {
   /**
    * Reply token and sealed request, if they can be made at once.
    *
+   * @param serialize gives the bytes that the service gets
    * @returns undefined when something has to be waited for, and for methods without sealed fields; nothing is begun
    * @throws SealwireError those of {@link seal}
    */
-  sealNow(method: MethodPlan, message: object): SealedNow | undefined {
+  sealNow(method: MethodPlan, message: object, serialize: Serialize): SealedNow | undefined {
     if (method.request === undefined && method.response === undefined) return undefined;
-    const { hasReplies } = needsOf(method);
     // It may be asked once per call only, and what it promises would have to be waited for.
-    if (hasReplies && this.#credential !== NO_CREDENTIAL) return undefined;
+    if (this.#credential !== NO_CREDENTIAL) return undefined;
+    const { hasReplies } = needsOf(method);
     const startedAt = performance.now();
     const keys = this.findKeys(method);
     if (keys instanceof Promise) {
@@ -98,24 +115,31 @@ export class CallSealer {
       keys.catch(() => {});
       return undefined;
     }
-    const replies = hasReplies ? this.#sealer.beginRepliesNow(keys.get('') as RecipientKey, EMPTY) : undefined;
-    if (hasReplies && replies === undefined) return undefined;
-    if (method.request === undefined) return { message, replies };
-    const sealed = this.#sealer.sealNow(method.request, message, keys);
+    const begin = hasReplies ? this.#sealer.prepareReplies(keys.get('') as RecipientKey) : undefined;
+    if (hasReplies && begin === undefined) return undefined;
+    const sealed = method.request === undefined ? message : this.#sealer.sealNow(method.request, message, keys);
     if (sealed === undefined) return undefined;
-    this.#metrics.recordSeal(method.path, startedAt);
-    return { message: sealed, replies };
+    if (method.request !== undefined) this.#metrics.recordSeal(method.path, startedAt);
+    const request = serialize(sealed);
+    return { request, replies: begin?.(EMPTY, { mth: method.path, req: requestDigest(request) }) };
   }
 
-  /** The service checks the reply token before its handler runs, so it goes with the call's metadata. */
-  beginReplies(method: MethodPlan, keys: RecipientKeys | Promise<RecipientKeys>): CallReplies | Promise<CallReplies> {
+  /**
+   * The service checks the reply token before its handler runs, so it goes with the call's metadata.
+   *
+   * @param request the bytes of the one request, if they are known
+   */
+  beginReplies(
+    method: MethodPlan,
+    keys: RecipientKeys | Promise<RecipientKeys>,
+    request?: Uint8Array,
+  ): CallReplies | Promise<CallReplies> {
     const credential = this.#credential(method.path);
-    if (!(keys instanceof Promise) && !(credential instanceof Promise)) {
-      return this.#sealer.beginReplies(keys.get('') as RecipientKey, credential);
-    }
-    return Promise.all([keys, credential]).then(([ready, bytes]) =>
-      this.#sealer.beginReplies(ready.get('') as RecipientKey, bytes),
-    );
+    const call = { mth: method.path, req: request && requestDigest(request) };
+    const begin = (ready: RecipientKeys, bytes: Uint8Array) =>
+      this.#sealer.beginReplies(ready.get('') as RecipientKey, bytes, call);
+    if (!(keys instanceof Promise) && !(credential instanceof Promise)) return begin(keys, credential);
+    return Promise.all([keys, credential]).then((ready) => begin(...ready));
   }
 
   /**

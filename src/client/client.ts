@@ -17,7 +17,7 @@ import type { KeySource } from '../keys/key-source.js';
 import { type ErrorDetails, readErrorDetails, STATUS_DETAILS_KEY } from '../schema/error-status.js';
 import type { SealedServiceDefinition, ServicePlan } from '../schema/plan.js';
 import { cancelOnAbort, type SealedCallOptions } from './call-options.js';
-import { type CredentialFunction, needsOf } from './call-sealer.js';
+import type { CallSealer, CredentialFunction } from './call-sealer.js';
 import { DirectCalls, type Settle } from './direct-call.js';
 import { refreshKeys } from './refresh-keys.js';
 import { createCallSealer, interceptWith } from './seal-interceptor.js';
@@ -55,6 +55,7 @@ export class SealedClient {
   readonly #definition: ServiceDefinition;
   readonly #plan: ServicePlan;
   readonly #keys: KeySource;
+  readonly #sealing: CallSealer;
   readonly #interceptors: Interceptor[];
   /** Undefined where somebody in between wants to see each call's messages. */
   readonly #direct: DirectCalls | undefined;
@@ -80,14 +81,16 @@ export class SealedClient {
       ...(forwardTokens && { forwardTokens }),
       ...(now && { now }),
     });
-    this.#definition = service.definition;
+    this.#definition = takeEncoded(service.definition);
     this.#plan = service.plan;
     this.#keys = keys;
+    this.#sealing = sealing;
     const { interceptors = [], wireInterceptors = [], channelOptions = {} } = options;
     this.#client = new Client(address, credentials, channelOptions);
-    this.#interceptors = [...interceptors, interceptWith([service], sealing), ...wireInterceptors];
-    const isObserved = this.#interceptors.length > 1 || channelOptions.callInvocationTransformer !== undefined;
-    this.#direct = isObserved ? undefined : new DirectCalls(this.#client, sealing);
+    // What comes after it may change what the service gets.
+    const isLast = wireInterceptors.length === 0 && channelOptions.callInvocationTransformer === undefined;
+    this.#interceptors = [...interceptors, interceptWith([service], sealing, isLast), ...wireInterceptors];
+    this.#direct = isLast && interceptors.length === 0 ? new DirectCalls(this.#client, sealing) : undefined;
   }
 
   /** Closes the channel; calls under way end as cancelled. */
@@ -205,7 +208,7 @@ export class SealedClient {
     const plan = this.#plan.methods[path];
     if (keys.refresh === undefined || plan === undefined) return false;
     if (errorDetails(error)?.reason !== 'SEALED_FIELD_UNKNOWN_KEY') return false;
-    const refreshed = await refreshKeys(keys, needsOf(plan).recipients, options);
+    const refreshed = await refreshKeys(keys, this.#sealing.recipientsOf(plan), options);
     options.signal?.throwIfAborted();
     return refreshed;
   }
@@ -238,6 +241,16 @@ export class SealedClient {
     if (method === undefined) throw new SealwireError('OPTIONS_INVALID', `the service has no method '${name}'`);
     return method;
   }
+}
+
+/** The same methods, which send a message that is encoded already as it is. */
+function takeEncoded(definition: ServiceDefinition): ServiceDefinition {
+  const methods = Object.entries(definition).map(([name, method]): [string, Method] => {
+    const requestSerialize = (message: unknown) =>
+      Buffer.isBuffer(message) ? message : method.requestSerialize(message);
+    return [name, { ...method, requestSerialize }];
+  });
+  return Object.fromEntries(methods);
 }
 
 /**

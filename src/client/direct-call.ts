@@ -16,19 +16,11 @@ import type { MethodPlan } from '../schema/plan.js';
 import { TurnQueue } from '../turn-queue.js';
 import type { SealedCallOptions } from './call-options.js';
 import { cancelOnAbort } from './call-options.js';
-import { type CallSealer, replyRefusal } from './call-sealer.js';
-import type { CallReplies } from './open-reply.js';
+import { type CallSealer, replyRefusal, type SealedNow } from './call-sealer.js';
 
 type Definition = MethodDefinition<unknown, unknown>;
 /** Takes what came of a call. */
 export type Settle = (error: Error | null, response?: unknown) => void;
-
-/** What a call that is ready to be sent consists of. */
-interface ReadyCall {
-  /** The sealed request, encoded: its caller may use the object again. */
-  readonly request: Buffer;
-  readonly replies: CallReplies | undefined;
-}
 
 /** Makes unary calls of one client. */
 export class DirectCalls {
@@ -55,7 +47,7 @@ export class DirectCalls {
     options: SealedCallOptions,
     settle: Settle,
   ): boolean {
-    const ready = this.#prepare(method, definition, request);
+    const ready = this.#sealNow(method, definition, request);
     if (ready === undefined) return false;
     // A copy, as of the request: neither has to stay as it is until the call starts.
     const metadata = options.metadata?.clone() ?? new Metadata();
@@ -69,10 +61,9 @@ export class DirectCalls {
     this.#starts.flush();
   }
 
-  #prepare(method: MethodPlan, { requestSerialize }: Definition, request: object): ReadyCall | undefined {
+  #sealNow(method: MethodPlan, { requestSerialize }: Definition, request: object): SealedNow | undefined {
     try {
-      const sealed = this.#callSealer.sealNow(method, request);
-      return sealed && { request: requestSerialize(sealed.message), replies: sealed.replies };
+      return this.#callSealer.sealNow(method, request, requestSerialize);
     } catch {
       // The interceptor meets the same error, and has a status for it.
       return undefined;
@@ -82,7 +73,7 @@ export class DirectCalls {
   #start(
     method: MethodPlan,
     { path, responseDeserialize }: Definition,
-    { request, replies }: ReadyCall,
+    { request, replies }: SealedNow,
     metadata: Metadata,
     options: SealedCallOptions,
     settle: Settle,

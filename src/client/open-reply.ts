@@ -7,6 +7,7 @@ import type { AgreementSession } from '../jwe/sender.js';
 import { sha256 } from '../jwe/sha256.js';
 import { type OpenLimits, resolveLimits } from '../profile/limits.js';
 import { REPLY_FIELD } from '../profile/reply-names.js';
+import type { ReplyCall } from '../profile/seal-parameters.js';
 import { decodeInner, expectationOf, putOpened } from '../schema/open-sites.js';
 import type { MessagePlan } from '../schema/plan.js';
 import { collectSealed, type SealedSite } from '../schema/walk.js';
@@ -53,10 +54,11 @@ export class CallReplies {
    *
    * @param session the agreement; its key for replies lives as long as the call
    * @param credential sealed into the token, for the service's `authenticateCaller`
+   * @param call what the token is good for
    * @param iat seconds since 1970
    */
-  static begin(session: AgreementSession, credential: Uint8Array, iat: number): CallReplies {
-    const token = session.seal(credential, { field: REPLY_FIELD, cty: 'application/protobuf', iat });
+  static begin(session: AgreementSession, credential: Uint8Array, call: ReplyCall, iat: number): CallReplies {
+    const token = session.seal(credential, { field: REPLY_FIELD, cty: 'application/protobuf', iat, call });
     return new CallReplies(session.replyKey, token);
   }
 

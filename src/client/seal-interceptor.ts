@@ -50,8 +50,15 @@ export function createCallSealer(options: Omit<SealInterceptorOptions, 'services
   return new CallSealer({ sealer, keys, credential, metrics: new ClientMetrics(options.meterProvider) });
 }
 
-/** @returns an interceptor for calls of these services; those of others pass untouched */
-export function interceptWith(services: SealInterceptorOptions['services'], callSealer: CallSealer): Interceptor {
+/**
+ * @param isLast whether what it passes on goes to the wire as it is, and encoded requests are taken. Default false
+ * @returns an interceptor for calls of these services; those of others pass untouched
+ */
+export function interceptWith(
+  services: SealInterceptorOptions['services'],
+  callSealer: CallSealer,
+  isLast = false,
+): Interceptor {
   const methods = new Map<string, MethodPlan>();
   for (const { plan } of services) {
     for (const method of Object.values(plan.methods)) methods.set(method.path, method);
@@ -61,6 +68,9 @@ export function interceptWith(services: SealInterceptorOptions['services'], call
     if (method === undefined || (method.request === undefined && method.response === undefined)) {
       return new InterceptingCall(nextCall(callOptions));
     }
-    return new SealedClientCall(nextCall(callOptions), method, callSealer, callOptions.deadline);
+    const { requestSerialize } = callOptions.method_definition;
+    const { deadline } = callOptions;
+    const serialize = isLast ? requestSerialize : undefined;
+    return new SealedClientCall(nextCall(callOptions), method, { callSealer, deadline, serialize });
   };
 }

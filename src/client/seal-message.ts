@@ -4,6 +4,7 @@ import type { RecipientKey } from '../jwe/recipient.js';
 import type { AgreementSession, SealingSessions } from '../jwe/sender.js';
 import { sha256 } from '../jwe/sha256.js';
 import { looksLikeToken } from '../jwe/token.js';
+import type { ReplyCall } from '../profile/seal-parameters.js';
 import type { MessagePlan } from '../schema/plan.js';
 import { encodeSite } from '../schema/seal-sites.js';
 import { collectSealed, replaceSealed, type SealedSite } from '../schema/walk.js';
@@ -81,17 +82,18 @@ export class MessageSealer {
    *
    * @param key the service's own
    * @param credential for the service's `authenticateCaller`; may be empty
+   * @param call what the reply token is good for
    */
-  beginReplies(key: RecipientKey, credential: Uint8Array): CallReplies | Promise<CallReplies> {
-    const begin = (session: AgreementSession) => CallReplies.begin(session, credential, this.#seconds());
+  beginReplies(key: RecipientKey, credential: Uint8Array, call: ReplyCall): CallReplies | Promise<CallReplies> {
+    const begin = (session: AgreementSession) => CallReplies.begin(session, credential, call, this.#seconds());
     const session = this.#sessions.acquire(key);
     return session instanceof Promise ? session.then(begin) : begin(session);
   }
 
-  /** As {@link beginReplies}; undefined when an agreement has to be waited for. */
-  beginRepliesNow(key: RecipientKey, credential: Uint8Array): CallReplies | undefined {
+  /** As {@link beginReplies}, for later; undefined when an agreement has to be waited for. */
+  prepareReplies(key: RecipientKey): ((credential: Uint8Array, call: ReplyCall) => CallReplies) | undefined {
     const session = this.#sessions.acquireNow(key);
-    return session && CallReplies.begin(session, credential, this.#seconds());
+    return session && ((credential, call) => CallReplies.begin(session, credential, call, this.#seconds()));
   }
 
   /** The key of each recipient that something is sealed to. */

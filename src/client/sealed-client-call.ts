@@ -15,7 +15,7 @@ import { SealwireError } from '../errors.js';
 import { REPLY_METADATA } from '../profile/reply-names.js';
 import { errorStatus, STATUS_DETAILS_KEY } from '../schema/error-status.js';
 import type { MethodPlan } from '../schema/plan.js';
-import { type CallSealer, needsOf, replyRefusal } from './call-sealer.js';
+import { type CallSealer, replyRefusal, type Serialize } from './call-sealer.js';
 import type { CallReplies } from './open-reply.js';
 import type { RecipientKeys } from './seal-message.js';
 
@@ -26,6 +26,14 @@ type MessageContext = Parameters<InterceptingCallInterface['sendMessageWithConte
  * (it never started), `closing` (it did) and `finished` (the listener has its status).
  */
 type CallState = 'waiting' | 'open' | 'dropped' | 'closing' | 'finished';
+
+/** What {@link SealedClientCall} is made with. */
+export interface SealedClientCallOptions {
+  readonly callSealer: CallSealer;
+  readonly deadline?: Deadline | undefined;
+  /** Gives the bytes that the service gets; undefined where they are not known. */
+  readonly serialize?: Serialize | undefined;
+}
 
 /**
  * One call with sealed fields. Operations run strictly in the order they came: while one waits (for a
@@ -45,13 +53,21 @@ export class SealedClientCall extends InterceptingCall {
   /** Ms since 1970. grpc-js tells of a deadline only once a call has started. */
   readonly #deadline: number;
   #deadlineTimer: NodeJS.Timeout | undefined;
+  readonly #hasReplyToken: boolean;
+  /** Of a call whose reply token names its request. */
+  readonly #serialize: Serialize | undefined;
+  /** Metadata of such a call, until its request is there. */
+  #held: Metadata | undefined;
 
-  constructor(next: InterceptingCallInterface, method: MethodPlan, callSealer: CallSealer, deadline?: Deadline) {
+  constructor(next: InterceptingCallInterface, method: MethodPlan, options: SealedClientCallOptions) {
     super(next);
+    const { callSealer, deadline, serialize } = options;
     this.#deadline = deadline === undefined ? Number.POSITIVE_INFINITY : Number(deadline);
     this.#next = next;
     this.#method = method;
     this.#callSealer = callSealer;
+    this.#hasReplyToken = callSealer.needsReplyToken(method);
+    this.#serialize = this.#hasReplyToken && !method.requestStream ? serialize : undefined;
   }
 
   get #ended(): boolean {
@@ -60,16 +76,61 @@ export class SealedClientCall extends InterceptingCall {
 
   override start(metadata: Metadata, listener?: Partial<InterceptingListener>): void {
     this.#listener = listener;
-    this.#run(() => {
-      const keys = this.#callSealer.findKeys(this.#method);
-      const replies = needsOf(this.#method).hasReplies ? this.#callSealer.beginReplies(this.#method, keys) : undefined;
-      if (!(keys instanceof Promise) && !(replies instanceof Promise)) return this.#startNext(metadata, keys, replies);
-      this.#watchDeadline();
-      return Promise.all([keys, replies]).then(([ready, begun]) => this.#startNext(metadata, ready, begun));
-    });
+    if (this.#serialize === undefined) {
+      this.#run(() => this.#begin(metadata));
+      return;
+    }
+    this.#held = metadata;
+    if (this.#deadline !== Number.POSITIVE_INFINITY) this.#watchDeadline();
+  }
+
+  /** Starts a call whose reply token names no request. */
+  #begin(metadata: Metadata): void | Promise<void> {
+    const keys = this.#callSealer.findKeys(this.#method);
+    const replies = this.#hasReplyToken ? this.#callSealer.beginReplies(this.#method, keys) : undefined;
+    if (!(keys instanceof Promise) && !(replies instanceof Promise)) return this.#startNext(metadata, keys, replies);
+    this.#watchDeadline();
+    return Promise.all([keys, replies]).then(([ready, begun]) => this.#startNext(metadata, ready, begun));
+  }
+
+  /** Starts a call whose reply token names its request. */
+  #beginWith(metadata: Metadata, context: MessageContext, message: object): void | Promise<void> {
+    const started = whenReady(this.#callSealer.findKeys(this.#method), (keys) =>
+      whenReady(this.#callSealer.seal(this.#method, message, keys), (sealed) => {
+        const request = this.#tryEncode(sealed);
+        return whenReady(this.#callSealer.beginReplies(this.#method, keys, request), (replies) => {
+          this.#startNext(metadata, keys, replies);
+          if (!this.#ended) this.#next.sendMessageWithContext(context, request ?? sealed);
+        });
+      }),
+    );
+    if (started instanceof Promise) this.#watchDeadline();
+    return started;
+  }
+
+  /** @returns undefined for what cannot be encoded: grpc-js meets the same error, and has a status for it */
+  #tryEncode(sealed: object): Buffer | undefined {
+    try {
+      return this.#serialize?.(sealed);
+    } catch {
+      return undefined;
+    }
+  }
+
+  /** Goes on with a call that was held, before all that has come since. */
+  #letGo(begin: (metadata: Metadata) => void | Promise<void>): void {
+    const metadata = this.#held as Metadata;
+    this.#held = undefined;
+    if (this.#ended) return;
+    this.#queue.unshift(() => begin(metadata));
+    this.#drain();
   }
 
   override sendMessageWithContext(context: MessageContext, message: unknown): void {
+    if (this.#held !== undefined) {
+      this.#letGo((metadata) => this.#beginWith(metadata, context, message as object));
+      return;
+    }
     this.#run(() => {
       const send = (sealed: object) => {
         if (!this.#ended) this.#next.sendMessageWithContext(context, sealed);
@@ -88,6 +149,7 @@ export class SealedClientCall extends InterceptingCall {
   }
 
   override halfClose(): void {
+    if (this.#held !== undefined) this.#letGo((metadata) => this.#begin(metadata));
     this.#run(() => this.#next.halfClose());
   }
 
@@ -106,7 +168,7 @@ export class SealedClientCall extends InterceptingCall {
 
   #run(operation: () => void | Promise<void>): void {
     if (this.#ended) return;
-    if (this.#busy) this.#queue.push(operation);
+    if (this.#busy || this.#held !== undefined) this.#queue.push(operation);
     else this.#drain(operation);
   }
 
@@ -156,7 +218,7 @@ export class SealedClientCall extends InterceptingCall {
   /** For the time before grpc-js's own call is started. */
   #watchDeadline(): void {
     const left = Math.min(this.#deadline - Date.now(), 2 ** 31 - 1);
-    this.#deadlineTimer = setTimeout(() => this.#exceedDeadline(), Math.max(left, 0));
+    this.#deadlineTimer ??= setTimeout(() => this.#exceedDeadline(), Math.max(left, 0));
   }
 
   #exceedDeadline(): void {
@@ -210,6 +272,11 @@ export class SealedClientCall extends InterceptingCall {
     this.#callSealer.count(this.#method, received);
     this.#listener?.onReceiveStatus?.(received);
   }
+}
+
+/** Goes on at once where nothing has to be waited for. */
+function whenReady<T, R>(value: T | Promise<T>, next: (ready: T) => R | Promise<R>): R | Promise<R> {
+  return value instanceof Promise ? value.then(next) : next(value);
 }
 
 /** Without a key set a later attempt may succeed; anything else has to be mended first. */

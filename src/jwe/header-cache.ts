@@ -1,5 +1,5 @@
 /**
- * Headers of one sender's session differ in `iat` and `bnd` only. What comes before them is parsed and
+ * Headers of one sender's session differ in `iat`, `bnd` and `req` only. What comes before them is parsed and
  * checked once, and recognised afterwards by its characters.
  */
 import { LRUCache } from 'lru-cache';
@@ -24,7 +24,7 @@ interface Template extends KnownHeader {
  * bracket left to close is the object's), and any other text of this form in its place gives an object
  * that differs in these values alone.
  */
-const TAIL = /^([1-9]\d{9})(?:,"bnd":"([A-Za-z0-9_-]{43})")?\}$/;
+const TAIL = /^([1-9]\d{9})(?:,"(bnd|req)":"([A-Za-z0-9_-]{43})")?\}$/;
 const TAIL_BYTES = [`0123456789,"bnd":"${'x'.repeat(43)}"}`.length, '0123456789}'.length] as const;
 const BEFORE_TAIL = ',"iat":';
 const MAX_TEMPLATES = 4_096;
@@ -48,11 +48,13 @@ export class HeaderCache {
       if (template === undefined) continue;
       const tail = decodeCanonical(part.slice(cut))?.toString('latin1');
       if (!tail?.startsWith(template.rest)) return undefined;
-      const [, iat, bnd] = TAIL.exec(tail.slice(template.rest.length)) ?? [];
+      const [, iat, name, digest] = TAIL.exec(tail.slice(template.rest.length)) ?? [];
       if (iat === undefined) return undefined;
+      const bnd = name === 'bnd' ? digest : undefined;
+      const req = name === 'req' ? digest : undefined;
       // A literal without spread: this is made for every token.
-      const { alg, enc, kid, epk, typ, cty, fld, apu, apv } = template.header;
-      const header = { alg, enc, kid, epk, typ, cty, fld, iat: Number(iat), bnd, apu, apv };
+      const { alg, enc, kid, epk, typ, cty, fld, mth, apu, apv } = template.header;
+      const header = { alg, enc, kid, epk, typ, cty, fld, iat: Number(iat), bnd, mth, req, apu, apv };
       return { agreementId: template.agreementId, header };
     }
     return undefined;
@@ -68,8 +70,11 @@ export class HeaderCache {
     const text = Buffer.from(part, 'base64url').toString('latin1');
     for (const tailBytes of TAIL_BYTES) {
       const prefixBytes = text.length - tailBytes;
-      const [, iat, bnd] = TAIL.exec(text.slice(Math.max(prefixBytes, 0))) ?? [];
-      if (iat === undefined || Number(iat) !== header.iat || bnd !== header.bnd) continue;
+      const [, iat, name, digest] = TAIL.exec(text.slice(Math.max(prefixBytes, 0))) ?? [];
+      if (iat === undefined || Number(iat) !== header.iat) continue;
+      // Neither stands in the prefix: there it would hold for tokens that have another one in their tail.
+      if (header.bnd !== (name === 'bnd' ? digest : undefined)) continue;
+      if (header.req !== (name === 'req' ? digest : undefined)) continue;
       if (!text.slice(0, prefixBytes).endsWith(BEFORE_TAIL)) continue;
       const cut = cutAt(prefixBytes);
       const rest = text.slice((cut / 4) * 3, prefixBytes);

@@ -72,6 +72,8 @@ export function parseHeader(part: string, headerBytes = 2_048): TokenHeader {
     ...optionalText(members, 'cty'),
     ...optionalText(members, 'fld'),
     ...optionalText(members, 'bnd'),
+    ...optionalText(members, 'mth'),
+    ...optionalText(members, 'req'),
     ...(iat !== undefined && { iat: iat as number }),
     ...partyInfo(members, 'apu'),
     ...partyInfo(members, 'apv'),
@@ -108,7 +110,9 @@ function coordinate(value: unknown, crv: Curve): Buffer {
   return bytes;
 }
 
-function optionalText<N extends 'typ' | 'cty' | 'fld' | 'bnd'>(members: Members, name: N): { [K in N]?: string } {
+type TextName = 'typ' | 'cty' | 'fld' | 'bnd' | 'mth' | 'req';
+
+function optionalText<N extends TextName>(members: Members, name: N): { [K in N]?: string } {
   const value = members[name];
   if (value === undefined) return {};
   if (typeof value !== 'string') throw refuse('HEADER_VALUE', `${name} is not a string`);

@@ -198,12 +198,16 @@ export class TokenOpener {
   /**
    * Checks 1 to 4 for a reply token. It is ours only, so that the whole profile is demanded whatever the policy.
    *
-   * @throws SealwireError with the step's code
+   * @param method full path of the method that is really called
+   * @throws SealwireError with the step's code; `METHOD_MISMATCH` for a token that was made for another method
    */
-  checkReplyToken(token: string): ParsedToken {
+  checkReplyToken(token: string, method: string): ParsedToken {
     const parsed = parseToken(token, this.#limits, this.#headers);
     this.#checkKey(parsed.header, 'wire');
     checkPolicy(parsed.header, { field: REPLY_FIELD }, 'strict', this.#now());
+    const { mth } = parsed.header;
+    if (mth === undefined) throw new SealwireError('POLICY_MISSING_HEADER', 'the header has no mth');
+    if (mth !== method) throw new SealwireError('METHOD_MISMATCH', 'made for another method');
     return parsed;
   }
 

@@ -17,16 +17,26 @@ import { splitToken } from './token.js';
 const ALG = 'A256KW';
 const ENC = 'A256GCM';
 const WRAPPED_CEK_BYTES = 40;
+const CALL_ID_BYTES = 16;
+/** So many bytes in base64url, in the one text they have. */
+const CALL_ID = /^[A-Za-z0-9_-]{21}[AQgw]$/;
 
 /** `rto`: which reply token, and so which call, a reply belongs to. */
 export function replyTo(replyToken: string): string {
   return sha256(replyToken);
 }
 
+/** `req`: which request a reply token is for. @param request the uncompressed bytes of the message, without gRPC's prefix */
+export function requestDigest(request: Uint8Array): string {
+  return sha256(request);
+}
+
 /** Seals the replies of one call, numbering them. */
 export class ReplySealer {
   readonly #key: ReplyKey;
   readonly #rto: string;
+  /** Of this call alone, whatever other calls came with the same reply token. */
+  #cid: string | undefined;
   readonly #limits: OpenLimits;
   #seq = 0;
 
@@ -47,6 +57,7 @@ export class ReplySealer {
     if (plaintext.length > this.#limits.innerBytes) {
       throw new SealwireError('INNER_TOO_LARGE', `the inner message exceeds ${this.#limits.innerBytes} bytes`);
     }
+    this.#cid ??= randomBytes(CALL_ID_BYTES).toString('base64url');
     const header = JSON.stringify({
       alg: ALG,
       enc: ENC,
@@ -57,6 +68,7 @@ export class ReplySealer {
       iat,
       bnd: bound,
       rto: this.#rto,
+      cid: this.#cid,
       seq: this.#seq,
     });
     if (header.length > this.#limits.headerBytes)
@@ -78,6 +90,8 @@ export class ReplyOpener {
   readonly #key: ReplyKey;
   readonly #rto: string;
   readonly #limits: OpenLimits;
+  /** As the first reply has it. */
+  #cid: string | undefined;
   #seq = 0;
 
   /** @param replyToken the one that was sent with the call */
@@ -92,12 +106,16 @@ export class ReplyOpener {
    * @param expected field and binding at this place
    * @returns the plaintext and its content type
    * @throws SealwireError those of {@link splitToken}, `ALGORITHM_NOT_ALLOWED`, `HEADER_VALUE`, `TOKEN_PART_LENGTH`, `POLICY_TYPE`,
-   *   `FIELD_MISMATCH`, `BINDING_MISMATCH`, `REPLY_MISMATCH` (another call, another agreement, or out of order),
+   *   `FIELD_MISMATCH`, `BINDING_MISMATCH`, `REPLY_MISMATCH` (another call, also one with the same reply token, another agreement,
+   *   or out of order),
    *   `DECRYPTION_FAILED`
    */
   open(token: string, expected: Expected): { readonly plaintext: Buffer; readonly cty: string } {
     const { headerPart, encryptedKey, iv, ciphertext, tag } = splitToken(token, this.#limits);
-    const { alg, enc, kid, typ, cty, fld, iat, bnd, rto, seq } = parseMembers(headerPart, this.#limits.headerBytes);
+    const { alg, enc, kid, typ, cty, fld, iat, bnd, rto, cid, seq } = parseMembers(
+      headerPart,
+      this.#limits.headerBytes,
+    );
     if (alg !== ALG || enc !== ENC) throw new SealwireError('ALGORITHM_NOT_ALLOWED', 'not the algorithms of a reply');
     if (encryptedKey.length !== WRAPPED_CEK_BYTES || iv.length !== 12 || tag.length !== 16) {
       throw new SealwireError('TOKEN_PART_LENGTH', 'a token part has a wrong length');
@@ -110,9 +128,12 @@ export class ReplyOpener {
     if (fld !== expected.field) throw new SealwireError('FIELD_MISMATCH', 'made for another field');
     if (bnd !== expected.bound) throw new SealwireError('BINDING_MISMATCH', 'made for other sibling values');
     if (kid !== this.#key.kid || rto !== this.#rto) throw new SealwireError('REPLY_MISMATCH', 'made for another call');
+    if (typeof cid !== 'string' || !CALL_ID.test(cid)) throw new SealwireError('HEADER_VALUE', 'cid is not 16 bytes');
+    if (cid !== (this.#cid ?? cid)) throw new SealwireError('REPLY_MISMATCH', 'of another call with this reply token');
     if (seq !== this.#seq) throw new SealwireError('REPLY_MISMATCH', 'not the next reply of this call');
     const cek = this.#key.unwrap(encryptedKey);
     const plaintext = decryptContent(ENC, cek, iv, headerAad(headerPart), ciphertext, tag);
+    this.#cid = cid;
     this.#seq++;
     return { plaintext, cty };
   }

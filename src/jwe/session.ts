@@ -67,7 +67,7 @@ export class WrappingSession implements AgreementSession {
   readonly #epk: EphemeralJwk;
   readonly #limits: SealLimits;
   readonly #observe: SealObserver;
-  /** Most of a header is the same for all tokens of a field: encoded once. */
+  /** Most of a header is the same for all tokens of a field, and for all reply tokens of a method: encoded once. */
   readonly #prefixes: Readonly<Record<SealParameters['cty'], Map<string, HeaderPrefix>>> = {
     'application/protobuf': new Map(),
     'application/json': new Map(),
@@ -109,18 +109,22 @@ export class WrappingSession implements AgreementSession {
     return token;
   }
 
-  #encodeHeader({ field, cty, bound, iat }: SealParameters): string {
-    const prefix = this.#prefix(field, cty);
-    const tail = bound === undefined ? `${iat}}` : `${iat},"bnd":"${bound}"}`;
+  #encodeHeader({ field, cty, bound, iat, call }: SealParameters): string {
+    const prefix = this.#prefix(field, cty, call?.mth);
+    const bnd = bound === undefined ? '' : `,"bnd":"${bound}"`;
+    const req = call?.req === undefined ? '' : `,"req":"${call.req}"`;
+    const tail = `${iat}${bnd}${req}}`;
     if (prefix.bytes + tail.length > this.#limits.headerBytes) {
       throw new SealwireError('HEADER_TOO_LARGE', `the header exceeds ${this.#limits.headerBytes} bytes`);
     }
     return prefix.encoded + Buffer.from(prefix.rest + tail, 'latin1').toString('base64url');
   }
 
-  #prefix(field: string, cty: SealParameters['cty']): HeaderPrefix {
+  #prefix(field: string, cty: SealParameters['cty'], mth: string | undefined): HeaderPrefix {
     const prefixes = this.#prefixes[cty];
-    const known = prefixes.get(field);
+    // A path begins with a slash, which no field has.
+    const name = mth === undefined ? field : field + mth;
+    const known = prefixes.get(name);
     if (known !== undefined) return known;
     const fixed = {
       alg: 'ECDH-ES+A256KW',
@@ -130,6 +134,7 @@ export class WrappingSession implements AgreementSession {
       typ: TOKEN_TYPE,
       cty,
       fld: field,
+      mth,
     };
     const text = `${JSON.stringify(fixed).slice(0, -1)},"iat":`;
     const whole = text.length - (text.length % 3);
@@ -138,7 +143,7 @@ export class WrappingSession implements AgreementSession {
       rest: text.slice(whole),
       bytes: text.length,
     };
-    prefixes.set(field, prefix);
+    prefixes.set(name, prefix);
     return prefix;
   }
 }

@@ -26,6 +26,10 @@ export interface ProfileHeader {
   readonly fld?: string | undefined;
   readonly iat?: number | undefined;
   readonly bnd?: string | undefined;
+  /** Of a reply token: the full path of the method that it is for. */
+  readonly mth?: string | undefined;
+  /** Of a reply token: base64url SHA-256 of the request that it is for. */
+  readonly req?: string | undefined;
 }
 
 /** Options of {@link checkPolicy}. */

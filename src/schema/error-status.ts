@@ -27,6 +27,7 @@ const GRPC = {
   FAILED_PRECONDITION: 9,
   INTERNAL: 13,
   UNAVAILABLE: 14,
+  UNAUTHENTICATED: 16,
 } as const;
 
 interface ReasonStatus {
@@ -56,6 +57,7 @@ export const statusByReason: Readonly<Record<Reason, ReasonStatus>> = {
     code: GRPC.FAILED_PRECONDITION,
     text: 'the response has sealed fields and the request brought no key to seal them with',
   },
+  CALLER_NOT_AUTHENTICATED: { code: GRPC.UNAUTHENTICATED, text: 'the caller was not authenticated by its reply token' },
   AUDIT_UNAVAILABLE: { code: GRPC.UNAVAILABLE, text: 'the audit log cannot take records' },
   CUSTODY_UNAVAILABLE: { code: GRPC.UNAVAILABLE, text: 'the key custody cannot serve' },
 };

@@ -9,6 +9,8 @@ import {
 } from '@grpc/grpc-js';
 import { SealwireError } from '../errors.js';
 import { INTERNAL_STATUS } from '../schema/error-status.js';
+import type { ServicePlan } from '../schema/plan.js';
+import { keepRequestBytes } from './request-bytes.js';
 import { toStatusObject } from './status-object.js';
 
 /** Told of every error that was hidden from a caller. */
@@ -30,7 +32,8 @@ type AnyHandler = (call: AnyCall, callback: Callback) => unknown;
 /**
  * Adds a service with its handlers wrapped: a throw, a rejection or an error that is not a status
  * object reaches the caller as `INTERNAL` with fixed text. A status object is an object with a gRPC
- * code from 1 to 16 and a string in `details`; only those texts leave the process.
+ * code from 1 to 16 and a string in `details`; only those texts leave the process. The bytes of single requests are kept
+ * for the open interceptor, which compares reply tokens with them.
  *
  * @param server the grpc-js server
  * @param service the generated service
@@ -39,7 +42,7 @@ type AnyHandler = (call: AnyCall, callback: Callback) => unknown;
  */
 export function addSealedService(
   server: Server,
-  service: { readonly definition: ServiceDefinition },
+  service: { readonly definition: ServiceDefinition; readonly plan?: ServicePlan },
   handlers: object,
   report: HandlerErrorReport = warn,
 ): void {
@@ -55,7 +58,7 @@ export function addSealedService(
     const wrapper = method.responseStream ? wrapStreaming(bound, hide) : wrapSingle(bound, hide, method.requestStream);
     wrapped[key] = wrapper as UntypedServiceImplementation[string];
   }
-  server.addService(service.definition, wrapped);
+  server.addService(keepRequestBytes(service.definition, service.plan), wrapped);
 }
 
 /** What is `in` the object, but not inherited from Object: a method may be called `toString`. */

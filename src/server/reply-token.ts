@@ -1,8 +1,8 @@
-/** The reply token of a call: checked on metadata, before the handler runs. */
+/** The reply token of a call: checked on metadata and against the request, before the handler runs. */
 import type { Metadata } from '@grpc/grpc-js';
-import { SealwireError, withPath } from '../errors.js';
+import { SealwireError, type StepCode, withPath } from '../errors.js';
 import type { TokenOpener } from '../jwe/opener.js';
-import type { ReplySealer } from '../jwe/reply.js';
+import { type ReplySealer, requestDigest } from '../jwe/reply.js';
 import type { ParsedToken } from '../jwe/token.js';
 import { REPLY_FIELD, REPLY_METADATA } from '../profile/reply-names.js';
 import type { AuditSink, CallRecordField } from './audit-sink.js';
@@ -42,6 +42,14 @@ export interface ReplyAgreement {
   readonly call: CallFacts;
 }
 
+/** What a reply token is compared with. */
+export interface ReplyTokenUse {
+  /** Whether the method's tokens are used up. */
+  readonly singleUse: boolean;
+  /** Waits for the bytes of the one request, undefined if they cannot be seen; absent for request streams. */
+  readonly readRequest?: (() => Promise<Uint8Array | undefined>) | undefined;
+}
+
 /** Opens reply tokens. */
 export class ReplyTokenReader {
   readonly #options: ReplyTokenReaderOptions;
@@ -50,27 +58,37 @@ export class ReplyTokenReader {
     this.#options = options;
   }
 
+  /** Whether callers are asked who they are: then every call needs a reply token. */
+  get asksCallers(): boolean {
+    return this.#options.authenticateCaller !== undefined;
+  }
+
   /**
    * @param metadata the call's
-   * @param singleUse whether the method's tokens are used up
-   * @throws SealwireError `NO_REPLY_KEY` when there is no token, else as a sealed field called `sealwire-reply`
+   * @throws SealwireError `NO_REPLY_KEY` when there is no token, `NO_CREDENTIAL` when callers are asked who they are and there is none,
+   *   `CALLER_REFUSED`, else as a sealed field called `sealwire-reply`
    */
-  async read(metadata: Metadata, call: CallFacts, singleUse: boolean): Promise<ReplyAgreement> {
+  async read(metadata: Metadata, call: CallFacts, { singleUse, readRequest }: ReplyTokenUse): Promise<ReplyAgreement> {
     const startedAt = performance.now();
     const { tokenOpener, audit } = this.#options;
     const values = metadata.get(REPLY_METADATA);
     const [token] = values;
     let parsed: ParsedToken | undefined;
     try {
-      if (token === undefined) throw refuse('NO_REPLY_KEY', `the call has no ${REPLY_METADATA}`);
+      const missing = this.asksCallers ? 'NO_CREDENTIAL' : 'NO_REPLY_KEY';
+      if (token === undefined) throw refuse(missing, `the call has no ${REPLY_METADATA}`);
       // Two tokens would leave open whom the replies are for.
       if (typeof token !== 'string' || values.length > 1) throw refuse('TOKEN_ENCODING', 'not one reply token');
-      parsed = await tokenOpener.withNewKeys(() => tokenOpener.checkReplyToken(token));
+      parsed = await tokenOpener.withNewKeys(() => tokenOpener.checkReplyToken(token, call.method));
+      const { req } = parsed.header;
+      const request = req === undefined ? undefined : await readRequest?.();
+      if (request !== undefined && requestDigest(request) !== req) {
+        throw refuse('REQUEST_MISMATCH', 'made for another request');
+      }
       const { credential, sealer } = await tokenOpener.openReplyToken(parsed, call.account);
-      const facts = await this.#authenticate(credential, call);
-      credential.fill(0);
-      if (singleUse) await this.#useUp(parsed, facts, startedAt);
-      return { sealer, call: facts };
+      // Whoever copied it could ask something else with it, unless it says what it asks.
+      const isUsedUp = singleUse || request === undefined;
+      return { sealer, call: await this.#admit(parsed, credential, call, isUsedUp, startedAt) };
     } catch (error) {
       const located = withPath(error, REPLY_METADATA);
       audit.note(
@@ -82,27 +100,34 @@ export class ReplyTokenReader {
     }
   }
 
-  async #authenticate(credential: Buffer, call: CallFacts): Promise<CallFacts> {
-    const { authenticateCaller } = this.#options;
-    if (authenticateCaller === undefined) return call;
-    const { principal, method } = call;
-    const name = await authenticateCaller({ credential, principal, method });
-    if (name === undefined) throw refuse('CALLER_REFUSED', 'the caller was not authenticated');
-    return { ...call, ...createCallerOf('credential', name) };
-  }
-
-  /** The record is what a restarted service knows used tokens from. */
-  async #useUp(parsed: ParsedToken, call: CallFacts, startedAt: number): Promise<void> {
-    const { guard, audit } = this.#options;
-    if (guard === undefined) return;
-    await guard.claim([parsed], [REPLY_METADATA]);
+  /** Claims the token, records its opening, and asks who calls. @returns the call, with the caller's name if there is a hook */
+  async #admit(
+    parsed: ParsedToken,
+    credential: Buffer,
+    call: CallFacts,
+    isUsedUp: boolean,
+    startedAt: number,
+  ): Promise<CallFacts> {
+    const { audit, authenticateCaller } = this.#options;
+    const guard = isUsedUp ? this.#options.guard : undefined;
+    await guard?.claim([parsed], [REPLY_METADATA]);
     try {
-      await audit.commit(
-        createRecord('open', call, [describeToken(parsed.token, parsed, 'opened', '')], '', startedAt),
-      );
+      // From its record a restarted service knows a used token; and nobody sees a credential without one.
+      if (guard !== undefined || credential.length > 0) {
+        const field = describeToken(parsed.token, parsed, 'opened', '');
+        await audit.commit(createRecord('open', call, [field], '', startedAt));
+      }
+      const { principal, method } = call;
+      if (authenticateCaller === undefined) return call;
+      const name = await authenticateCaller({ credential, principal, method });
+      if (name === undefined) throw refuse('CALLER_REFUSED', 'the caller was not authenticated');
+      return { ...call, ...createCallerOf('credential', name) };
     } catch (error) {
-      await guard.release([parsed]);
+      // Nothing has come of it, and strangers must not fill the guard.
+      await guard?.release([parsed]);
       throw error;
+    } finally {
+      credential.fill(0);
     }
   }
 }
@@ -126,6 +151,6 @@ function describeToken(
   };
 }
 
-function refuse(code: 'NO_REPLY_KEY' | 'TOKEN_ENCODING' | 'CALLER_REFUSED', message: string): SealwireError {
+function refuse(code: StepCode, message: string): SealwireError {
   return new SealwireError(code, message, { path: REPLY_METADATA });
 }

@@ -15,12 +15,14 @@ import { hasOwnFields } from '../schema/walk.js';
 import type { TurnQueue } from '../turn-queue.js';
 import type { AuditSink } from './audit-sink.js';
 import { type CallerFunction, createAccount, createCallerOf, peerAddress, tlsIdentity } from './caller.js';
+import { HeldRequest } from './held-request.js';
 import { IncomingMessages, type ReadAhead } from './incoming.js';
 import { sizeOf } from './message-size.js';
 import type { MessageOpener } from './open-message.js';
 import { OutgoingMessages, type WriteAhead } from './outgoing.js';
 import { attachFacts, type CallFacts, createRejectRecord } from './records.js';
 import type { ReplyAgreement, ReplyTokenReader } from './reply-token.js';
+import { takeRequestBytes } from './request-bytes.js';
 import type { MessageReplier } from './seal-reply.js';
 import { type CallEnd, endOf, type ServerMetrics } from './server-metrics.js';
 import { toStatusObject } from './status-object.js';
@@ -63,6 +65,8 @@ export class SealedServerCall extends ServerInterceptingCall {
   #listener: Listener | undefined;
   #facts: CallFacts | undefined;
   #reply: ReplyAgreement | undefined;
+  /** The request, from when it is asked for to check the reply token until the handler can have it. */
+  #held: HeldRequest | undefined;
   #state: CallState = 'open';
   #ending: AbortController | undefined;
 
@@ -86,11 +90,13 @@ export class SealedServerCall extends ServerInterceptingCall {
     this.#next.start({
       onReceiveMetadata: (metadata) => this.#begin(metadata, listener),
       onReceiveMessage: (message: object) => {
-        if (this.#incoming === undefined) listener.onReceiveMessage(message);
+        if (this.#held !== undefined) this.#held.take(message);
+        else if (this.#incoming === undefined) listener.onReceiveMessage(message);
         else this.#incoming.add(message, this.#method.requestStream ? sizeOf(message) : 0);
       },
       onReceiveHalfClose: () => {
-        if (this.#incoming === undefined) listener.onReceiveHalfClose();
+        if (this.#held !== undefined) this.#held.take(undefined);
+        else if (this.#incoming === undefined) listener.onReceiveHalfClose();
         else this.#incoming.halfClose();
       },
       onCancel: () => this.#cancel(),
@@ -98,7 +104,15 @@ export class SealedServerCall extends ServerInterceptingCall {
   }
 
   override startRead(): void {
-    if (this.#incoming === undefined) super.startRead();
+    const held = this.#held;
+    this.#held = undefined;
+    const listener = this.#listener as Listener;
+    if (held !== undefined)
+      held.release(
+        (message) => listener.onReceiveMessage(message),
+        () => listener.onReceiveHalfClose(),
+      );
+    else if (this.#incoming === undefined) super.startRead();
     else if (!this.#ended) this.#incoming.want();
   }
 
@@ -123,30 +137,50 @@ export class SealedServerCall extends ServerInterceptingCall {
     else this.#outgoing.afterAll(send);
   }
 
-  /** A call whose replies are sealed for its caller begins with the caller's reply token. */
+  /** A call whose replies are sealed for its caller, or whose caller is asked who it is, begins with the caller's reply token. */
   #begin(metadata: Metadata, listener: Listener): void {
-    const { response } = this.#method;
+    const { response, requestStream } = this.#method;
+    const { replyTokens } = this.#shared;
     try {
       const facts = this.#describeCall(metadata);
       this.#facts = facts;
-      if (!hasOwnFields(response)) {
+      if (!replyTokens.asksCallers && !hasOwnFields(response)) {
         attachFacts(metadata, facts);
         listener.onReceiveMetadata(metadata);
         return;
       }
-      this.#shared.replyTokens
-        .read(metadata, facts, this.#singleUse)
+      const readRequest = requestStream ? undefined : () => this.#readRequest();
+      replyTokens
+        .read(metadata, facts, { singleUse: this.#singleUse, readRequest })
         .then((reply) => {
           if (this.#ended) return;
           this.#reply = reply;
           this.#facts = reply.call;
           attachFacts(metadata, reply.call);
+          this.#openHeld();
           listener.onReceiveMetadata(metadata);
         })
         .catch((error: unknown) => this.#fail(error));
     } catch (error) {
       this.#fail(error);
     }
+  }
+
+  async #readRequest(): Promise<Buffer | undefined> {
+    this.#held = new HeldRequest(() => super.startRead());
+    const message = await this.#held.read();
+    return message && takeRequestBytes(message);
+  }
+
+  /** What has to be opened need not wait until the handler asks for it. */
+  #openHeld(): void {
+    const incoming = this.#incoming;
+    if (incoming === undefined) return;
+    this.#held?.release(
+      (message) => incoming.add(message, 0),
+      () => incoming.halfClose(),
+    );
+    this.#held = undefined;
   }
 
   #createIncoming(): IncomingMessages {

@@ -182,8 +182,9 @@ describe('a relay that rewrites payments', () => {
 
   it('and replaces sealwire-reply: the client sees it', async () => {
     const session = await new SealingSessions().acquire(relayed.harness.service.keyRing.current());
-    const parameters = { field: REPLY_FIELD, cty: 'application/protobuf', iat: Math.floor(Date.now() / 1000) } as const;
-    const own = session.seal(Buffer.alloc(0), parameters);
+    const iat = Math.floor(Date.now() / 1000);
+    const call = { mth: '/payments.v1.PaymentService/GetPayment' };
+    const own = session.seal(Buffer.alloc(0), { field: REPLY_FIELD, cty: 'application/protobuf', iat, call });
     relayed.relay.hooks = { metadata: (metadata) => metadata.set(REPLY_METADATA, own) };
     const error = await failureOf(get(0));
     expect(error.code).to.equal(status.DATA_LOSS);

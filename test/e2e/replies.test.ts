@@ -1,4 +1,5 @@
 /** Attacks on replies and reply tokens by a relay that can change everything and open nothing. */
+import { createHash } from 'node:crypto';
 import type { ServerDuplexStream } from '@grpc/grpc-js';
 import { credentials, type Metadata, type ServiceError, status } from '@grpc/grpc-js';
 import { expect } from 'chai';
@@ -23,7 +24,7 @@ import { ReplayGuard } from '../../src/server/replay/replay-guard.js';
 import type { CallerCredential } from '../../src/server/reply-token.js';
 import { EchoResponse, StreamResponse } from '../gen/shapes/v1/shapes.js';
 import { SealedFirstService, SealedSecondService } from '../gen/shapes/v1/shapes_sealed.js';
-import { clientWays } from '../support/client-ways.js';
+import { clientWays, UNNAMED_WAY } from '../support/client-ways.js';
 import { failureOf, visibleParts } from '../support/harness.js';
 import { orderOf, paymentOf, paymentsService, type Seen, WATCHED } from '../support/payments-bench.js';
 import { type RelayedCall, rewriteAs } from '../support/rewriting-relay.js';
@@ -36,6 +37,8 @@ const calls: Record<string, (client: Payments) => Promise<unknown>> = {
   watchPayments: (client) => drain(client.watchPayments({ orderId: 'order-1' })),
   reconcile: (client) => drain(client.reconcile([{ paymentId: 'p-1', statementLine: { value: 'line' } }])),
 };
+
+const pathOf = (name: string) => `/payments.v1.PaymentService/${name[0]?.toUpperCase()}${name.slice(1)}`;
 
 async function drain<T>(stream: AsyncIterable<T>): Promise<T[]> {
   const { messages, error } = await readToEnd(stream);
@@ -108,8 +111,8 @@ for (const [way, optionsFor] of Object.entries(clientWays)) {
 
     const now = () => Math.floor(Date.now() / 1000);
     /** A reply token of the relay's own making: everybody has the public key. */
-    const ownReplyToken = (field = REPLY_FIELD, iat = now()) =>
-      relaySession.seal(Buffer.alloc(0), { field, cty: 'application/protobuf', iat });
+    const ownReplyToken = (field = REPLY_FIELD, iat = now(), mth = pathOf('getPayment')) =>
+      relaySession.seal(Buffer.alloc(0), { field, cty: 'application/protobuf', iat, call: { mth } });
     const replace = (value: string | string[]) => ({
       metadata(metadata: Metadata) {
         metadata.remove(REPLY_METADATA);
@@ -139,7 +142,7 @@ for (const [way, optionsFor] of Object.entries(clientWays)) {
         });
 
         it(`of the relay in ${name}: the client sees that the replies are not for it`, async () => {
-          bench.relay.hooks = replace(ownReplyToken());
+          bench.relay.hooks = replace(ownReplyToken(REPLY_FIELD, now(), pathOf(name)));
           const error = await failureOf(call(client));
           const place = { getPayment: 'payment.card', watchPayments: 'payment.card', reconcile: 'note' }[
             name
@@ -197,7 +200,8 @@ for (const [way, optionsFor] of Object.entries(clientWays)) {
 
       it('that is stale, or for another service, is refused with its own reason', async () => {
         const other = await new SealingSessions().acquire((await KeyRing.create('P-256')).current());
-        const parameters = { field: REPLY_FIELD, cty: 'application/protobuf', iat: now() } as const;
+        const call = { mth: pathOf('getPayment') };
+        const parameters = { field: REPLY_FIELD, cty: 'application/protobuf', iat: now(), call } as const;
         for (const [token, reason] of [
           [ownReplyToken(REPLY_FIELD, now() - 400), 'SEALED_FIELD_STALE'],
           [ownReplyToken(REPLY_FIELD, now() + 400), 'SEALED_FIELD_STALE'],
@@ -228,12 +232,39 @@ for (const [way, optionsFor] of Object.entries(clientWays)) {
         expect(seen.calls).to.deep.equal([]);
       });
 
-      it('of an earlier call of an idempotent method is taken, and its caller alone can read what comes', async () => {
+      it('of an earlier call of an idempotent method asks the same question only, and its caller alone can read the answer', async () => {
         await client.getPayment({ paymentId: 'p-1' });
         bench.relay.hooks = replace(tokenSent());
-        const error = await failureOf(client.getPayment({ paymentId: 'p-2' }));
-        expectRefusedReply(error, 'REPLY_MISMATCH', 'payment.card');
-        expect(seen.calls).to.deep.equal(['getPayment p-1', 'getPayment p-2']);
+        for (const ask of [
+          () => client.getPayment({ paymentId: 'p-2' }),
+          () => client.getPayment({ paymentId: '' }),
+          () => drain(client.watchPayments({ orderId: 'p-1' })),
+          () => drain(client.reconcile([])),
+        ]) {
+          const error = await failureOf(ask());
+          const reason = errorDetails(error)?.reason as string;
+          expect(reason).to.be.oneOf(['SEALED_FIELD_INVALID', 'SEALED_FIELD_REPLAYED']);
+          expect(errorDetails(error)?.field).to.equal(REPLY_METADATA);
+        }
+        expect(seen.calls).to.deep.equal(['getPayment p-1']);
+        const again = await failureOf(client.getPayment({ paymentId: 'p-1' }));
+        if (way === UNNAMED_WAY) expect(errorDetails(again)?.reason).to.equal('SEALED_FIELD_REPLAYED');
+        else expectRefusedReply(again, 'REPLY_MISMATCH', 'payment.card');
+      });
+
+      it('says which request it is for, where the client knows its bytes', async () => {
+        const headerOf = (token: string) =>
+          JSON.parse(Buffer.from(token.split('.')[0] as string, 'base64url').toString()) as Record<string, unknown>;
+        for (const [name, call] of Object.entries(calls)) {
+          await call(client);
+          const [request] = lastCall().requests;
+          const isNamed = way !== UNNAMED_WAY && name !== 'reconcile';
+          const req = createHash('sha256')
+            .update(request as Buffer)
+            .digest('base64url');
+          expect(headerOf(tokenSent())['mth']).to.equal(lastCall().path);
+          expect(headerOf(tokenSent())['req'], name).to.equal(isNamed ? req : undefined);
+        }
       });
     });
 
@@ -478,25 +509,30 @@ describe('replies for authenticated callers', () => {
       ['secret of Ada for /payments.v1.PaymentService/Reconcile', '/payments.v1.PaymentService/Reconcile', '127.0.0.1'],
     ]);
     expect(bench.audit.records.map(({ event, principal }) => `${event} ${principal}`)).to.have.members([
+      'open 127.0.0.1',
       'open ada',
       'seal ada',
     ]);
+    // Nobody sees a credential before its opening is recorded, and nobody reads it there.
+    const [first] = bench.audit.records[0]!.fields;
+    expect(first).to.deep.include({ field: REPLY_FIELD, path: REPLY_METADATA, keep: false, outcome: 'opened' });
   });
 
   it("the relay's own reply token is refused before the handler, whatever it puts into it", async () => {
     const session = await new SealingSessions().acquire(bench.ring.current());
     for (const credential of ['', 'guess', 'secret of']) {
       bench.relay.hooks = {
-        metadata(metadata) {
+        metadata(metadata, { path }) {
           const iat = Math.floor(Date.now() / 1000);
-          const parameters = { field: REPLY_FIELD, cty: 'application/protobuf', iat } as const;
+          const call = { mth: path };
+          const parameters = { field: REPLY_FIELD, cty: 'application/protobuf', iat, call } as const;
           metadata.set(REPLY_METADATA, session.seal(Buffer.from(credential), parameters));
         },
       };
       for (const call of Object.values(calls)) {
         const error = await failureOf(call(bench.client));
-        expect(error.code).to.equal(status.INVALID_ARGUMENT);
-        expect(errorDetails(error)).to.deep.include({ reason: 'SEALED_FIELD_INVALID', field: REPLY_METADATA });
+        expect(error.code).to.equal(status.UNAUTHENTICATED);
+        expect(errorDetails(error)).to.deep.include({ reason: 'CALLER_NOT_AUTHENTICATED', field: REPLY_METADATA });
       }
     }
     expect(seen.calls).to.deep.equal([]);

@@ -1,6 +1,6 @@
 /** Every token of the payments service in every place but its own; and what no token protects. */
 import { readFile } from 'node:fs/promises';
-import { type Metadata, type ServiceError, status } from '@grpc/grpc-js';
+import { credentials, InterceptingCall, type Metadata, type ServiceError, status } from '@grpc/grpc-js';
 import { expect } from 'chai';
 import { errorDetails } from '../../src/client/client.js';
 import {
@@ -12,9 +12,14 @@ import {
   ReconcileResponse,
   WatchPaymentsResponse,
 } from '../../src/gen/payments/v1/payments.js';
-import { AuthorizeRequestPlan, ReconcileRequestPlan } from '../../src/gen/payments/v1/payments_sealed.js';
+import {
+  AuthorizeRequestPlan,
+  ReconcileRequestPlan,
+  SealedPaymentServiceClient,
+} from '../../src/gen/payments/v1/payments_sealed.js';
 import { SealingSessions } from '../../src/jwe/sender.js';
 import { sha256 } from '../../src/jwe/sha256.js';
+import { staticKeySource } from '../../src/keys/key-source.js';
 import { KeyRing } from '../../src/keys/ring.js';
 import { REPLY_METADATA } from '../../src/profile/reply-names.js';
 import type { SealedFieldPlan } from '../../src/schema/plan.js';
@@ -99,6 +104,8 @@ describe('the swap matrix of the payments service', () => {
   let relayed: RelayedHarness;
   /** Tokens that were never used, by where they come from, and replies that were. */
   const tokens = new Map<string, string>();
+  /** Name of the reply token of a call as the tests make it. */
+  let sameQuestion = '';
   let paymentId: string;
   let calls = 0;
 
@@ -132,7 +139,9 @@ describe('the swap matrix of the payments service', () => {
     for (const place of replyPlaces) {
       relay.hooks = { fate: () => 'refuse' };
       await failureOf(place.call(client, paymentId));
-      tokens.set(`reply token ${tokens.size}`, String(relayed.lastCall().metadata.get(REPLY_METADATA)[0]));
+      const name = `reply token ${tokens.size}`;
+      if (relayed.lastCall().path.endsWith('/GetPayment')) sameQuestion = name;
+      tokens.set(name, String(relayed.lastCall().metadata.get(REPLY_METADATA)[0]));
       relay.hooks = {};
       await place.call(client, paymentId);
       const response = relayed.lastCall().responses[0] as Buffer;
@@ -171,12 +180,12 @@ describe('the swap matrix of the payments service', () => {
     });
   }
 
-  it(`${REPLY_METADATA}: every field's token is refused alike, and another call's reply token seen by the client`, async () => {
+  it(`${REPLY_METADATA}: every field's token and other calls' reply tokens are refused alike, one for the same question seen by the client`, async () => {
     const seen = new Set<string>();
     for (const [name, token] of tokens) {
       relayed.relay.hooks = { metadata: (metadata: Metadata) => metadata.set(REPLY_METADATA, token) };
       const error = await failureOf(relayed.client.getPayment({ paymentId }));
-      if (name.startsWith('reply token')) expectDetected(error, 'payment.card');
+      if (name === sameQuestion) expectDetected(error, 'payment.card');
       else {
         expect(errorDetails(error), name).to.deep.include({ reason: 'SEALED_FIELD_INVALID', field: REPLY_METADATA });
         seen.add(visibleParts(error));
@@ -437,12 +446,21 @@ describe('what no token protects', () => {
       const answers = await drain(relayed.client.reconcile(lines));
       expect(answers.map(({ paymentId }) => paymentId)).to.deep.equal(['a']);
     },
-    'requests without sealed fields': async () => {
+    'requests without sealed fields that the reply token does not name': async () => {
       const [mine, other] = await Promise.all(
         ['mine', 'other'].map((order) => relayed.client.authorize(fullOrder(order))),
       );
       relayed.relay.hooks = { request: rewriteAs(GetPaymentRequest, () => ({ paymentId: other!.paymentId })) };
-      const { payment } = await relayed.client.getPayment({ paymentId: mine!.paymentId });
+      expect(errorDetails(await failureOf(relayed.client.getPayment({ paymentId: mine!.paymentId })))).to.deep.include({
+        reason: 'SEALED_FIELD_INVALID',
+        field: REPLY_METADATA,
+      });
+      const watching = new SealedPaymentServiceClient(relayed.relay.address, credentials.createInsecure(), {
+        keys: staticKeySource(relayed.harness.service.keyRing.current()),
+        wireInterceptors: [(options, next) => new InterceptingCall(next(options))],
+      });
+      const { payment } = await watching.getPayment({ paymentId: mine!.paymentId });
+      watching.close();
       // Whoever asks must compare: the reply is bound to the payment that it tells.
       expect(payment?.paymentId).to.equal(other?.paymentId);
     },

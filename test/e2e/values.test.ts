@@ -190,7 +190,7 @@ for (const [way, optionsFor] of Object.entries(clientWays)) {
       const replyToken = forge({
         key: keys.current(),
         plaintext: Buffer.alloc(0),
-        header: { ...header, fld: REPLY_FIELD },
+        header: { ...header, fld: REPLY_FIELD, mth: '/shapes.v1.FirstService/Echo' },
       });
       return new Promise((resolve, reject) => {
         const metadata = new Metadata();

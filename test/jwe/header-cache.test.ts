@@ -37,12 +37,13 @@ describe('HeaderCache', () => {
         { iat: 1_999_999_999, bnd: BND },
         { iat: 1_732_400_001, bnd: 'x'.repeat(43) },
         { iat: 1_732_400_001 },
+        { iat: 1_732_400_001, req: 'r'.repeat(43) },
       ]) {
         const part = header(tail, { fld });
         const known = cache.find(part, 2_048);
         const parsed = parseHeader(part);
         expect(known?.header).to.deep.include({ ...parsed });
-        expect(known?.header.bnd).to.equal(parsed.bnd);
+        expect([known?.header.bnd, known?.header.req]).to.deep.equal([parsed.bnd, parsed.req]);
         expect(known?.agreementId).to.equal(agreementId(parsed));
       }
     }
@@ -79,6 +80,16 @@ describe('HeaderCache', () => {
     });
   }
 
+  it('knows the methods of reply tokens apart, and their requests', () => {
+    const mth = '/payments.v1.PaymentService/GetPayment';
+    const of = (tail: object, method = mth) => header(tail, { fld: 'sealwire.v1.reply', mth: method });
+    const cache = primed(of({ iat: 1_732_400_000, req: BND }));
+    const again = of({ iat: 1_732_400_001, req: 'x'.repeat(43) });
+    expect(cache.find(again, 2_048)?.header).to.deep.include({ mth, req: 'x'.repeat(43), iat: 1_732_400_001 });
+    expect(cache.find(of({ iat: 1_732_400_001 }), 2_048)?.header.req).to.equal(undefined);
+    expect(cache.find(of({ iat: 1_732_400_000, req: BND }, mth.replace('Get', 'Put')), 2_048)).to.equal(undefined);
+  });
+
   it('leaves text that is not canonical base64url to the parser', () => {
     const cache = primed(first);
     for (const part of [`${first}=`, `${first.slice(0, -1)}!`, `${first} `]) {
@@ -93,8 +104,12 @@ describe('HeaderCache', () => {
   it('learns nothing from headers that do not end as ours do', () => {
     for (const part of [
       encode(JSON.stringify({ iat: 1_732_400_000, ...members })),
-      encode(JSON.stringify({ ...members, bnd: BND, iat: 1_732_400_000 })),
       encode(JSON.stringify({ ...members })),
+      // Else a binding or a request could be named twice.
+      encode(JSON.stringify({ ...members, bnd: BND, iat: 1_732_400_000 })),
+      encode(JSON.stringify({ ...members, req: BND, iat: 1_732_400_000 })),
+      encode(JSON.stringify({ ...members, req: BND, iat: 1_732_400_000, bnd: BND })),
+      encode(JSON.stringify({ ...members, bnd: BND, iat: 1_732_400_000, req: BND })),
     ]) {
       expect(primed(part).find(part, 2_048)).to.equal(undefined);
     }

@@ -54,10 +54,13 @@ export function headerOf(token: string): Record<string, unknown> {
   return JSON.parse(Buffer.from(token.split('.')[0] as string, 'base64url').toString());
 }
 
+/** `cid` of the replies that are made here: 16 bytes. */
+export const CALL_ID = Buffer.alloc(16, 7).toString('base64url');
+
 /** Members of a good reply: the first of its call, for {@link REPLY_PLACE}. */
 export function replyHeader({ kid, rto }: ReplySecrets): Record<string, unknown> {
   const profile = { typ: 'sealed-field+jwe', cty: 'application/protobuf', fld: REPLY_PLACE, iat: IAT };
-  return { alg: 'A256KW', enc: 'A256GCM', kid, ...profile, rto, seq: 0 };
+  return { alg: 'A256KW', enc: 'A256GCM', kid, ...profile, rto, cid: CALL_ID, seq: 0 };
 }
 
 /** What differs from a good reply. */

@@ -21,6 +21,7 @@ import {
 } from './helpers.js';
 import {
   agreeAsRecipient,
+  CALL_ID,
   deriveKey,
   deriveSecrets,
   forgeReply,
@@ -33,6 +34,7 @@ import {
 
 const limits = resolveLimits();
 const expected = { field: REPLY_PLACE };
+const METHOD = '/payments.v1.PaymentService/GetPayment';
 const BOUND = 'n4bQgYhMfWWaL-qgxVrQFaO_TxsrC4Is0V1sFbDwCgg';
 const sealing = { field: REPLY_PLACE, cty: 'application/protobuf', iat: IAT } as const;
 const importPoint = (jwk: object) => createPublicKey({ key: jwk as JsonWebKey, format: 'jwk' });
@@ -53,7 +55,8 @@ describe('replies', () => {
   });
 
   function beginCall(of: AgreementSession = session, recipient: TestKey = key): Call {
-    const replyToken = of.seal(Buffer.alloc(0), { field: REPLY_FIELD, cty: 'application/protobuf', iat: IAT });
+    const call = { mth: METHOD };
+    const replyToken = of.seal(Buffer.alloc(0), { field: REPLY_FIELD, cty: 'application/protobuf', iat: IAT, call });
     const z = agreeAsRecipient(replyToken, recipient.privateKey, importPoint);
     const opener = new ReplyOpener(of.replyKey, replyToken, limits);
     return { replyToken, opener, secrets: deriveSecrets(replyToken, z) };
@@ -62,7 +65,7 @@ describe('replies', () => {
   /** The service's side. */
   async function accept(replyToken: string, recipient: TestKey = key) {
     const opener = new TokenOpener({ keys: new TestKeys(recipient), now: () => IAT * 1_000 });
-    return opener.openReplyToken(opener.checkReplyToken(replyToken), 'caller');
+    return opener.openReplyToken(opener.checkReplyToken(replyToken, METHOD), 'caller');
   }
 
   describe('are plain JWEs', () => {
@@ -71,11 +74,16 @@ describe('replies', () => {
         const recipient = makeKey(crv);
         const { replyToken, opener, secrets } = beginCall(await sessions.acquire(recipient), recipient);
         const { sealer } = await accept(replyToken, recipient);
+        let cid: unknown;
         for (const seq of [0, 1, 2]) {
           const reply = sealer.seal(PLAINTEXT, { ...sealing, bound: BOUND });
           const { plaintext, protectedHeader } = await compactDecrypt(reply, secrets.key);
           expect(Buffer.from(plaintext)).to.deep.equal(PLAINTEXT);
-          expect(protectedHeader).to.deep.equal({ ...replyHeader(secrets), bnd: BOUND, seq });
+          cid ??= protectedHeader['cid'];
+          expect(cid)
+            .to.match(/^[\w-]{21}[AQgw]$/)
+            .and.not.equal(CALL_ID);
+          expect(protectedHeader).to.deep.equal({ ...replyHeader(secrets), bnd: BOUND, cid, seq });
           expect(opener.open(reply, { ...expected, bound: BOUND }).plaintext).to.deep.equal(PLAINTEXT);
         }
       });
@@ -92,7 +100,7 @@ describe('replies', () => {
       it(`the service answers a reply token that was made without our code (${crv})`, async () => {
         const recipient = makeKey(crv);
         const ephemeral = makeEphemeral(crv);
-        const header = { fld: REPLY_FIELD };
+        const header = { fld: REPLY_FIELD, mth: METHOD };
         const replyToken = forge({ key: recipient, ephemeral, header, plaintext: Buffer.from('credential') });
         const z = diffieHellman({ privateKey: ephemeral.privateKey, publicKey: recipient.publicKey });
         const { credential, sealer } = await accept(replyToken, recipient);
@@ -115,7 +123,7 @@ describe('replies', () => {
       const { replyToken } = beginCall();
       const { sealer } = await accept(replyToken);
       const header = headerOf(sealer.seal(PLAINTEXT, sealing));
-      expect(header).to.have.keys('alg', 'enc', 'kid', 'typ', 'cty', 'fld', 'iat', 'rto', 'seq');
+      expect(header).to.have.keys('alg', 'enc', 'kid', 'typ', 'cty', 'fld', 'iat', 'rto', 'cid', 'seq');
     });
 
     it('have a content key and IV of their own', async () => {
@@ -156,6 +164,10 @@ describe('replies', () => {
       ['a later seq', 'REPLY_MISMATCH', header('seq', 1)],
       ['a negative seq', 'REPLY_MISMATCH', header('seq', -1)],
       ['seq as text', 'REPLY_MISMATCH', header('seq', '0')],
+      ['no cid', 'HEADER_VALUE', header('cid', undefined)],
+      ['a cid of 15 bytes', 'HEADER_VALUE', header('cid', CALL_ID.slice(0, 20))],
+      ['a cid with stray bits', 'HEADER_VALUE', header('cid', `${CALL_ID.slice(0, 21)}R`)],
+      ['cid as a number', 'HEADER_VALUE', header('cid', 1)],
       ['no seq', 'REPLY_MISMATCH', header('seq', undefined)],
       ['iat as text', 'HEADER_VALUE', header('iat', String(IAT))],
       ['iat with a fraction', 'HEADER_VALUE', header('iat', IAT + 0.5)],
@@ -251,6 +263,15 @@ describe('replies', () => {
       opener.open(mine![2]!, expected);
     });
 
+    it('the next reply of another call with the same reply token', async () => {
+      const { replyToken, opener } = beginCall();
+      const [first, second] = [(await accept(replyToken)).sealer, (await accept(replyToken)).sealer];
+      const [mine, others] = [first, second].map((sealer) => [1, 2].map(() => sealer.seal(PLAINTEXT, sealing)));
+      opener.open(mine![0]!, expected);
+      expectCode('REPLY_MISMATCH', () => opener.open(others![1]!, expected));
+      opener.open(mine![1]!, expected);
+    });
+
     it('a reply under the key of another agreement that claims to be of this one', async () => {
       const { opener, secrets } = beginCall();
       const other = beginCall(await sessions.acquire(makeKey('P-256')), key).secrets;
@@ -279,7 +300,7 @@ describe('replies', () => {
   describe('a reply token', () => {
     const open = (header: Record<string, unknown>, policy: 'strict' | 'interop' = 'strict') => {
       const opener = new TokenOpener({ keys: new TestKeys(key), policy, now: () => IAT * 1_000 });
-      return opener.checkReplyToken(forge({ key, header: { fld: REPLY_FIELD, ...header } }));
+      return opener.checkReplyToken(forge({ key, header: { fld: REPLY_FIELD, mth: METHOD, ...header } }), METHOD);
     };
     const refusals: [string, string, Record<string, unknown>][] = [
       ['of another field', 'FIELD_MISMATCH', { fld: FIELD }],
@@ -288,6 +309,11 @@ describe('replies', () => {
       ['from the future', 'TOKEN_FROM_FUTURE', { iat: IAT + 61 }],
       ['without iat', 'POLICY_MISSING_HEADER', { iat: undefined }],
       ['without fld', 'POLICY_MISSING_HEADER', { fld: undefined }],
+      ['without mth', 'POLICY_MISSING_HEADER', { mth: undefined }],
+      ['for another method', 'METHOD_MISMATCH', { mth: '/payments.v1.PaymentService/Reconcile' }],
+      ['for a method in other letters', 'METHOD_MISMATCH', { mth: METHOD.toLowerCase() }],
+      ['with a number for the method', 'HEADER_VALUE', { mth: 1 }],
+      ['with a number for the request', 'HEADER_VALUE', { req: 1 }],
       ['without typ', 'POLICY_MISSING_HEADER', { typ: undefined }],
       ['to an unknown key', 'KEY_UNKNOWN', { kid: BOUND }],
     ];
@@ -303,9 +329,11 @@ describe('replies', () => {
       const opener = new TokenOpener({ keys: new TestKeys(key), now: () => IAT * 1_000 });
       const token = withPart(beginCall().replyToken, 4, flip);
       let failure: unknown;
-      await Promise.resolve(opener.openReplyToken(opener.checkReplyToken(token), 'caller')).catch((error: unknown) => {
-        failure = error;
-      });
+      await Promise.resolve(opener.openReplyToken(opener.checkReplyToken(token, METHOD), 'caller')).catch(
+        (error: unknown) => {
+          failure = error;
+        },
+      );
       expectCode('DECRYPTION_FAILED', () => {
         if (failure !== undefined) throw failure;
       });

@@ -1,10 +1,15 @@
-/** The two ways that a client has for a unary call. */
-import { InterceptingCall } from '@grpc/grpc-js';
+/** The ways that a client has for a unary call. */
+import { InterceptingCall, type Interceptor } from '@grpc/grpc-js';
 import type { SealedClientOptions } from '../../src/client/client.js';
 import type { RecipientKey } from '../../src/jwe/recipient.js';
 import { SealingSessions } from '../../src/jwe/sender.js';
 
-type WayOptions = Pick<SealedClientOptions, 'sessions' | 'wireInterceptors'>;
+type WayOptions = Pick<SealedClientOptions, 'sessions' | 'interceptors' | 'wireInterceptors'>;
+
+const pass: Interceptor = (options, next) => new InterceptingCall(next(options));
+
+/** The one whose reply tokens do not name the request. */
+export const UNNAMED_WAY = 'sealed before wire interceptors';
 
 /** Client options by way, given the keys that the client seals to. */
 export const clientWays: Readonly<Record<string, (...keys: RecipientKey[]) => Promise<WayOptions>>> = {
@@ -14,7 +19,6 @@ export const clientWays: Readonly<Record<string, (...keys: RecipientKey[]) => Pr
     for (const key of keys) await sessions.acquire(key);
     return { sessions };
   },
-  'sealed by the interceptor': async () => ({
-    wireInterceptors: [(options, next) => new InterceptingCall(next(options))],
-  }),
+  'sealed by the interceptor': async () => ({ interceptors: [pass] }),
+  [UNNAMED_WAY]: async () => ({ wireInterceptors: [pass] }),
 };

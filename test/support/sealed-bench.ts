@@ -55,6 +55,8 @@ export class MemorySink implements AuditSink {
 /** A running server, a relay before it and a client of payments. */
 export interface Bench {
   readonly relay: RewritingRelay;
+  /** Of the server itself, past the relay. */
+  readonly address: string;
   readonly ring: KeyRing;
   readonly audit: MemorySink;
   readonly opener: OpenInterceptor;
@@ -96,12 +98,14 @@ export async function startBench(options: BenchOptions): Promise<Bench> {
     server.bindAsync('127.0.0.1:0', ServerCredentials.createInsecure(), bound);
   });
   const definitions = services.map(({ definition }) => definition);
-  const relay = await startRewritingRelay(`127.0.0.1:${port}`, definitions);
+  const address = `127.0.0.1:${port}`;
+  const relay = await startRewritingRelay(address, definitions);
   const clientOptions: SealedClientOptions = { keys: staticKeySource(ring.current()), ...options.client };
   const client = new SealedPaymentServiceClient(relay.address, insecure(), clientOptions);
   const clients: SealedClient[] = [client];
   return {
     relay,
+    address,
     ring,
     audit,
     opener,

@@ -48,6 +48,11 @@ export const explanations: Readonly<Record<Reason, Explanation>> = {
     remedy:
       'Send the metadata `sealwire-reply`: `sealwire request METHOD --session FILE --print-header` prints it, `sealwire response` opens the replies.',
   },
+  CALLER_NOT_AUTHENTICATED: {
+    meaning: 'The service asks who calls, and the credential in the reply token is missing or was refused.',
+    remedy:
+      'Give the client a `credential` that is good for this service: it seals one into the metadata `sealwire-reply` of each call. The audit record says whether there was none.',
+  },
   AUDIT_UNAVAILABLE: {
     meaning: 'The service cannot write its audit log, and opens nothing without a record.',
     remedy: 'Try again later; the operator looks at the disk of the audit log.',

@@ -73,7 +73,8 @@ export async function request(name: string, flags: RequestFlags): Promise<void> 
           `--session: the responses of ${name} have no sealed fields for the caller`,
         );
       }
-      const replies = await sealer.beginReplies(await keys.current(''), new Uint8Array());
+      // grpcurl encodes the request, so its bytes are not known here.
+      const replies = await sealer.beginReplies(await keys.current(''), new Uint8Array(), { mth: method.path });
       await writeSession(path, replies, {
         method: name,
         descriptors,

@@ -1,0 +1,36 @@
+/** The encoded form of requests beside the decoded one: interceptors of grpc-js see the latter only. */
+import type { ServiceDefinition } from '@grpc/grpc-js';
+import type { ServicePlan } from '../schema/plan.js';
+
+const encoded = new WeakMap<object, Buffer>();
+
+/**
+ * The same methods, which keep the bytes of what they decode where a reply token may have to be compared with them: of
+ * single requests to methods with sealed fields.
+ *
+ * @param plan without it nothing is kept
+ */
+export function keepRequestBytes(definition: ServiceDefinition, plan: ServicePlan | undefined): ServiceDefinition {
+  const methods = Object.entries(definition).map(([name, method]): [string, ServiceDefinition[string]] => {
+    const { requestStream, request, response } = plan?.methods[method.path] ?? { requestStream: true };
+    if (requestStream || (request === undefined && response === undefined)) return [name, method];
+    const requestDeserialize = (bytes: Buffer): unknown => {
+      const message: unknown = method.requestDeserialize(bytes);
+      if (typeof message === 'object' && message !== null) encoded.set(message, bytes);
+      return message;
+    };
+    return [name, { ...method, requestDeserialize }];
+  });
+  return Object.fromEntries(methods);
+}
+
+/**
+ * The bytes of a request as it came, uncompressed. They can be had once.
+ *
+ * @returns undefined when the service was not added by `addSealedService`, or an interceptor put another object in the request's place
+ */
+export function takeRequestBytes(message: object): Buffer | undefined {
+  const bytes = encoded.get(message);
+  encoded.delete(message);
+  return bytes;
+}
