@@ -1,10 +1,10 @@
 import { spawnSync } from 'node:child_process';
-import { mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { join, resolve } from 'node:path';
+import { dirname, join, resolve } from 'node:path';
 import { expect } from 'chai';
 
-/** A user's project: another proto and service, set up as the README says. */
+/** A user's project: another proto and service, set up as docs/generator.md says. */
 const files: Record<string, string> = {
   'package.json': JSON.stringify({ name: 'outside', private: true, type: 'module' }),
   'buf.yaml': 'version: v2\nmodules:\n  - path: proto\n  - path: node_modules/sealwire/proto\n',
@@ -76,8 +76,12 @@ await audit.close();
 
 describe('the package from outside', () => {
   let dir: string;
-  before(() => {
+  let archive: string;
+  before(function () {
+    this.timeout(60_000);
     dir = mkdtempSync(join(tmpdir(), 'sealwire-outside-'));
+    run('npm', ['pack', '--ignore-scripts', '--pack-destination', dir], resolve('.'));
+    archive = join(dir, readdirSync(dir).find((name) => name.endsWith('.tgz')) as string);
   });
   after(() => rmSync(dir, { recursive: true, force: true }));
 
@@ -90,17 +94,46 @@ describe('the package from outside', () => {
 
   it('installs, generates, compiles, calls and opens', function () {
     this.timeout(180_000);
-    run('npm', ['pack', '--ignore-scripts', '--pack-destination', dir], resolve('.'));
-    const archive = readdirSync(dir).find((name) => name.endsWith('.tgz')) as string;
     for (const [name, text] of Object.entries(files)) {
       mkdirSync(join(dir, name, '..'), { recursive: true });
       writeFileSync(join(dir, name), text);
     }
     const packages = ['@grpc/grpc-js', 'ts-proto', '@bufbuild/buf', 'typescript', '@types/node@20'];
-    run('npm', ['install', '--prefer-offline', '--no-audit', '--no-fund', `./${archive}`, ...packages]);
+    run('npm', ['install', '--prefer-offline', '--no-audit', '--no-fund', archive, ...packages]);
     run('node', ['node_modules/@bufbuild/buf/bin/buf', 'generate']);
     run('node', ['node_modules/typescript/bin/tsc']);
     expect(run('node', ['out/main.js'])).to.equal('length 12\n');
+  });
+
+  it('makes the first sealed call of the README, as it stands there', function () {
+    this.timeout(180_000);
+    // Beside the other project, not in it: npm would install there.
+    const folder = mkdtempSync(join(tmpdir(), 'sealwire-first-call-'));
+    after(() => rmSync(folder, { recursive: true, force: true }));
+    const [, section = ''] = /^## A first sealed call\n(.*?)^## /ms.exec(readFileSync('README.md', 'utf8')) ?? [];
+    const steps = [...section.matchAll(/(?:^`([^`\n]+)`\n\n)?^```(\w+)\n(.*?)^```$/gms)];
+    expect(steps.map(([, name, kind]) => name ?? kind)).to.deep.equal([
+      'sh',
+      'proto/shop.proto',
+      'buf.yaml',
+      'shop.mjs',
+      'sh',
+      'text',
+    ]);
+    let printed = '';
+    let promised = '';
+    for (const [, name, kind, text = ''] of steps) {
+      if (name !== undefined) {
+        mkdirSync(dirname(join(folder, name)), { recursive: true });
+        writeFileSync(join(folder, name), text);
+      } else if (kind === 'text') {
+        promised += text;
+      } else {
+        const output = run('bash', ['-ec', text.replace('npm install sealwire ', `npm install ${archive} `)], folder);
+        if (!text.startsWith('npm install')) printed += output;
+      }
+    }
+    expect(printed).to.equal(promised);
   });
 
   it('contains neither tests nor keys', () => {

@@ -1,8 +1,6 @@
-/** Tables in docs/ and the example in README.md say what the code does. */
-import { execFile } from 'node:child_process';
-import { mkdtemp, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
+/** Tables in docs/ say what the code does, and links and paths in all pages lead somewhere. */
+import { readdir, readFile, stat } from 'node:fs/promises';
 import { join } from 'node:path';
-import { promisify } from 'node:util';
 import { status } from '@grpc/grpc-js';
 import { expect } from 'chai';
 import { z } from 'zod';
@@ -89,36 +87,65 @@ describe('the documents', () => {
     expect(paymentsSchema.safeParse(JSON.parse(text)).success).to.equal(true);
   });
 
-  it('begin with an example that prints what the README says', async () => {
-    const readme = await readFile('README.md', 'utf8');
-    const [, program = '', output = ''] =
-      /```js\n([^`]*(?:`[^`]+`[^`]*)*)```\n\n```text\n([^`]+)```/.exec(readme) ?? [];
-    // Inside the project, where `sealwire` is the package itself.
-    const folder = await mkdtemp(join('dist', 'readme-'));
-    try {
-      const file = join(folder, 'example.mjs');
-      await writeFile(file, program.replaceAll("'./dist/", "'../"));
-      const { stdout } = await promisify(execFile)(process.execPath, [file]);
-      expect(stdout).to.equal(output);
-    } finally {
-      await rm(folder, { recursive: true });
+  it('link to files and headings that are there', async () => {
+    for (const page of await listPages()) {
+      const links = [...(await readFile(page, 'utf8')).matchAll(/\]\((?!https?:)([^)#]*)(?:#([^)]+))?\)/g)];
+      for (const [, link = '', heading] of links) {
+        const target = link === '' ? page : join(page, '..', link);
+        expect(await isThere(target), `${page} links to ${link}`).to.equal(true);
+        if (heading !== undefined) expect(await readAnchors(target), `${page} links to ${link}`).to.include(heading);
+      }
     }
   });
 
-  it('link to files that are there', async () => {
-    const pages = (await readdir('docs')).filter((name) => name.endsWith('.md')).map((name) => `docs/${name}`);
-    for (const path of ['README.md', 'SECURITY.md', ...pages]) {
-      const links = [...(await readFile(path, 'utf8')).matchAll(/\]\((?!https?:)([^)#]+)\)/g)];
-      for (const [, link = ''] of links) await readLinked(path, link);
+  it('name files of the project that are there', async () => {
+    const missing: string[] = [];
+    for (const page of await listPages()) {
+      const paths = (await readFile(page, 'utf8')).matchAll(
+        /`((?:src|test|scripts|proto|bench|docs|examples)\/[\w./-]+\.\w+)`/g,
+      );
+      for (const [, path = ''] of paths) if (!(await isThere(path))) missing.push(`${page}: ${path}`);
     }
+    expect(missing).to.deep.equal([]);
+  });
+
+  it('wrap prose at 120 columns', async () => {
+    const long: string[] = [];
+    for (const page of await listPages()) {
+      const text = (await readFile(page, 'utf8')).replace(/^```.*?^```/gms, '');
+      for (const line of text.split('\n'))
+        if (line.length > 120 && !line.startsWith('|')) long.push(`${page}: ${line}`);
+    }
+    expect(long).to.deep.equal([]);
+  });
+
+  it('are all on the map', async () => {
+    const map = await readFile('docs/README.md', 'utf8');
+    const pages = (await readdir('docs')).filter((name) => name.endsWith('.md') && name !== 'README.md');
+    expect(pages.filter((name) => !map.includes(`](${name})`))).to.deep.equal([]);
   });
 });
 
-async function readLinked(from: string, link: string): Promise<void> {
-  const target = join(from, '..', link);
-  const found = await stat(target).then(
+async function listPages(): Promise<string[]> {
+  const docs = (await readdir('docs')).filter((name) => name.endsWith('.md')).map((name) => `docs/${name}`);
+  return ['README.md', 'CONTRIBUTING.md', 'SECURITY.md', 'CHANGELOG.md', ...docs];
+}
+
+function isThere(path: string): Promise<boolean> {
+  return stat(path).then(
     () => true,
     () => false,
   );
-  expect(found, `${from} links to ${link}`).to.equal(true);
+}
+
+/** The anchors of a page's headings, by GitHub's rule. */
+async function readAnchors(path: string): Promise<string[]> {
+  const headings = (await readFile(path, 'utf8')).match(/^#+ .*$/gm) ?? [];
+  return headings.map((heading) =>
+    heading
+      .replace(/^#+ /, '')
+      .toLowerCase()
+      .replace(/[^\p{L}\p{N} _-]/gu, '')
+      .replaceAll(' ', '-'),
+  );
 }
