@@ -1,5 +1,5 @@
 #!/usr/bin/env node
-/** The `sealwire` command. Commands load what they need when they run, so that `--help` is quick. */
+/** The `sealwire` command. Commands load their code when they run, so that `--help` is quick. */
 import { readFileSync } from 'node:fs';
 import { Command, CommanderError } from 'commander';
 import { registerAudit } from './audit/audit-command.js';
@@ -26,13 +26,13 @@ const program = new Command('sealwire')
   .description('gRPC messages with sealed fields')
   .version(version)
   .option('--debug', 'print stack traces')
-  .showHelpAfterError('(sealwire --help tells more)')
+  .showHelpAfterError('(see sealwire --help)')
   .exitOverride()
   .addHelpText(
     'after',
     '\nExit codes: 0 done, 1 negative result, 2 wrong use or bad input, 3 something needed is unavailable',
   );
-// What libraries will change one day is no news for whoever runs a command.
+// Deprecations of libraries do not concern whoever runs a command.
 process.noDeprecation = true;
 
 for (const register of commands) register(program);

@@ -1,8 +1,8 @@
-/** Moments as people write them; all in UTC, as records have them. */
+/** Moments as people write them, in UTC like the times of records. */
 
 const UNITS_MS = { s: 1_000, m: 60_000, h: 3_600_000, d: 86_400_000 } as const;
 const AGO = /^(\d{1,6})([smhd])$/;
-/** A date, or a date and time with its zone: without one nobody knows which moment is meant. */
+/** A date, or a date and time with a zone: without a zone the moment would be ambiguous. */
 const ISO = /^\d{4}-\d{2}-\d{2}(?:T\d{2}:\d{2}(?::\d{2}(?:\.\d{1,3})?)?(?:Z|[+-]\d{2}:\d{2}))?$/;
 
 /**

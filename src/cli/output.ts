@@ -2,7 +2,7 @@
 import { once } from 'node:events';
 import { ExitCode } from './exit.js';
 
-/** A column of a table: its title and what it shows of a row. */
+/** A column of a table: its title and its value for a row. */
 export interface Column<T> {
   readonly title: string;
   readonly value: (row: T) => string | number;
@@ -35,7 +35,10 @@ export async function print(text: string): Promise<void> {
   if (text !== '' && !process.stdout.write(text)) await once(process.stdout, 'drain');
 }
 
-/** From now on the process ends well when whoever reads its stdout, such as a pager, has gone, and in one line when a disk is full. */
+/**
+ * From now on the process ends with success when the reader of its stdout, such as a pager, is gone, and with one line
+ * when a disk is full.
+ */
 export function endWithReader(): void {
   process.stdout.on('error', ({ code, message }: NodeJS.ErrnoException) => {
     if (code === 'EPIPE') process.exit(ExitCode.DONE);
@@ -59,7 +62,7 @@ export function paint(text: string, colour: keyof typeof CODES, stream: NodeJS.W
 
 const PROGRESS_MS = 200;
 
-/** One line on stderr that is renewed, on terminals only. */
+/** One line on stderr that is rewritten in place, on terminals only. */
 export class Progress {
   readonly #describe: (done: number) => string;
   #shownAt = performance.now();
@@ -77,7 +80,7 @@ export class Progress {
     process.stderr.write(`\r\u001b[K${this.#describe(done)}`);
   }
 
-  /** Takes the line away. */
+  /** Clears the line. */
   end(): void {
     if (this.#isShown) process.stderr.write('\r\u001b[K');
     this.#isShown = false;

@@ -1,4 +1,7 @@
-/** Passphrases and PINs: from a file, an environment variable or a prompt; never from argv, which every process can read. */
+/**
+ * Passphrases and PINs: from a file, an environment variable or a prompt; never from argv, which every process can
+ * read.
+ */
 import { createInterface } from 'node:readline/promises';
 import { Writable } from 'node:stream';
 import { SealwireError } from '../errors.js';
@@ -6,9 +9,9 @@ import { readSecretFile } from '../keys/passphrase.js';
 
 /** Where a secret may come from. */
 export interface SecretSources {
-  /** What it is called in prompts and errors, e.g. `passphrase`. */
+  /** Its name in prompts and errors, e.g. `passphrase`. */
   readonly name: string;
-  /** Path of a file whose first line it is; refused when others can read it. */
+  /** Path of a file whose first line is the secret; refused when others can read it. */
   readonly file?: string | undefined;
   /** Environment variable that may hold it. */
   readonly variable: string;
@@ -30,7 +33,7 @@ export async function readSecret(sources: SecretSources): Promise<string> {
   }
   const secret = await ask(`${name}: `);
   if (confirm && (await ask(`${name} again: `)) !== secret) {
-    throw new SealwireError('OPTIONS_INVALID', `the ${name} was not the same twice`);
+    throw new SealwireError('OPTIONS_INVALID', `the two entries of the ${name} differ`);
   }
   if (secret === '') throw new SealwireError('OPTIONS_INVALID', `an empty ${name} protects nothing`);
   return secret;

@@ -29,11 +29,11 @@ function registerVerify(audit: Command): void {
   addLogOption(audit.command('verify'))
     .description('compare a log with its hashes, its checkpoints, and checkpoints kept elsewhere')
     .option('--checkpoint <file>', 'checkpoints that were kept; can be repeated', collect)
-    .option('--since-checkpoint', 'only look at records after the kept checkpoint (of earlier ones, at their hashes)')
+    .option('--since-checkpoint', 'read only records after the kept checkpoint; of earlier ones, compare the hashes')
     .option(...VKEY)
     .option(
       '--save-checkpoint <file>',
-      'when all is well, keep the latest checkpoint there; one that is there is compared first',
+      'compare with the checkpoint in this file, if any; when all is well, save the latest there',
     )
     .addOption(new Option('--format <name>', 'how to print').choices(['table', 'json']).default('table'))
     .addHelpText(
@@ -61,8 +61,8 @@ Examples:
 
 function registerSearch(audit: Command): void {
   addFormatOption(addFilterOptions(addLogOption(audit.command('search'))), ['table', 'json', 'jsonl'])
-    .description('print records that fit')
-    .option('--limit <count>', 'stop after so many', wholeNumber(1))
+    .description('print matching records')
+    .option('--limit <count>', 'stop after this many records', wholeNumber(1))
     .addHelpText(
       'after',
       `
@@ -98,7 +98,7 @@ Examples:
 function registerRead(audit: Command): void {
   addFormatOption(addLogOption(audit.command('show')), ['table', 'json'])
     .argument('<seq>', 'number of the record', wholeNumber(0))
-    .description('print all of one record')
+    .description('print one whole record')
     .addHelpText('after', '\nExample:\n  sealwire audit show 1204')
     .action(async (seq: number, flags: ShowFlags) => {
       const { show } = await import('./search.js');
@@ -107,7 +107,7 @@ function registerRead(audit: Command): void {
   addFormatOption(addFilterOptions(addLogOption(audit.command('tail'))), ['table', 'json', 'jsonl'])
     .description('print the last records')
     .option('-n, --lines <count>', 'how many', wholeNumber(0), 10)
-    .option('-f, --follow', 'go on with each new record, until SIGTERM or SIGINT')
+    .option('-f, --follow', 'print each new record too, until SIGTERM or SIGINT')
     .addHelpText('after', '\nExample:\n  sealwire audit tail -f --outcome refused')
     .action(async (flags: TailFlags) => {
       const { tail } = await import('./tail.js');
@@ -155,11 +155,11 @@ function registerProofs(audit: Command): void {
 function registerReview(audit: Command): void {
   addLogOption(audit.command('open'))
     .argument('<seq>', 'number of the record', wholeNumber(0))
-    .description("open one record with a reviewer's key alone, and tell so in the reviewer's own log first")
+    .description("open one record with a reviewer's key alone; first record that in the reviewer's own log")
     .requiredOption('--reviewer-key <file>', "the reviewer's private key, mode 0600")
     .requiredOption('--reason <text>', 'why; it is recorded')
     .requiredOption('--review-log <folder>', "the reviewer's own log; created if missing")
-    .option('--path <path>', 'only this field, e.g. card (default: all that were granted)')
+    .option('--path <path>', 'only this field, e.g. card (default: all granted fields)')
     .option('--descriptors <file>', 'FileDescriptorSet of the service (default: the payments service)')
     .option('--who <name>', 'who opens it (default: the user who runs this)')
     .option(
@@ -191,7 +191,7 @@ Example:
     });
 }
 
-/** Runs a command; a pager that is closed ends it well. */
+/** Runs a command. Closing the pager ends it with success. */
 async function end(run: () => Promise<number>): Promise<void> {
   endWithReader();
   process.exitCode = await run();

@@ -1,4 +1,4 @@
-/** `sealwire audit open`: one record in clear for a reviewer, told in the reviewer's own log before it is shown. */
+/** `sealwire audit open`: one record in clear for a reviewer, recorded in the reviewer's own log before it is shown. */
 import { readFileSync } from 'node:fs';
 import { userInfo } from 'node:os';
 import type { LogField, LogRecord } from '../../audit/format/log-record.js';
@@ -31,14 +31,14 @@ export interface OpenFlags {
   readonly descriptors?: string;
   /** Default: the name of the user who runs this. */
   readonly who?: string;
-  /** Of the reviewer's key file, when that is encrypted. */
+  /** Passphrase file of the reviewer's key, if the key is encrypted. */
   readonly passphraseFile?: string;
 }
 
 /** Origin of reviewers' logs. */
 const REVIEW_ORIGIN = 'sealwire-reviews';
 const MAX_REASON = 400;
-/** So that the reason has its place: texts of a record are cut to 512 characters. */
+/** Leaves room for the rest: texts of a record are cut to 512 characters. */
 const MAX_ORIGIN = 64;
 
 /** @returns exit code: 1 when the record has no grant for this key, or cannot be opened with it */
@@ -55,12 +55,12 @@ export async function open(seq: number, flags: OpenFlags): Promise<number> {
   if (typeof found === 'string') return refuse(seq, found === 'removed' ? 'its segment was removed' : 'no such record');
   if (found.record === undefined) return refuse(seq, 'the line is not a record');
   const { record } = found;
-  // Told would be the opening of another record.
-  if (record.seq !== seq) return refuse(seq, 'the line there calls itself another; sealwire audit verify tells more');
+  // Otherwise the review log would name another record.
+  if (record.seq !== seq) return refuse(seq, 'the line has another number; run sealwire audit verify');
   const fields = record.fields.filter(({ path }) => flags.path === undefined || path === flags.path);
   if (fields.length === 0) return refuse(seq, 'no such field');
   const granted = fields.filter(({ grant, token }) => grant !== null && typeof token === 'string');
-  if (granted.length === 0) return refuse(seq, 'carries no grant: no reviewer could open it');
+  if (granted.length === 0) return refuse(seq, 'it carries no grant, so no reviewer can open it');
   const opened: object[] = [];
   for (const field of granted) {
     const value = openField(field, key, codecs);

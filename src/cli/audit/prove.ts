@@ -24,7 +24,7 @@ import { asInput, readKept, readVerifier } from './verify.js';
 export interface ProveFlags {
   readonly dir: string;
   readonly vkey?: string;
-  /** Of the tree to prove against. Default: the log's latest. */
+  /** File of the checkpoint to prove against. Default: the log's latest. */
   readonly checkpoint?: string;
 }
 
@@ -36,12 +36,15 @@ export async function proveInclusion(seq: number, flags: ProveFlags): Promise<nu
   if (seq >= checkpoint.size)
     return refuse(`record ${seq} is not in the checkpoint, which counts ${checkpoint.size} records`);
   const found = findRecord(dir, seq);
-  if (typeof found === 'string') return refuse(`record ${seq}: its line is not there`);
+  if (typeof found === 'string') return refuse(`record ${seq}: its line is missing`);
   const hashes = hashRanges(inclusionRanges(seq, checkpoint.size), readAllLeaves(dir));
   return printProof({ kind: 'inclusion', index: seq, line: found.line, hashes, note }, verifier);
 }
 
-/** Prints a proof that a kept checkpoint's log is the beginning of this one. @returns exit code: 1 when there is none */
+/**
+ * Prints a proof that a kept checkpoint's log is the beginning of this one.
+ * @returns exit code: 1 when there is none
+ */
 export async function proveConsistency(older: string, flags: ProveFlags): Promise<number> {
   const { dir } = flags;
   const verifier = readVerifier(dir, flags.vkey);
@@ -75,10 +78,10 @@ export async function check(path: string, { vkey }: { readonly vkey: string }): 
   }
 }
 
-/** What is printed was verified like any proof of somebody else's. */
+/** Verifies our own proof before it is printed, like anybody's. */
 async function printProof(proof: InclusionProof | ConsistencyProof, verifier: NoteVerifier): Promise<number> {
   if (checkProof(proof, verifier) === undefined) {
-    return refuse('the log is not what its checkpoint says; sealwire audit verify tells more');
+    return refuse('the log does not match its checkpoint; run sealwire audit verify');
   }
   await print(formatProof(proof));
   return ExitCode.DONE;

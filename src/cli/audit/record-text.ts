@@ -1,4 +1,4 @@
-/** How records look to people. Everything in a log is somebody else's text: none of it reaches a terminal as it is. */
+/** How records look to people. All text in a log is untrusted: none of it reaches a terminal unescaped. */
 import type { LogField, LogRecord } from '../../audit/format/log-record.js';
 import { escapeUnsafe } from '../../audit/format/record.js';
 import type { FoundRecord } from '../../audit/read/read-records.js';
@@ -20,7 +20,7 @@ export function visibleJson(value: unknown, indent?: number): string {
   return escapeUnsafe(JSON.stringify(value, null, indent));
 }
 
-/** Bytes of a line that may not even be text. */
+/** Bytes of a line that may not be valid text. */
 export function visibleLine(line: Buffer): string {
   return visible(line.toString('utf8'));
 }
@@ -52,7 +52,7 @@ const COLUMNS: readonly Column<FoundRecord>[] = [
   { title: 'detail', value: ({ record }) => cell(record?.detail ?? '') },
 ];
 
-/** Rows of which a table's columns take their widths. */
+/** Rows that decide the widths of a table's columns. */
 const CHUNK_ROWS = 200;
 
 /** Prints records as they come, without holding them. */
@@ -82,7 +82,7 @@ export class RecordPrinter {
   async flush(): Promise<void> {
     const isFirst = this.#printed === this.#rows.length;
     const table = formatTable(this.#rows, COLUMNS);
-    // Every chunk has its own widths; titles once are enough.
+    // Every chunk has its own widths; the titles are printed once.
     const text = isFirst ? table : table.slice(table.indexOf('\n') + 1);
     this.#rows = [];
     await print(text + this.#text.join(''));
@@ -101,7 +101,7 @@ export class RecordPrinter {
 
 const EMPTY = Buffer.alloc(0);
 
-/** The line itself, so that its hash can be computed; what is no record becomes a text. */
+/** The line itself, so that its hash can be computed. A line that is no record becomes a string. */
 function asJson({ seq, line, record }: FoundRecord): string {
   return record === undefined
     ? visibleJson({ seq, notARecord: line.toString('utf8') })

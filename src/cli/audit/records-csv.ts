@@ -27,7 +27,7 @@ const COLUMNS: Row = [
   ['detail', ({ detail }) => detail],
 ];
 
-/** A spreadsheet takes a cell that begins so for a formula; also behind white space, and in full-width forms. */
+/** A spreadsheet takes such a cell for a formula, also behind white space and in full-width forms. */
 const FORMULA = /^\s*[=+\-@|\uff1d\uff0b\uff0d\uff20]/;
 
 /** The title row, RFC 4180. */
@@ -39,7 +39,7 @@ export function csvRows(record: LogRecord): string {
   return fields.map((field) => `${COLUMNS.map(([, value]) => cell(value(record, field))).join(',')}\r\n`).join('');
 }
 
-/** Numbers stay numbers; of text an apostrophe in front takes any meaning but its own. */
+/** Numbers stay numbers. An apostrophe in front keeps a text from meaning anything else. */
 function cell(value: string | number): string {
   if (typeof value === 'number') return String(value);
   const shown = visible(value);

@@ -55,7 +55,7 @@ export interface ShowFlags {
   readonly format: 'table' | 'json';
 }
 
-/** @returns exit code: 1 when the record is not there, or is none */
+/** @returns exit code: 1 when there is no such record, or its line is none */
 export async function show(seq: number, { dir, format }: ShowFlags): Promise<number> {
   const found = findRecord(dir, seq);
   if (typeof found === 'string') {
@@ -63,7 +63,7 @@ export async function show(seq: number, { dir, format }: ShowFlags): Promise<num
     return ExitCode.NEGATIVE;
   }
   if (found.record === undefined) {
-    process.stderr.write(`record ${seq}: the line is not a record; sealwire audit verify tells more\n`);
+    process.stderr.write(`record ${seq}: the line is not a record; run sealwire audit verify\n`);
     return ExitCode.NEGATIVE;
   }
   if (format === 'json') await print(`${visibleJson(found.record, 2)}\n`);
@@ -152,5 +152,5 @@ async function eachRecord(
 
 function tellDamaged(damaged: number): void {
   if (damaged === 0) return;
-  process.stderr.write(`${damaged} lines are not records; sealwire audit verify tells more\n`);
+  process.stderr.write(`${damaged} lines are not records; run sealwire audit verify\n`);
 }

@@ -14,7 +14,7 @@ export interface TailFlags extends FilterFlags {
   readonly follow?: boolean;
 }
 
-/** @returns exit code, once the log's end or, following, a stop signal has come */
+/** @returns exit code, at the end of the log or, when following, after a stop signal */
 export async function tail(flags: TailFlags): Promise<number> {
   const { dir, format, lines, follow = false } = flags;
   const stop = new AbortController();

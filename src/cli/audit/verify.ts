@@ -1,4 +1,4 @@
-/** `sealwire audit verify` and `sealwire audit checkpoint`: is the log what was signed, and what to keep elsewhere. */
+/** `sealwire audit verify` and `sealwire audit checkpoint`: is the log what was signed? What to keep? */
 import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { type Checkpoint, openCheckpoint, parseCheckpoint, splitCheckpoints } from '../../audit/format/checkpoint.js';
@@ -32,7 +32,7 @@ export async function verify(flags: VerifyFlags): Promise<number> {
     throw new SealwireError('OPTIONS_INVALID', '--since-checkpoint needs --checkpoint FILE');
   }
   const paths = [...(flags.checkpoint ?? [])];
-  // What was kept there is about to be replaced: an older copy of the log must not take its place.
+  // The kept checkpoint is about to be replaced: one of an older copy of the log must not take its place.
   if (saveCheckpoint !== undefined && existsSync(saveCheckpoint) && !paths.includes(saveCheckpoint)) {
     paths.push(saveCheckpoint);
   }
@@ -84,7 +84,7 @@ export function readVerifier(dir: string, vkey: string | undefined): NoteVerifie
   return asInput(isText ? 'the key' : path, () => parseVerifierKey(text.trim()));
 }
 
-/** A checkpoint of a file, or why it is none of this log. */
+/** A checkpoint from a file, or why it does not belong to this log. */
 export interface KeptCheckpoint {
   readonly checkpoint: Checkpoint | undefined;
   readonly note: string;
@@ -110,7 +110,7 @@ export function readKept(path: string, verifier: NoteVerifier): KeptCheckpoint[]
   });
 }
 
-/** What a file of the user's own is wrong about is wrong use, not a finding about the log. */
+/** An error in the user's own file is wrong use, not a finding about the log. */
 export function asInput<T>(path: string, read: () => T): T {
   try {
     return read();

@@ -3,10 +3,10 @@ import { type ServiceError, status } from '@grpc/grpc-js';
 import { errorDetails } from '../../client/client.js';
 
 const MAX_TEXT = 300;
-/** What a terminal could take for a command. */
+/** Characters that a terminal could take for a command. */
 const CONTROL = /\p{C}/gu;
 
-/** The service, or something on the way, is not there. */
+/** The service, or something on the way to it, is unreachable. */
 export function isUnavailable({ code }: ServiceError): boolean {
   return code === status.UNAVAILABLE || code === status.DEADLINE_EXCEEDED;
 }
@@ -22,7 +22,7 @@ export function describeFailure(error: ServiceError): string {
     ...violations.map(({ path, rule }) => `${clean(path)} ${clean(rule)}`),
   ];
   const known = clean(reason);
-  return `${line} (${[known, ...facts].join('; ')}); sealwire explain ${known} tells more`;
+  return `${line} (${[known, ...facts].join('; ')}); run sealwire explain ${known}`;
 }
 
 /** @returns text of a service, cut, that cannot steer a terminal */

@@ -23,7 +23,7 @@ export function registerDebug(program: Command): void {
   program
     .command('explain [reason]')
     .hook('preAction', endWithReader)
-    .description('tell what a reason of a refused call, or a step of an audit record, means')
+    .description('explain a reason of a refused call, or a step of an audit record')
     .option('--json', 'print JSON')
     .addHelpText(
       'after',
@@ -58,7 +58,7 @@ function registerSeal(program: Command): void {
   addSchemaOptions(addKeyOptions(addTargetOptions(program.command('seal <field>').hook('preAction', endWithReader))))
     .description('seal one inner message for a field: prints one token')
     .requiredOption('-d, --data <json>', 'the inner message as JSON; @ reads stdin, @FILE a file')
-    .option('--bound <json>', 'the fields beside it that it is bound to, likewise')
+    .option('--bound <json>', 'the sibling fields that it is bound to, in the same forms')
     .addHelpText(
       'after',
       `${DATA_HELP}
@@ -74,9 +74,9 @@ function registerOpen(program: Command): void {
   addPlaceOptions(program.command('open [token]').hook('preAction', endWithReader))
     .description('open a token with the key ring and print the inner message; recorded in the audit log')
     .requiredOption('--reason <text>', 'why: written to the audit log before anything is printed')
-    .option('--audit <folder>', 'audit log to record it in (default: that of the service, which must not run then)')
+    .option('--audit <folder>', "audit log to record it in (default: the service's, which must not be running)")
     .option('--name <name>', "origin of the record: the service's", DEFAULT_NAME)
-    .option('--field <name>', 'full name of the field, for tokens that do not say it')
+    .option('--field <name>', 'full name of the field, for tokens that do not name it')
     .option('--descriptors <file>', 'FileDescriptorSet of the protos (default: those of the payments service)')
     .option('--module <file>', 'PKCS#11 library, for keys in hardware')
     .option('--pin-file <file>', 'file with its PIN')

@@ -1,4 +1,4 @@
-/** What `sealwire doctor` finds out below the calls: whether somebody listens, TLS, and the clocks. */
+/** The checks of `sealwire doctor` below calls: the listener, TLS, and the clocks. */
 import { readFileSync } from 'node:fs';
 import { connect, isIP } from 'node:net';
 import { connect as connectTls } from 'node:tls';
@@ -7,11 +7,11 @@ import { SealwireError } from '../../errors.js';
 import { isUnavailable } from './call-failure.js';
 import type { TargetFlags } from './target-options.js';
 
-/** How long each check may wait, in ms. */
+/** Time limit of each check, in ms. */
 export const DEADLINE_MS = 5_000;
-/** Who speaks TLS answers a greeting at once; others may say nothing. */
+/** A TLS server answers a greeting at once; others may say nothing. */
 const PROBE_MS = 1_000;
-/** Tokens are accepted from 60 s ahead to 300 s back: half of the shorter side is a warning. */
+/** Tokens are accepted from 60 s ahead to 300 s back: a difference over half of the shorter side is reported. */
 const MAX_CLOCK_SECONDS = 30;
 
 /** Why a check was not made. */
@@ -50,7 +50,7 @@ export async function reach(address: string): Promise<[string, boolean]> {
 }
 
 /**
- * A handshake as the flags have it; without them, that the service does not want one.
+ * A handshake as the flags say; without TLS flags, checks that the service does not expect one.
  *
  * @throws SealwireError `SCHEMA_UNAVAILABLE`, `OPTIONS_INVALID`, and {@link Skip}
  */
@@ -98,14 +98,15 @@ export async function checkTls(
 /** What to do about a handshake that failed. */
 function adviseTls(code = ''): string {
   if (/^ERR_SSL_(?:WRONG_VERSION_NUMBER|PACKET_LENGTH_TOO_LONG)$|^EPROTO$/.test(code)) {
-    return 'does the service speak TLS? Leave the TLS flags out if not';
+    return 'does the service speak TLS? If not, leave the TLS flags out';
   }
-  if (code === 'ERR_TLS_CERT_ALTNAME_INVALID') return 'the certificate is for other names: use one of them';
-  if (code === 'CERT_HAS_EXPIRED' || code === 'CERT_NOT_YET_VALID') return 'the certificate is not good now';
+  if (code === 'ERR_TLS_CERT_ALTNAME_INVALID') return 'the certificate is for other names; use one of them';
+  if (code === 'CERT_HAS_EXPIRED' || code === 'CERT_NOT_YET_VALID')
+    return 'the certificate has expired or is not valid yet';
   return 'give the CA with --tls-ca';
 }
 
-/** Whether a handshake comes to its end, with whatever certificate. */
+/** Whether a handshake completes, with any certificate. */
 async function speaksTls(address: string): Promise<boolean> {
   const { host, port } = splitAddress(address);
   return new Promise((done) => {
@@ -121,7 +122,10 @@ async function speaksTls(address: string): Promise<boolean> {
   });
 }
 
-/** By the `date` header of any answer; HTTP dates have whole seconds. @throws SealwireError `TOKEN_STALE`, and {@link Skip} */
+/**
+ * By the `date` header of any answer; HTTP dates have whole seconds.
+ * @throws SealwireError `TOKEN_STALE`, and {@link Skip}
+ */
 export async function compareClocks(address: string, credentials: ChannelCredentials): Promise<[string, undefined]> {
   const client = new Client(address, credentials);
   try {
@@ -137,13 +141,13 @@ export async function compareClocks(address: string, credentials: ChannelCredent
         { deadline: begun + DEADLINE_MS },
         (error) => {
           if (error !== null && isUnavailable(error)) fail(new Skip(`no answer (${status[error.code]})`));
-          // An answer without headers of its own has all in its trailers.
+          // An answer without headers of its own carries everything in its trailers.
           done(dateOf(error?.metadata));
         },
       );
       call.once('metadata', (metadata) => done(dateOf(metadata)));
     });
-    if (date === undefined) throw new Skip('the service tells no date');
+    if (date === undefined) throw new Skip('the service sends no date');
     const off = clockDifference(Date.parse(date), begun, Date.now());
     const detail =
       off === 0
@@ -158,11 +162,11 @@ export async function compareClocks(address: string, credentials: ChannelCredent
 }
 
 /**
- * How far a service's clock is off at least. An HTTP date is cut to its second, and when within the answer's time it was made is unknown.
+ * The least that a service's clock is off. An HTTP date is cut to whole seconds, and made somewhere within the call.
  *
  * @param date of the answer; it and the other two in ms since 1970
  * @param begun when the question was sent, by our clock
- * @param ended when the answer was here
+ * @param ended when the answer arrived
  * @returns whole seconds; above 0 the service is ahead
  */
 export function clockDifference(date: number, begun: number, ended: number): number {

@@ -18,7 +18,10 @@ export interface ExplainFlags {
   readonly json?: boolean;
 }
 
-/** @param name a reason or a step, in any case; `@` reads a refusal of `buf curl` from stdin; undefined lists all. @throws SealwireError `OPTIONS_INVALID` for another word */
+/**
+ * @param name a reason or a step, in any case; `@` reads a refusal of `buf curl` from stdin; undefined lists all.
+ * @throws SealwireError `OPTIONS_INVALID` for other words
+ */
 export async function explain(name: string | undefined, { json }: ExplainFlags): Promise<void> {
   if (name === undefined) return listAll(json === true);
   if (name === '@') return explainRefusal(json === true);
@@ -38,7 +41,7 @@ async function explainWord(word: string, json: boolean): Promise<void> {
     .filter(([, of]) => of === reason)
     .map(([of]) => of);
   if (json) return printJson({ reason, code: nameOfCode(code), text, meaning, remedy, steps });
-  const about = step === undefined ? '' : `${step} is a step that callers see as ${reason}.\n\n`;
+  const about = step === undefined ? '' : `${step} is a step of an audit record; callers see ${reason}.\n\n`;
   await print(`${about}${reason} (${nameOfCode(code)}): ${text}
 
   what    ${meaning}
@@ -47,12 +50,15 @@ async function explainWord(word: string, json: boolean): Promise<void> {
 `);
 }
 
-/** `buf curl` prints the details of an error as base64; here they are read, and explained. */
+/** Reads the details of an error, which `buf curl` prints as base64, and explains them. */
 async function explainRefusal(json: boolean): Promise<void> {
   const text = await readAllText('');
   const details = readRefusal(text);
   if (details === undefined) {
-    throw new SealwireError('SEAL_INPUT', 'no error of a sealed call on stdin: it takes what buf curl prints, 2>&1');
+    throw new SealwireError(
+      'SEAL_INPUT',
+      'stdin has no error of a sealed call; pipe the output of buf curl to it, with 2>&1',
+    );
   }
   const { reason, metadata, violations } = details;
   if (json) return printJson({ reason, domain: ERROR_DOMAIN, metadata, violations: violations.map(toDescription) });
@@ -78,7 +84,7 @@ function readRefusal(text: string): ErrorDetails | undefined {
     }));
     return readErrorDetails(Status.encode({ code: 0, message: '', details: packed }).finish());
   } catch {
-    // Something else: told by the caller.
+    // Something else; the caller reports it.
     return undefined;
   }
 }

@@ -1,11 +1,11 @@
-/** What each reason means to the person who gets it, and what to do. docs/debugging.md has the same table. */
+/** What each reason means and what to do about it. docs/debugging.md has the same table. */
 import type { Reason } from '../../errors.js';
 
 /** One reason. */
 export interface Explanation {
   /** What has happened. */
   readonly meaning: string;
-  /** What to do, most likely thing first. */
+  /** What to do; the most likely remedy first. */
   readonly remedy: string;
 }
 
@@ -22,24 +22,24 @@ export const explanations: Readonly<Record<Reason, Explanation>> = {
   },
   SEALED_FIELD_STALE: {
     meaning:
-      'The token is older than 300 s or from more than 60 s ahead, by the clock of the service: `ageSeconds` is its age, `serverTime` that clock.',
-    remedy: 'Seal right before sending. With a negative `ageSeconds` the clock of the sender is ahead: set it.',
+      'The token is more than 300 s old, or more than 60 s ahead of the clock of the service. `ageSeconds` is its age, `serverTime` that clock.',
+    remedy: 'Seal right before sending. If `ageSeconds` is negative, the clock of the sender is ahead: correct it.',
   },
   SEALED_FIELD_REPLAYED: {
-    meaning: 'The token in `field` has been used before; each is good for one call.',
+    meaning: 'The token in `field` has been used before. Each token is good for one call.',
     remedy:
-      'Seal again for each call: run `sealwire request` again. If the first call failed without an answer, look whether it was done.',
+      'Seal again for each call: run `sealwire request` again. If the first call ended without an answer, check whether it took effect.',
   },
   SEALED_FIELD_UNKNOWN_KEY: {
     meaning: 'The token in `field` is sealed to a key that the service does not have or has retired.',
     remedy: 'Seal to the key in `currentKid`: fetch the key set again, or read `keys/public.jwks.json` again.',
   },
   INNER_MESSAGE_INVALID: {
-    meaning: 'What was sealed breaks rules of the service: `google.rpc.BadRequest` has each field and its rule.',
-    remedy: 'Mend these fields and seal again.',
+    meaning: 'The inner message breaks rules of the service. `google.rpc.BadRequest` lists each field and its rule.',
+    remedy: 'Correct these fields and seal again.',
   },
   LIMIT_EXCEEDED: {
-    meaning: 'The call went over a limit; `limit` says which kind: size, count, rate or capacity.',
+    meaning: 'The call exceeded a limit. `limit` says which kind: size, count, rate or capacity.',
     remedy:
       'size: inner messages up to 64 KiB. count: up to 64 tokens a message, of 2 agreements (interop: 64). rate, capacity: try again later; reuse an agreement session.',
   },
@@ -54,11 +54,11 @@ export const explanations: Readonly<Record<Reason, Explanation>> = {
       'Give the client a `credential` that is good for this service: it seals one into the metadata `sealwire-reply` of each call. The audit record says whether there was none.',
   },
   AUDIT_UNAVAILABLE: {
-    meaning: 'The service cannot write its audit log, and opens nothing without a record.',
-    remedy: 'Try again later; the operator looks at the disk of the audit log.',
+    meaning: 'The service cannot write its audit log, and it opens nothing without a record.',
+    remedy: 'Try again later. The operator should check the disk of the audit log.',
   },
   CUSTODY_UNAVAILABLE: {
-    meaning: 'What holds the private key of the service does not answer.',
-    remedy: 'Try again later; the operator looks at the HSM and its PIN.',
+    meaning: 'The HSM or other custody that holds the private key of the service does not answer.',
+    remedy: 'Try again later. The operator should check the HSM and its PIN.',
   },
 };

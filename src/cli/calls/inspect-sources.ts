@@ -1,4 +1,4 @@
-/** What `sealwire inspect` holds a token against: the message around it, and the recipient's keys. */
+/** What `sealwire inspect` compares a token with: the message around it, and the recipient's keys. */
 import { createKeySetFetcher } from '../../client/key-set-fetcher.js';
 import { SealwireError } from '../../errors.js';
 import { sha256 } from '../../jwe/sha256.js';
@@ -24,7 +24,7 @@ export interface KeyFinding {
 }
 
 const UNKNOWN: KeyFinding = {
-  text: 'not in the key set: unless a rotation replaced it a short while ago, the service answers SEALED_FIELD_UNKNOWN_KEY',
+  text: 'not in the key set: the service answers SEALED_FIELD_UNKNOWN_KEY, unless a rotation replaced it just now',
   isKnown: false,
 };
 const known = (text: string): KeyFinding => ({ text, isKnown: true });
@@ -32,7 +32,7 @@ const known = (text: string): KeyFinding => ({ text, isKnown: true });
 /** @returns `bnd` of the field in the given message; null when it binds nothing */
 export async function findBound(flags: SourceFlags): Promise<string | null> {
   if (flags.field === undefined)
-    throw new SealwireError('OPTIONS_INVALID', '-d needs --field: which field of the message is it?');
+    throw new SealwireError('OPTIONS_INVALID', '-d needs --field NAME, the field of the message that holds the token');
   const { plan, holder } = new JsonSchema(await loadDescriptors(flags, undefined)).field(flags.field);
   return boundDigest(plan, holder.fromJson(await readOne('-d', flags.data)), sha256) ?? null;
 }

@@ -1,4 +1,4 @@
-/** What can be told of a token without any key: pure, and nothing of it is trusted. */
+/** What a token shows without any key. Pure; nothing in the token is trusted. */
 import { createPublicKey } from 'node:crypto';
 import { SealwireError } from '../../errors.js';
 import { decodeCanonical } from '../../jwe/base64url.js';
@@ -21,16 +21,16 @@ export interface Finding {
   readonly fix: string;
 }
 
-/** What the token is held against. */
+/** What the token is compared with. */
 export interface InspectContext {
   readonly nowMs: number;
-  /** The place where it is to be used. Default: the one it names itself. */
+  /** Full name of the field it is sent in. Default: the one that the token names. */
   readonly field?: string | undefined;
   /** `bnd` at that place; undefined: not known; null: the field binds nothing. */
   readonly bound?: string | null | undefined;
 }
 
-/** Everything that is told. */
+/** All findings. */
 export interface Inspection {
   readonly kind: 'sealed field' | 'reply token' | 'reply';
   /** Decoded header members, as they are. */
@@ -74,7 +74,7 @@ export function inspectToken(token: string, context: InspectContext): Inspection
     ...(kind === 'reply' ? checkReply(header, sizes) : checkMembers(header, sizes)),
     ...checkPlace(header, ageSeconds, kind, context),
   ];
-  // The parser has the last word: what it refuses must not look good here.
+  // The parser has the last word: a token that it refuses must not look good here.
   if (findings.length === 0 && kind !== 'reply') findings.push(...askParser(token, context));
   return { kind, header, sizes, ageSeconds, findings };
 }
@@ -84,8 +84,8 @@ function whatElse(text: string, count: number): string {
     return 'this is PEM, not a token; a token is five parts of base64url with dots between them';
   if (text.startsWith('{'))
     return 'this is JSON, not a compact token; a token is five parts of base64url with dots between them';
-  if (text.startsWith('ey') && count < 5) return `the token has ${count} of its 5 parts: it was cut`;
-  return `not a token: ${count} part${count === 1 ? '' : 's'} in place of 5`;
+  if (text.startsWith('ey') && count < 5) return `the token has ${count} of its 5 parts; it was cut`;
+  return `not a token: ${count} part${count === 1 ? '' : 's'}, not 5`;
 }
 
 function readHeader(bytes: Buffer): Record<string, unknown> {
@@ -93,7 +93,7 @@ function readHeader(bytes: Buffer): Record<string, unknown> {
     const value: unknown = JSON.parse(bytes.toString('utf8'));
     if (typeof value === 'object' && value !== null && !Array.isArray(value)) return value as Record<string, unknown>;
   } catch {
-    // Told below.
+    // Reported below.
   }
   throw new SealwireError('SEAL_INPUT', 'not a token: its first part is not a JSON object in base64url');
 }
@@ -175,7 +175,7 @@ function checkEphemeral(epk: unknown): Finding[] {
     createPublicKey({ key: { kty, crv, x: x as string, y: y as string }, format: 'jwk' });
     return [];
   } catch {
-    return [finding('epk', `epk is no point on ${crv}`, fix)];
+    return [finding('epk', `epk is not a point on ${crv}`, fix)];
   }
 }
 
@@ -205,12 +205,12 @@ function checkPlace(
       found.push(finding('age', `sealed ${-ageSeconds} s in the future, over ${MAX_SKEW_SECONDS}`, fix));
   }
   if (field !== undefined && fld !== undefined && fld !== field) {
-    found.push(finding('fld', `made for ${told(fld)}, not for ${field}`, 'seal for the field in which it is sent'));
+    found.push(finding('fld', `made for ${told(fld)}, not for ${field}`, 'seal for the field that it is sent in'));
   }
   if (bound === null && bnd !== undefined)
-    found.push(finding('bnd', 'bnd is there, and the field binds nothing', 'leave bnd out'));
+    found.push(finding('bnd', 'bnd is present, but the field binds nothing', 'leave bnd out'));
   if (typeof bound === 'string' && bnd !== bound) {
-    const problem = bnd === undefined ? 'bnd is missing' : 'bnd is that of other values of the bound fields';
+    const problem = bnd === undefined ? 'bnd is missing' : 'bnd was made for other values of the bound fields';
     found.push(
       finding('bnd', problem, `set bnd to ${bound} (docs/binding.md); seal after the last change of the bound fields`),
     );
@@ -235,7 +235,7 @@ function askParser(token: string, { nowMs, field, bound }: InspectContext): Find
   }
 }
 
-/** A member as it may be shown: short, and of no harm to a terminal. */
+/** A header member for display: short, and harmless to a terminal. */
 export function told(value: unknown): string {
   if (value === undefined) return 'missing';
   const text = JSON.stringify(value) ?? '';

@@ -46,11 +46,11 @@ export async function inspect(argument: string | undefined, flags: InspectFlags)
   process.exitCode = good ? ExitCode.DONE : ExitCode.NEGATIVE;
 }
 
-/** Libraries of keys, schemas and calls: only for those who give a message or keys. */
+/** Loads the libraries of keys, schemas and calls only if a message or keys are given. */
 const loadSources = () => import('./inspect-sources.js');
 
 async function compareKey({ kind, header }: Inspection, flags: InspectFlags): Promise<KeyFinding> {
-  if (kind === 'reply') return { text: 'that of the call: the session file has it', isKnown: true };
+  if (kind === 'reply') return { text: "the call's own; the session file has it", isKnown: true };
   if (flags.keys === undefined && flags.root === undefined)
     return { text: 'not compared; give --keys or --root', isKnown: true };
   return (await loadSources()).findKey(String(header['kid']), flags);
@@ -60,7 +60,7 @@ function format({ kind, header, sizes, ageSeconds, findings }: Inspection, key: 
   const members = Object.entries(header).map(([name, value]) => ({
     name: told(name).slice(1, -1),
     value: name === 'epk' ? describePoint(value) : told(value),
-    meaning: Object.hasOwn(MEANINGS, name) ? (MEANINGS[name] as string) : 'not of the profile',
+    meaning: Object.hasOwn(MEANINGS, name) ? (MEANINGS[name] as string) : 'not part of the profile',
   }));
   const table = formatTable(members, [
     { title: 'header', value: ({ name }) => name },
@@ -71,7 +71,7 @@ function format({ kind, header, sizes, ageSeconds, findings }: Inspection, key: 
   const parts = Object.entries(sizes).map(([name, bytes]) => `${name} ${bytes}`);
   const facts = `\nkind     ${kind}\nage      ${age}\nkey      ${key}\nbytes    ${parts.join(', ')}\n`;
   if (findings.length === 0)
-    return `${table}${facts}\n${paint('breaks no rule of the strict policy', 'green')} (whether it opens, only the key can tell)\n`;
+    return `${table}${facts}\n${paint('breaks no rule of the strict policy', 'green')} (only the key can tell whether it opens)\n`;
   const lines = findings.map(({ rule, problem, fix }) => `  ${paint(rule, 'red')}: ${problem}\n      → ${fix}\n`);
   return `${table}${facts}\nbreaks ${findings.length} rule${findings.length === 1 ? '' : 's'} of the strict policy:\n${lines.join('')}`;
 }

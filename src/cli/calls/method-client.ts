@@ -1,4 +1,4 @@
-/** Calls any method of a schema, whose messages are opened ones on this side and tokens on the wire. */
+/** Calls any method of a schema. Messages are opened on this side and carry tokens on the wire. */
 import type { ChannelCredentials } from '@grpc/grpc-js';
 import { type SealedCallOptions, SealedClient, type SealedClientOptions } from '../../client/client.js';
 import type { JsonMethod } from '../json/json-messages.js';
@@ -29,7 +29,7 @@ export class MethodClient extends SealedClient {
   }
 
   /**
-   * @param requests of a method without a request stream the first alone is sent, an empty message when there is none
+   * @param requests a method without a request stream sends the first alone, or an empty message
    * @returns responses as they come
    */
   async *exchange(requests: AsyncIterable<object>, options: SealedCallOptions = {}): AsyncGenerator<object> {

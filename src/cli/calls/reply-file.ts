@@ -1,15 +1,18 @@
-/** The file between `sealwire request` and `sealwire response`: the key that opens the replies of one call, for a while. */
+/**
+ * The session file of `sealwire request` and `sealwire response`: the key that opens the replies of one call, for a
+ * limited time.
+ */
 import { rm } from 'node:fs/promises';
 import { CallReplies } from '../../client/open-reply.js';
 import { SealwireError } from '../../errors.js';
 import { readKeyFile, writeKeyFile } from '../../keys/files.js';
 import { type JsonMethod, JsonSchema } from '../json/json-messages.js';
 
-/** A session as it was read. */
+/** A session read from its file. */
 export interface Session {
   readonly method: JsonMethod;
   readonly replies: CallReplies;
-  /** Whether its header was printed: it is good for one call, and may have been used. */
+  /** Whether its header was printed. A header is good for one call, and this one may have been used. */
   readonly isPrinted: boolean;
 }
 
@@ -27,7 +30,7 @@ interface Stored {
 }
 
 /**
- * Writes the file with mode 0600, in place of one that is there.
+ * Writes the file with mode 0600, replacing an existing file.
  *
  * @throws SealwireError `KEY_FILE_WRITE`
  */
@@ -55,15 +58,18 @@ export async function writeSession(
   await writeKeyFile(path, `${JSON.stringify(stored)}\n`, 0o600);
 }
 
-/** Notes that the header of a session is printed now. @throws SealwireError as {@link readSession} and {@link writeSession} do */
+/**
+ * Records that the header of a session has been printed.
+ * @throws SealwireError as {@link readSession} and {@link writeSession} do
+ */
 export async function markPrinted(path: string): Promise<void> {
   const stored = parse(path, await readKeyFile(path, { secret: true }));
   await writeKeyFile(path, `${JSON.stringify({ ...stored, printed: true })}\n`, 0o600);
 }
 
 /**
- * @throws SealwireError `SESSION_INVALID` for another file, or one that has expired: it is removed, for keys past
- *   their time must not lie about; `KEY_FILE_MISSING`, `KEY_FILE_MODE`
+ * @throws SealwireError `SESSION_INVALID` for another file, or an expired one. An expired file is removed: keys past
+ *   their time must not stay behind; `KEY_FILE_MISSING`, `KEY_FILE_MODE`
  */
 export async function readSession(path: string): Promise<Session> {
   const stored = parse(path, await readKeyFile(path, { secret: true }));

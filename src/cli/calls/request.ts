@@ -48,7 +48,7 @@ export async function request(name: string, flags: RequestFlags): Promise<void> 
   if (printHeader === true && session === undefined) {
     throw new SealwireError(
       'OPTIONS_INVALID',
-      '--print-header needs --session: without its key nobody could open the replies',
+      '--print-header needs --session FILE, which keeps the key to the replies',
     );
   }
   if (printHeader === true && session !== undefined && data === undefined && (await printKnownHeader(name, session)))
@@ -70,7 +70,7 @@ export async function request(name: string, flags: RequestFlags): Promise<void> 
       if (!hasReplies(method.plan.response)) {
         throw new SealwireError(
           'OPTIONS_INVALID',
-          `--session: the responses of ${name} have no sealed fields for the caller`,
+          `--session: responses of ${name} have no sealed fields for the caller`,
         );
       }
       // grpcurl encodes the request, so its bytes are not known here.
@@ -89,7 +89,10 @@ export async function request(name: string, flags: RequestFlags): Promise<void> 
   }
 }
 
-/** Of a session that a request began just now. @returns false when there is none for this method that was not printed yet */
+/**
+ * Prints the header of the session that a request began.
+ * @returns false if the file has no unprinted one for this method
+ */
 async function printKnownHeader(name: string, path: string): Promise<boolean> {
   try {
     const { method, replies, isPrinted } = await readSession(path);
@@ -104,7 +107,7 @@ async function printKnownHeader(name: string, path: string): Promise<boolean> {
   }
 }
 
-/** Opens the sealed fields of what grpcurl printed, each message as it comes. */
+/** Opens the sealed fields in grpcurl's output, each message as it comes. */
 export async function response({ session }: ResponseFlags): Promise<void> {
   const { method, replies } = await readSession(session);
   const plan = method.plan.response;
@@ -120,7 +123,7 @@ export async function response({ session }: ResponseFlags): Promise<void> {
   process.exitCode = ExitCode.NEGATIVE;
 }
 
-/** Makes the call itself. */
+/** Makes the call. */
 export async function call(name: string, flags: CallFlags): Promise<void> {
   const metadata = readHeaders(flags.header ?? []);
   const { method } = await loadMethod(flags, name);
@@ -130,7 +133,7 @@ export async function call(name: string, flags: CallFlags): Promise<void> {
   const deadline = flags.maxTime === undefined ? {} : { deadline: Date.now() + flags.maxTime * 1000 };
   const input = new AbortController();
   try {
-    // Now, so that what is wrong with the keys is told as such.
+    // Asked first, so that a problem with the keys is reported as such.
     if (requestPlan !== undefined) await currentKeys(requestPlan, keys);
     if (hasReplies(responsePlan)) await keys.current('');
     const requests = readRequests(method, flags.data, input.signal);
@@ -157,13 +160,16 @@ async function* readRequests(
   for await (const node of readRequestNodes(method, data, signal)) {
     const message = method.request.fromJson(node);
     const { request: plan } = method.plan;
-    // What is missing is the input's fault, not an answer of the service.
+    // A missing field is the input's fault, not an answer of the service.
     if (plan !== undefined) asInputSync(() => collectSealed(plan, message));
     yield message;
   }
 }
 
-/** Of a method without a request stream exactly one, known to be the only one: an empty message when the input has none. */
+/**
+ * The input's messages. Without a request stream exactly one, checked to be the only one; empty input is an empty
+ * message.
+ */
 async function* readRequestNodes(
   { plan, path }: JsonMethod,
   data: string | undefined,
@@ -173,7 +179,7 @@ async function* readRequestNodes(
   for await (const node of readMessages(data, signal)) {
     if (plan.requestStream) yield node;
     else if (only === undefined) only = node;
-    else throw inputError(node.at, `a second message, and ${path.slice(1)} takes one`);
+    else throw inputError(node.at, `a second message, but ${path.slice(1)} takes one`);
   }
   if (!plan.requestStream) yield only ?? { at: { line: 1, column: 1 }, kind: 'object', members: [] };
 }
@@ -195,7 +201,7 @@ async function currentKeys(plan: MessagePlan, keys: KeySource): Promise<Recipien
   return found;
 }
 
-/** A message that cannot be sealed is wrong input, whatever the check is called. */
+/** A message that cannot be sealed is wrong input, whichever check failed. */
 function asInput(error: unknown): unknown {
   if (!(error instanceof SealwireError) || error.reason === undefined) return error;
   if (error.code === 'POOL_FULL' || error.code === 'CUSTODY_FAILED') return error;

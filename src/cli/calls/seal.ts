@@ -77,7 +77,7 @@ export async function open(argument: string | undefined, flags: OpenFlags): Prom
     throw new SealwireError('OPTIONS_INVALID', `--reason must say why, in at most ${MAX_REASON} characters`);
   }
   const token = await readToken(argument);
-  // First, for its errors say what the text is in place of a token.
+  // First, because its errors say what the text is if it is no token.
   const { header, kind } = inspectToken(token, { nowMs: Date.now() });
   if (kind !== 'sealed field') throw new SealwireError('SEAL_INPUT', `this is a ${kind}, which no key ring opens`);
   const fieldName = flags.field ?? header['fld'];
@@ -125,7 +125,7 @@ async function decrypt(
     const keys = await KeyRing.load(path, { passphrase, hardware });
     const opener = new TokenOpener({ keys, policy: 'interop' });
     const { bnd } = inspectToken(token, { nowMs: Date.now() }).header;
-    // Whoever holds a token alone does not know the fields that it was bound to.
+    // Whoever has only the token does not know the values that it was bound to.
     const expected = { field, ...(typeof bnd === 'string' && { bound: bnd }) };
     const parsed = opener.check(token, expected, 'stored');
     return { bytes: await opener.open(parsed, 'sealwire open', 'stored'), cty: parsed.header.cty };
@@ -155,7 +155,7 @@ async function record(token: string, field: string, reason: string, flags: OpenF
     ...(audit === undefined && { keyFile: keyPaths(dir).log }),
   }).catch((error: unknown) => {
     if (!(error instanceof SealwireError)) throw error;
-    const hint = audit === undefined ? '; while the service runs give a folder of its own with --audit' : '';
+    const hint = audit === undefined ? '; while the service runs, give another folder with --audit' : '';
     throw new SealwireError(error.code, `${error.message}${hint}`);
   });
   try {

@@ -3,7 +3,8 @@ import { SealwireError } from '../../errors.js';
 import { readAllText } from '../json/messages-in.js';
 
 /**
- * @param argument the token, `@FILE`, or undefined and `@` for stdin; a header line `sealwire-reply: TOKEN` and quotes are taken off
+ * @param argument the token, `@FILE`, or undefined and `@` for stdin; `sealwire-reply:` and quotes around the token are
+ *   removed
  * @throws SealwireError `SEAL_INPUT` when there is none
  */
 export async function readToken(argument: string | undefined): Promise<string> {

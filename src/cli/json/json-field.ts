@@ -6,11 +6,11 @@ import { define, inputError, type JsonNode, type PlainJson } from './json-reader
 /** @returns a loader value of the field's shape */
 export function eachNode(field: DescField, node: JsonNode, convert: (node: JsonNode) => unknown): unknown {
   if (field.fieldKind === 'list') {
-    if (node.kind !== 'array') throw inputError(node.at, `${field.name} is a list in brackets`);
+    if (node.kind !== 'array') throw inputError(node.at, `${field.name} must be a list in brackets`);
     return node.items.map(convert);
   }
   if (field.fieldKind !== 'map') return convert(node);
-  if (node.kind !== 'object') throw inputError(node.at, `${field.name} is a map in braces`);
+  if (node.kind !== 'object') throw inputError(node.at, `${field.name} must be a map in braces`);
   const map: LoaderObject = {};
   for (const { name, at, value } of node.members) {
     if (!isKey(field.mapKey, name))
@@ -29,7 +29,7 @@ const LONG: readonly ScalarType[] = [
   ScalarType.FIXED64,
 ];
 
-/** Only as it is printed: of `1` and `01` one would be lost. */
+/** Only in the form that is printed: `1` and `01` would be the same key. */
 function isKey(type: ScalarType, name: string): boolean {
   if (type === ScalarType.STRING) return true;
   if (type === ScalarType.BOOL) return name === 'true' || name === 'false';
@@ -44,7 +44,7 @@ export function isNull(node: JsonNode): boolean {
   return node.kind === 'literal' && node.value === null;
 }
 
-/** For these null is a value; any other field is left out with it. */
+/** For these, null is a value. Any other field is absent if it is null. */
 export function takesNull({ fieldKind, message, enum: type }: DescField): boolean {
   if (fieldKind === 'enum') return type.typeName === 'google.protobuf.NullValue';
   return fieldKind === 'message' && message.typeName === 'google.protobuf.Value';

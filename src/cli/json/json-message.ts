@@ -1,6 +1,6 @@
 /**
- * One message as JSON with its inner messages in place. Proto3 JSON is `@bufbuild/protobuf`'s; what it says about an error quotes
- * values, so places and types are told from here.
+ * One message as JSON with its inner messages in place. `@bufbuild/protobuf` does proto3 JSON; its errors quote
+ * values, so places and types are reported here.
  */
 import {
   type DescField,
@@ -38,7 +38,7 @@ export interface JsonMessage {
   decode(bytes: Uint8Array): object;
 }
 
-/** Of these proto3 JSON has no object with the fields' names. */
+/** Types that proto3 JSON does not write as an object with the fields' names. */
 const SPECIAL = /^google\.protobuf\.(?:Any|Duration|FieldMask|Struct|Timestamp|Value|ListValue|\w+Value)$/;
 const DOUBLES = /^google\.protobuf\.(?:Struct|Value|ListValue)$/;
 
@@ -94,20 +94,20 @@ export class ReflectedMessage implements JsonMessage {
 
   fromJson(node: JsonNode): LoaderObject {
     if (SPECIAL.test(this.typeName)) return this.#fromSpecial(node);
-    if (node.kind !== 'object') throw inputError(node.at, `a ${this.typeName} is an object in braces`);
+    if (node.kind !== 'object') throw inputError(node.at, `a ${this.typeName} must be an object in braces`);
     const object: LoaderObject = {};
     const seen = new Set<DescField>();
     const members = new Map<DescOneof, DescField>();
     for (const member of node.members) {
       const field = this.#desc.fields.find(({ name, jsonName }) => member.name === jsonName || member.name === name);
       if (field === undefined) throw inputError(member.at, `${this.typeName} has no field of this name${this.#hint()}`);
-      // Of `orderId` and `order_id` either one could be meant.
-      if (seen.has(field)) throw inputError(member.at, `${field.name} is there twice`);
+      // `orderId` and `order_id` are one field.
+      if (seen.has(field)) throw inputError(member.at, `${field.name} occurs twice`);
       seen.add(field);
       if (isNull(member.value) && !takesNull(field)) continue;
       if (field.oneof !== undefined) {
         const other = members.get(field.oneof);
-        if (other !== undefined) throw inputError(member.at, `${field.name} cannot be there beside ${other.name}`);
+        if (other !== undefined) throw inputError(member.at, `${field.name} cannot be set together with ${other.name}`);
         members.set(field.oneof, field);
       }
       define(object, this.#form.key(field), this.#fromMember(field, member));
@@ -148,18 +148,24 @@ export class ReflectedMessage implements JsonMessage {
     if (inner === undefined) return this.#fromLeaf(field, at, value);
     return eachNode(field, value, (node) => {
       if (sealed !== undefined && node.kind === 'string') {
-        // A field that others sealed is handed on.
+        // A field that somebody else sealed is passed on.
         if (looksLikeToken(node.value)) return node.value;
         if (node.value === '' && field.fieldKind === 'scalar') return undefined;
         if (!SPECIAL.test(sealed.typeName)) {
-          throw inputError(node.at, `${field.name} is a ${sealed.typeName} in braces, or a whole token of five parts`);
+          throw inputError(
+            node.at,
+            `${field.name} must be a ${sealed.typeName} in braces, or a whole token of five parts`,
+          );
         }
       }
       return inner.fromJson(node);
     });
   }
 
-  /** The message type of a field that may hold sealed fields; undefined for those that proto3 JSON writes in another way. */
+  /**
+   * The message type of a field that may hold sealed fields; undefined for those that proto3 JSON writes in another
+   * way.
+   */
   #nested(field: DescField): ReflectedMessage | undefined {
     const { message } = field;
     return message === undefined || SPECIAL.test(message.typeName) ? undefined : this.#lookup.message(message);
@@ -222,7 +228,7 @@ export class ReflectedMessage implements JsonMessage {
   }
 }
 
-/** The end of an error that names what there is. */
+/** The end of an error: the names that exist. */
 export function listOf(names: readonly string[]): string {
   return names.length === 0 ? '' : `; it has ${names.join(', ')}`;
 }

@@ -10,7 +10,7 @@ import { readDescriptors } from '../../schema/run-time/descriptor-plans.js';
 import { SealingStatements } from '../../schema/sealing-statement.js';
 import { type JsonMessage, listOf, ReflectedMessage } from './json-message.js';
 
-/** One method with what it takes to make and read its messages. */
+/** One method, and how to make and read its messages. */
 export interface JsonMethod {
   /** `/payments.v1.PaymentService/Authorize`. */
   readonly path: string;
@@ -24,12 +24,12 @@ export interface JsonMethod {
 /** One sealed field by its full name. */
 export interface JsonField {
   readonly plan: SealedFieldPlan;
-  /** The message that holds it: its bound siblings are there. */
+  /** The message that holds it, and so its bound siblings. */
   readonly holder: JsonMessage;
   readonly inner: JsonMessage;
 }
 
-/** Bound siblings need exact integers; bytes and enums are what JSON shows. */
+/** Bound siblings need exact integers; bytes and enums look as in JSON. */
 const OPTIONS: LoaderOptions = { keepCase: true, longs: String, enums: String, bytes: String };
 /** Everything that a schema says about JSON messages. */
 export class JsonSchema {
@@ -54,7 +54,7 @@ export class JsonSchema {
 
   /**
    * @param name `payments.v1.PaymentService/Authorize`, also with a dot in place of the slash
-   * @throws SealwireError `OPTIONS_INVALID` when there is no such method: names those there are
+   * @throws SealwireError `OPTIONS_INVALID` when there is no such method; the error lists the methods
    */
   method(name: string): JsonMethod {
     const { service, method } = splitMethod(name);
@@ -85,7 +85,7 @@ export class JsonSchema {
 
   /**
    * @param fullName e.g. `payments.v1.AuthorizeRequest.card`
-   * @throws SealwireError `OPTIONS_INVALID` when it is no sealed field of any method
+   * @throws SealwireError `OPTIONS_INVALID` when no method has this sealed field
    */
   field(fullName: string): JsonField {
     const plan = this.#findField(fullName);

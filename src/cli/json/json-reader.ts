@@ -1,10 +1,11 @@
 /**
- * JSON as people type it for grpcurl: many values in a row, each error with its line and column, and integers of any size.
- * `JSON.parse` would round an int64 and tell an error by quoting the text.
+ * JSON as people type it for grpcurl: many values in a row, each error with its line and column, and integers of any
+ * size.
+ * `JSON.parse` would round an int64, and its errors quote the text.
  */
 import { SealwireError } from '../../errors.js';
 
-/** Where something stands, both from 1. */
+/** A place in the text; line and column count from 1. */
 export interface TextPosition {
   readonly line: number;
   readonly column: number;
@@ -93,7 +94,7 @@ export function define(object: object, name: string, value: unknown): void {
 /** Finds the values of a stream of text, each as soon as it is complete. */
 export class JsonSplitter {
   #text = '';
-  /** How far {@link #text} was looked at, and what is open there. */
+  /** How far {@link #text} was scanned, and what is open there. */
   #scanned = 0;
   #depth = 0;
   #inString = false;
@@ -157,7 +158,7 @@ function movePast({ line, column }: TextPosition, text: string): TextPosition {
 class Reader {
   readonly #text: string;
   #index = 0;
-  /** The last place that was asked for: counting from the start each time would take the square of the text's length. */
+  /** The last place computed. Counting from the start each time would take quadratic time. */
   #known: { readonly index: number; readonly at: TextPosition };
 
   constructor(text: string, start: TextPosition) {
@@ -198,14 +199,14 @@ class Reader {
     do {
       this.#space();
       const at = this.#at();
-      if (this.#text.charAt(this.#index) !== '"') throw this.#error('a name in double quotes should be here');
+      if (this.#text.charAt(this.#index) !== '"') throw this.#error('expected a name in double quotes');
       const name = this.#string();
-      if (names.has(name)) throw inputError(at, 'the name is there twice');
+      if (names.has(name)) throw inputError(at, 'the name occurs twice');
       names.add(name);
-      if (!this.#takeIf(':')) throw this.#error("':' should be here");
+      if (!this.#takeIf(':')) throw this.#error("expected ':'");
       members.push({ name, at, value: this.#value(depth + 1) });
     } while (this.#takeIf(','));
-    if (!this.#takeIf('}')) throw this.#error("',' or '}' should be here");
+    if (!this.#takeIf('}')) throw this.#error("expected ',' or '}'");
     return members;
   }
 
@@ -215,7 +216,7 @@ class Reader {
     if (this.#takeIf(']')) return items;
     do items.push(this.#value(depth + 1));
     while (this.#takeIf(','));
-    if (!this.#takeIf(']')) throw this.#error("',' or ']' should be here");
+    if (!this.#takeIf(']')) throw this.#error("expected ',' or ']'");
     return items;
   }
 
@@ -229,7 +230,7 @@ class Reader {
         this.#index++;
         return value;
       }
-      if (character !== '\\') throw this.#error('the text ends in a string');
+      if (character !== '\\') throw this.#error('the text ends within a string');
       value += this.#escape();
     }
   }
@@ -253,7 +254,7 @@ class Reader {
       return simple;
     }
     const digits = this.#text.slice(this.#index + 2, this.#index + 6);
-    if (kind !== 'u' || !/^[0-9a-fA-F]{4}$/.test(digits)) throw this.#error('not an escape that JSON has');
+    if (kind !== 'u' || !/^[0-9a-fA-F]{4}$/.test(digits)) throw this.#error('not a JSON escape');
     this.#index += 6;
     return String.fromCharCode(Number.parseInt(digits, 16));
   }

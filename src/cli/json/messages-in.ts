@@ -3,7 +3,7 @@ import { createReadStream } from 'node:fs';
 import { SealwireError } from '../../errors.js';
 import { inputError, type JsonNode, JsonSplitter } from './json-reader.js';
 
-/** Tokens and errors of services are far below; in UTF-16 units. */
+/** In UTF-16 units. Tokens and errors of services are far smaller. */
 const MAX_TEXT = 1_048_576;
 
 /**
@@ -24,10 +24,10 @@ export async function* readMessages(data: string | undefined, signal?: AbortSign
 export async function readOne(option: string, data: string | undefined): Promise<JsonNode> {
   let only: JsonNode | undefined;
   for await (const node of readMessages(data)) {
-    if (only !== undefined) throw inputError(node.at, `${option} takes one message, and this is a second one`);
+    if (only !== undefined) throw inputError(node.at, `${option} takes one message, but this is a second one`);
     only = node;
   }
-  if (only === undefined) throw new SealwireError('SEAL_INPUT', `${option}: no message in it`);
+  if (only === undefined) throw new SealwireError('SEAL_INPUT', `${option}: contains no message`);
   return only;
 }
 
@@ -40,7 +40,7 @@ export async function* readText(path: string, signal?: AbortSignal): AsyncGenera
   try {
     for await (const chunk of stream) yield chunk as string;
   } catch (error) {
-    // Nobody wants the rest.
+    // The rest is not wanted.
     if (signal?.aborted) return;
     throw new SealwireError(
       'OPTIONS_INVALID',
@@ -49,7 +49,7 @@ export async function* readText(path: string, signal?: AbortSignal): AsyncGenera
   }
 }
 
-/** All of {@link readText}. @throws SealwireError `SEAL_INPUT` for more than anything that is read whole can have */
+/** All of {@link readText}. @throws SealwireError `SEAL_INPUT` when the text is longer than such inputs can be */
 export async function readAllText(path: string): Promise<string> {
   let text = '';
   for await (const chunk of readText(path)) {

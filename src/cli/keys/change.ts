@@ -1,4 +1,7 @@
-/** `sealwire keys init`, `rotate`, `retire`, `remove`, `import` and `passphrase`: changing the ring file, one writer at a time. */
+/**
+ * `sealwire keys init`, `rotate`, `retire`, `remove`, `import` and `passphrase`: changing the ring file, one writer at
+ * a time.
+ */
 import { existsSync } from 'node:fs';
 import { readKeyUsage } from '../../audit/read/key-usage.js';
 import { SealwireError } from '../../errors.js';
@@ -36,9 +39,9 @@ export async function init({ curve, encrypt, ...flags }: InitFlags): Promise<voi
   const place = findPlace(flags, isEncrypted);
   if (flags.ring === undefined) await makeKeyFolder(flags.dir);
   const store = openStore(place, isEncrypted ? place.passphrase : undefined);
-  // Before a key is made on a token, where it would stay.
+  // Checked before a key is made on a token, where it would remain.
   if (existsSync(place.ringPath))
-    throw new SealwireError('KEY_FILE_WRITE', `${place.ringPath}: there is a file already`);
+    throw new SealwireError('KEY_FILE_WRITE', `${place.ringPath}: the file exists already`);
   const made = flags.custody === undefined ? undefined : await makeTokenKey(flags.custody, curve, flags);
   const first = made === undefined ? await createFirstKey(curve) : withDates(made.key, { active: nowSeconds() });
   const ring = await orTellWhere(made, () => store.create([first]));
@@ -72,7 +75,7 @@ export interface RotateFlags extends PlaceFlags, ScheduleFlags, HardwareFlags {
   readonly curve?: Curve;
 }
 
-/** Adds a key that follows the active one, or brings forward the one that waits. */
+/** Adds a key that follows the active one, or brings a waiting key forward. */
 export async function rotate(flags: RotateFlags): Promise<void> {
   const schedule = toSchedule(flags);
   const { store } = findPlace(flags);
@@ -83,10 +86,13 @@ export async function rotate(flags: RotateFlags): Promise<void> {
     const waiting = flags.now === true ? findWaiting(keys, now) : undefined;
     if (waiting !== undefined) {
       if (flags.custody !== undefined) {
-        throw new SealwireError('OPTIONS_INVALID', '--custody: a key waits already, and --now brings it forward');
+        throw new SealwireError(
+          'OPTIONS_INVALID',
+          '--custody: a key is waiting already; --now brings that one forward',
+        );
       }
       if (flags.curve !== undefined && flags.curve !== waiting.crv) {
-        throw new SealwireError('OPTIONS_INVALID', `--curve: the key that waits is on ${waiting.crv}`);
+        throw new SealwireError('OPTIONS_INVALID', `--curve: the waiting key is on ${waiting.crv}`);
       }
       const planned = hurryRotation(keys, waiting.kid, schedule, now);
       said = describeRotation(waiting.kid, planned);
@@ -126,7 +132,7 @@ function applyDates(keys: readonly RingKey[], { previous }: PlannedRotation): Ri
 
 function describeRotation(kid: string, { next, previous }: PlannedRotation): string {
   const { published = 0, active = 0 } = next;
-  const lines = [`key ${kid} is published from ${formatDate(published)} and active from ${formatDate(active)} on`];
+  const lines = [`key ${kid} is published at ${formatDate(published)} and active from ${formatDate(active)}`];
   for (const [old, { opening = 0, stored = 0, retired }] of previous) {
     const end = retired === undefined ? 'until it is retired' : `until ${formatDate(retired)}`;
     lines.push(
@@ -145,14 +151,14 @@ export interface RetireFlags extends PlaceFlags {
   readonly audit?: string;
 }
 
-/** Ends a key: refused from now on. Without `--force` only one that nobody needs. */
+/** Retires a key: it is refused from now on. Without `--force`, only a key that nobody needs. */
 export async function retire(kid: string, flags: RetireFlags): Promise<void> {
   const { store, auditDir } = findPlace(flags);
   const isForced = flags.force === true;
   const toDates = (key: RingKey) => (isForced ? withdrawDates : retireDates)(key, Date.now() / 1_000);
   const meant = pickKey(await store.readKeys(), kid);
   toDates(meant);
-  // Before the file is locked: a log may be long, and others may have to write.
+  // Done before the file is locked: the log may be long, and others may have to write.
   if (!isForced) refuseIfUsed(meant.kid, flags.audit ?? auditDir, flags.within);
   await store.update((keys) => {
     const key = pickKey(keys, meant.kid);
@@ -163,7 +169,10 @@ export async function retire(kid: string, flags: RetireFlags): Promise<void> {
 
 function refuseIfUsed(kid: string, auditDir: string | undefined, within: number): void {
   if (auditDir === undefined) {
-    throw new SealwireError('KEY_IN_USE', `nobody knows whether key ${kid} is in use: give --audit, or --force`);
+    throw new SealwireError(
+      'KEY_IN_USE',
+      `without an audit log nobody knows whether key ${kid} is in use: give --audit, or --force`,
+    );
   }
   // A service that never ran has opened nothing.
   if (!existsSync(auditDir)) return;
@@ -179,7 +188,7 @@ function refuseIfUsed(kid: string, auditDir: string | undefined, within: number)
   if (damaged > 0) {
     throw new SealwireError(
       'KEY_IN_USE',
-      `${damaged} lines of the audit log are no records: verify it, or give --force`,
+      `${damaged} lines of the audit log are not records: verify it, or give --force`,
     );
   }
 }
@@ -225,7 +234,7 @@ export async function importKey(file: string | undefined, { as, ...flags }: Impo
   await place.store.update((keys) => {
     const now = Date.now() / 1_000;
     if (keys.some(({ kid }) => kid === key.kid)) {
-      throw new SealwireError('KEY_INVALID', `key ${key.kid} is in the ring already`);
+      throw new SealwireError('KEY_INVALID', `key ${key.kid} is already in the ring`);
     }
     if (as !== 'next') {
       said = `key ${key.kid} is ${as}\n`;
@@ -241,13 +250,13 @@ export async function importKey(file: string | undefined, { as, ...flags }: Impo
 async function readForeignKey(file: string | undefined, flags: HardwareFlags): Promise<RingKey> {
   const { custody } = flags;
   if ((file === undefined) === (custody === undefined)) {
-    throw new SealwireError('OPTIONS_INVALID', 'import what? give a file, or --custody for a key in a token');
+    throw new SealwireError('OPTIONS_INVALID', 'nothing to import: give a file, or --custody for a key in a token');
   }
   if (custody !== undefined) return (await findTokenKey(custody, flags)).key;
   return importRingKey(await readKeyFile(file as string, { secret: true }));
 }
 
-/** Of a key that was in use elsewhere: it only opens what it has to. */
+/** Dates of a key that was in use elsewhere: it only opens old tokens. */
 function oldDates(
   as: 'opening' | 'stored',
   { openAfter = 604_800, keepStored }: RotationSchedule,
@@ -266,7 +275,7 @@ export interface PassphraseFlags extends PlaceFlags {
 /** May hold the new passphrase. */
 export const NEW_PASSPHRASE_VARIABLE = 'SEALWIRE_NEW_KEY_PASSPHRASE';
 
-/** Encrypts a ring, gives it another passphrase, or takes that away. */
+/** Encrypts a ring, or changes or removes its passphrase. */
 export async function changePassphrase({
   newPassphraseFile,
   remove: isRemoved,

@@ -1,4 +1,4 @@
-/** Keys in PKCS#11 tokens for `sealwire keys`: made there, or found there; the ring gets the public half and a URI. */
+/** Keys in PKCS#11 tokens for `sealwire keys`: makes or finds them; the ring gets the public half and a URI. */
 import { SealwireError } from '../../errors.js';
 import { HSM_PIN_VARIABLE } from '../../host/config.js';
 import type { PublicJwk } from '../../keys/import.js';
@@ -12,12 +12,12 @@ import type { HardwareFlags } from './keys-options.js';
 /** A key in a token on its way into a ring. */
 export interface TokenKey {
   readonly key: RingKey;
-  /** As it stands in the ring. */
+  /** The URI that the ring holds. */
   readonly uri: string;
 }
 
 /**
- * Makes a key pair on the token that `--custody` names; without a name of its own it is called by the time.
+ * Makes a key pair on the token that `--custody` names; without a name it is named after the current time.
  *
  * @throws SealwireError `OPTIONS_INVALID`, `KEY_INVALID`, `CUSTODY_FAILED`
  */
@@ -29,7 +29,7 @@ export function makeTokenKey(custody: string, curve: Curve, flags: HardwareFlags
 }
 
 /**
- * Finds a key on a token, which must be fit: not extractable, allowed to derive, on one of our curves.
+ * Finds a key on a token. It must not be extractable, must be allowed to derive, and must be on one of our curves.
  *
  * @throws SealwireError `OPTIONS_INVALID`, `KEY_INVALID`, `CUSTODY_FAILED`
  */
@@ -37,7 +37,7 @@ export function findTokenKey(custody: string, flags: HardwareFlags): Promise<Tok
   return ask(formatPkcs11Uri(resolve(custody, flags)), flags, (tokens, text) => tokens.describe(text));
 }
 
-/** Runs what writes the ring; a key that was made and is in no ring must not be lost from sight. */
+/** Writes the ring. If that fails, the error names the key that was made and is in no ring. */
 export async function orTellWhere<T>(made: TokenKey | undefined, write: () => Promise<T>): Promise<T> {
   try {
     return await write();
@@ -48,7 +48,7 @@ export async function orTellWhere<T>(made: TokenKey | undefined, write: () => Pr
   }
 }
 
-/** The library is part of what the service has to know later. */
+/** The service has to know the library later. */
 function resolve(custody: string, { module }: HardwareFlags): Pkcs11Uri {
   const uri = parsePkcs11Uri(custody);
   return module === undefined ? uri : { ...uri, modulePath: module };

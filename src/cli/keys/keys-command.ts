@@ -46,7 +46,7 @@ function registerList(keys: Command): void {
   addPlaceOptions(keys.command('list'))
     .description('show keys, their states and dates, and what they opened')
     .option('--json', 'print JSON')
-    .option('--audit <folder>', 'audit log that tells what was opened (default: that of the service)')
+    .option('--audit <folder>', "audit log with what was opened (default: the service's)")
     .addHelpText('after', '\nExamples:\n  sealwire keys list\n  sealwire keys list --json | jq .')
     .action(async (flags: ListFlags) => (await import('./list.js')).list(flags));
 }
@@ -86,7 +86,7 @@ function registerRetire(keys: Command): void {
   addPlaceOptions(keys.command('retire <kid>'))
     .description('refuse a key from now on, for stored tokens too')
     .option('--within <time>', 'not if it opened a token within so long', parseDuration, 86_400)
-    .option('--audit <folder>', 'audit log that tells what was opened (default: that of the service)')
+    .option('--audit <folder>', "audit log with what was opened (default: the service's)")
     .option('--force', 'whatever its state and use: calls of senders that still use it fail')
     .addHelpText('after', `${KID_HELP}\n\nExamples:\n  sealwire keys retire 3kGx\n  sealwire keys retire 3kGx --force`)
     .action(async (kid: string, flags: RetireFlags) => (await import('./change.js')).retire(kid, flags));

@@ -21,7 +21,7 @@ export interface HardwareFlags {
 export function addHardwareOptions(command: Command): Command {
   return command
     .option('--custody <pkcs11:...>', 'the private key is in a PKCS#11 token: its URI (RFC 7512)')
-    .option('--module <library>', 'PKCS#11 library, where the URI has no module-path')
+    .option('--module <library>', 'PKCS#11 library, if the URI has no module-path')
     .option('--pin-file <file>', 'file with the PIN (else SEALWIRE_HSM_PIN, else a prompt)');
 }
 
@@ -29,6 +29,6 @@ export function addHardwareOptions(command: Command): Command {
 export function addPlaceOptions(command: Command): Command {
   return command
     .option('--dir <folder>', 'folder of the service', './var')
-    .option('--ring <file>', 'key ring that stands alone, in place of the one of the service')
+    .option('--ring <file>', "a key ring of its own, instead of the service's")
     .option('--passphrase-file <file>', `file with the passphrase (else ${PASSPHRASE_VARIABLE}, else a prompt)`);
 }

@@ -25,12 +25,12 @@ interface ListedKey {
   readonly custody: 'file' | 'pkcs11';
   /** ISO times. */
   readonly dates: Readonly<Record<string, string>>;
-  /** Null: there is no log that tells. */
+  /** Null: there is no log to tell. */
   readonly opened: number | null;
   readonly lastSeen: string | null;
 }
 
-/** Prints the keys of a ring; what is dangerous about their dates goes to stderr. */
+/** Prints the keys of a ring. Warnings about dangerous dates go to stderr. */
 export async function list(flags: ListFlags): Promise<void> {
   const { store, auditDir } = findPlace(flags);
   const keys = await store.readKeys();
@@ -95,7 +95,7 @@ function readUsage(dir: string | undefined): ReadonlyMap<string, KeyUsage> | und
   const progress = new Progress((lines) => `${lines} audit records`);
   try {
     const { keys, damaged } = readKeyUsage(dir, { progress: (lines) => progress.update(lines) });
-    if (damaged > 0) process.stderr.write(`sealwire: warning: ${damaged} lines of the audit log are no records\n`);
+    if (damaged > 0) process.stderr.write(`sealwire: warning: ${damaged} lines of the audit log are not records\n`);
     return keys;
   } finally {
     progress.end();
@@ -112,7 +112,10 @@ export interface ExportFlags extends PlaceFlags {
 /** Prints public keys: those that senders may use now, or a given one. */
 export async function exportKeys({ public: isPublic, kid, pem, ...flags }: ExportFlags): Promise<void> {
   if (isPublic !== true) {
-    throw new SealwireError('OPTIONS_INVALID', 'private keys are not exported: the ring file has them; give --public');
+    throw new SealwireError(
+      'OPTIONS_INVALID',
+      'private keys are not exported; the ring file has them. For public keys give --public',
+    );
   }
   const { store } = findPlace(flags);
   const now = Date.now() / 1_000;

@@ -9,25 +9,25 @@ import { RingStore } from '../../keys/ring-store.js';
 import { readSecret } from '../secret-input.js';
 import type { PlaceFlags } from './keys-options.js';
 
-/** The files that the flags mean. */
+/** The files that the flags name. */
 export interface KeyPlace {
   readonly ringPath: string;
-  /** Kept up to date with the ring; undefined for a ring that stands alone. */
+  /** Kept up to date with the ring; undefined for a ring of its own. */
   readonly publicPath: string | undefined;
-  /** Folder of the audit log; undefined for a ring that stands alone. */
+  /** Folder of the audit log; undefined for a ring of its own. */
   readonly auditDir: string | undefined;
-  /** Asks once, however often it is called. */
+  /** Asks only once, however often it is called. */
   readonly passphrase: PassphraseSource;
   readonly store: RingStore;
 }
 
-/** These commands change files and agree with nobody: keys in hardware are named, never asked. */
+/** These commands only change files: they name keys in hardware but never use them. */
 const UNASKED: HardwareCustody = {
   add() {},
-  agree: () => Promise.reject(new SealwireError('CUSTODY_FAILED', 'this command asks no hardware')),
+  agree: () => Promise.reject(new SealwireError('CUSTODY_FAILED', 'this command does not use hardware keys')),
 };
 
-/** @param isNew whether the passphrase is a new one, and asked for twice */
+/** @param isNew whether it is a new passphrase, to be asked for twice */
 export function findPlace(flags: PlaceFlags, isNew = false): KeyPlace {
   const { ring: ringFile, passphraseFile: file } = flags;
   const paths = keyPaths(resolve(flags.dir));
@@ -63,7 +63,7 @@ export function askOnce(sources: Parameters<typeof readSecret>[0]): PassphraseSo
 
 /**
  * @param kid a kid, or the beginning of one
- * @returns the one key that is meant
+ * @returns the one matching key
  * @throws SealwireError `KEY_NOT_FOUND`
  */
 export function pickKey<T extends { readonly kid: string }>(keys: readonly T[], kid: string): T {
@@ -71,5 +71,5 @@ export function pickKey<T extends { readonly kid: string }>(keys: readonly T[], 
   const [key] = found;
   if (key !== undefined && found.length === 1) return key;
   const why = found.length === 0 ? 'no key' : `${found.length} keys`;
-  throw new SealwireError('KEY_NOT_FOUND', `${why} of the ring begin with '${kid}': sealwire keys list shows them`);
+  throw new SealwireError('KEY_NOT_FOUND', `${why} of the ring begin with '${kid}'; see sealwire keys list`);
 }

@@ -50,12 +50,9 @@ Examples:
 function addDelegateOptions(command: Command): Command {
   return addRootOptions(command)
     .option('--signer <file>', 'public set-signing key (default: keys/set-signing.pub.json of the service)')
-    .option(
-      '--name <origin>',
-      "the service's name (default: the name in the present delegation, else sealwire-payments)",
-    )
+    .option('--name <origin>', "the service's name (default: the one in its delegation, else sealwire-payments)")
     .option('--days <count>', 'life of the delegation, 1 to 90', wholeNumber(1), 90)
-    .option('--out <file>', 'write the delegation there and leave the folder of the service alone');
+    .option('--out <file>', "write the delegation there, and not to the service's folder");
 }
 
 function registerDelegate(root: Command): void {
@@ -79,7 +76,7 @@ Examples:
 function registerRotate(root: Command): void {
   addDelegateOptions(root.command('rotate'))
     .description('replace the root: make the next one, and with --finish put it in place')
-    .option('--finish', 'when every client pins both roots: delegate with the next one, and keep the old one aside')
+    .option('--finish', 'when every client pins both roots: delegate with the next root, and set the old one aside')
     .option('--encrypt', 'encrypt the next root with a passphrase (implied by --passphrase-file)')
     .addHelpText(
       'after',

@@ -60,7 +60,7 @@ function findPlace({ dir, root }: Pick<RootFlags, 'dir' | 'root'>): Place {
   return { keys, root: rootPaths(root === undefined ? keys.root : resolve(root)) };
 }
 
-/** @param isNew whether the passphrase is a new one, and asked for twice */
+/** @param isNew whether it is a new passphrase, to be asked for twice */
 function findRootPassphrase({ passphraseFile: file }: RootFlags, isNew = false): PassphraseSource {
   return askOnce({ file, variable: 'SEALWIRE_ROOT_PASSPHRASE', name: 'passphrase of the root', confirm: isNew });
 }
@@ -104,7 +104,9 @@ export async function rotate(flags: RotateRootFlags): Promise<void> {
   }
   const root = await finishRootRotation(place.root, findRootPassphrase(flags));
   const said = await writeDelegation(root, place, flags);
-  await print(`signing root ${root.kid}\n${said}clients need no longer pin the old root, which is ${place.root.old}\n`);
+  await print(
+    `signing root ${root.kid}\n${said}clients no longer need to pin the old root, which is in ${place.root.old}\n`,
+  );
 }
 
 /** @returns what was done, in words */
@@ -125,7 +127,7 @@ async function findSigner(keys: SetSignerPaths, { signer, newKey, out }: Delegat
     if (out !== undefined)
       throw new SealwireError(
         'OPTIONS_INVALID',
-        '--new-key makes a key in the folder of the service, so --out cannot be used',
+        "--new-key makes a key in the service's folder and cannot be used with --out",
       );
     const fresh = await SigningKey.generate();
     await fresh.save(keys.signer, findPassphrase(undefined));
@@ -136,12 +138,12 @@ async function findSigner(keys: SetSignerPaths, { signer, newKey, out }: Delegat
     () => true,
     () => false,
   );
-  // The public half alone: the private one may be encrypted, and nothing of it is needed.
+  // Reads the public half alone: the private half may be encrypted and is not needed.
   if (known) return (await loadVerificationKey(keys.signerPublic)).jwk;
   return (await ensureSetSigningKey(keys, findPassphrase(undefined))).publicJwk;
 }
 
-/** The name in a service's present delegation, else the one that services have by default. */
+/** The name in a service's current delegation, else the default name. */
 export async function findName(delegation: string): Promise<string> {
   const text = await readKeyFile(delegation, { secret: false }).catch(() => '');
   return peekRecipient(text.trim()) ?? PAYMENTS_NAME;

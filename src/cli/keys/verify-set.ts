@@ -52,7 +52,10 @@ export async function verify(flags: VerifyKeysFlags): Promise<void> {
   process.exitCode = ok ? ExitCode.DONE : ExitCode.NEGATIVE;
 }
 
-/** The set from the service or file that the flags name. @throws SealwireError when it cannot be had: that is no verdict */
+/**
+ * The set from the service or file that the flags name.
+ * @throws SealwireError when it cannot be fetched: that is no verdict
+ */
 async function readGivenSet({ address, file, tls, tlsCa }: VerifyKeysFlags): Promise<string | undefined> {
   if (file !== undefined) return (await readKeyFile(resolve(file), { secret: false })).trim();
   if (address === undefined) return undefined;

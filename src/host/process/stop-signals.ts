@@ -1,9 +1,9 @@
 /** SIGTERM, SIGINT and SIGHUP ask to stop; a second SIGTERM or SIGINT asks to stop at once. */
 
-/** npm hands on the Ctrl-C that the terminal sends to the whole group: ms within which it is the same one. */
+/** npm passes on the Ctrl-C that the terminal sends to the whole group. Within these ms it is the same one. */
 const ECHO_MS = 150;
 
-/** What {@link onStopSignals} takes from its surroundings. */
+/** The environment of {@link onStopSignals}. */
 export interface StopSignalOptions {
   /** Called at the second signal. */
   readonly exit: () => void;
@@ -33,7 +33,7 @@ export function onStopSignals(options: StopSignalOptions): Promise<void> {
         return;
       }
       const isEcho = signal === 'SIGINT' && first.signal === 'SIGINT' && now() - first.at < ECHO_MS;
-      // Whoever asks twice does not want to wait.
+      // Whoever asks twice does not want to wait any longer.
       if (!(isUnderNpm && isEcho)) exit();
     };
     for (const signal of ['SIGTERM', 'SIGINT'] as const) source.on(signal, onSignal);

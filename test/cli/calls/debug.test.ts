@@ -304,7 +304,7 @@ describe('sealwire seal, open, inspect, explain and doctor', function () {
         () => token,
       ],
       ['doctor: no port', () => ['doctor', 'localhost'], 2, /'localhost' is not HOST:PORT/],
-      ['inspect: half a token', () => ['inspect'], 2, /the token has 1 of its 5 parts: it was cut/, half],
+      ['inspect: half a token', () => ['inspect'], 2, /the token has 1 of its 5 parts; it was cut/, half],
       ['inspect: a PEM', () => ['inspect'], 2, /this is PEM, not a token/, () => '-----BEGIN CANARY-----'],
       [
         'inspect: two things on stdin',

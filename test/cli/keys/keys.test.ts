@@ -115,7 +115,7 @@ describe('sealwire keys', () => {
     expect((await stat(join(dir, 'keys'))).mode & 0o777).to.equal(0o700);
     expect((await stat(ringPath)).mode & 0o777).to.equal(0o600);
     expect((await loadPublicKeys(publicPath)).map(({ kid }) => kid)).to.deep.equal([ring.currentKid]);
-    expect(await refused(3, 'init')).to.equal(`${ringPath}: there is a file already`);
+    expect(await refused(3, 'init')).to.equal(`${ringPath}: the file exists already`);
     expect(await refused(2, 'init', '--curve', 'P-1')).to.contain('Allowed choices are P-521, P-384, P-256');
   });
 
@@ -279,7 +279,7 @@ describe('sealwire keys', () => {
     const said = await keys('retire', '--', old);
     expect([said.code, said.stderr]).to.deep.equal([
       1,
-      'sealwire: 1 lines of the audit log are no records: verify it, or give --force\n',
+      'sealwire: 1 lines of the audit log are not records: verify it, or give --force\n',
     ]);
   });
 
@@ -312,7 +312,7 @@ describe('sealwire keys', () => {
     const said = await done('import', pem);
     const [first] = (await keysNow()) as [KeyNow];
     expect(said).to.contain(`key ${first.kid} (P-521) is active\n`);
-    expect(await refused(2, 'import', pem)).to.equal(`key ${first.kid} is in the ring already`);
+    expect(await refused(2, 'import', pem)).to.equal(`key ${first.kid} is already in the ring`);
     expect(await done('import', jwk, '--as', 'stored')).to.match(/^key [\w-]{43} is stored\n$/);
     await writeFile(jwk, JSON.stringify(pair().export({ format: 'jwk' })));
     await done('import', jwk, '--as', 'opening', '--open-after', '2d');
@@ -333,7 +333,9 @@ describe('sealwire keys', () => {
     expect((await loadPublicKeys(set)).map(({ kid }) => kid)).to.deep.equal([first.kid]);
     const text = await done('export', '--public', '--pem', `--kid=${second.kid}`);
     expect((await recipientKey(text)).kid).to.equal(second.kid);
-    expect(await refused(2, 'export')).to.equal('private keys are not exported: the ring file has them; give --public');
+    expect(await refused(2, 'export')).to.equal(
+      'private keys are not exported; the ring file has them. For public keys give --public',
+    );
   });
 
   it('takes passphrases from files and variables, never from flags', async () => {
