@@ -18,7 +18,8 @@ const GRACE_SECONDS = 60;
 /**
  * @param keys in any order
  * @param nowMs ms since 1970
- * @returns of those in their time the one that began last, the first of equals; else the one whose time ended last, at
+ * @returns among keys in their time, the one that began last (the first of equals); else the one whose time ended last,
+ *   at
  *   most 60 s ago; else the one whose time begins first, at most 60 s from now, for a published key opens already
  */
 export function selectActive<T extends SendingTime>(keys: readonly T[], nowMs: number): T | undefined {

@@ -12,9 +12,9 @@ export type KeyFileType = 'jwk-set+json' | 'jwk+json';
 /** The one algorithm that is written and read (RFC 7518 §4.8). */
 const ALG = 'PBES2-HS512+A256KW';
 const ENC = 'A256GCM';
-/** PBKDF2 with HMAC-SHA-512: 0.1 s on one core of today. Fewer are refused, in whatever file they stand. */
+/** PBKDF2 with HMAC-SHA-512: 0.1 s on one current core. A file with fewer iterations is refused. */
 export const MIN_ITERATIONS = 210_000;
-/** A file that asks for more, and so for many seconds of work, is refused. */
+/** A file with more iterations, which would take many seconds, is refused. */
 export const MAX_ITERATIONS = 10_000_000;
 const MIN_SALT_BYTES = 16;
 const MAX_SALT_BYTES = 1_024;
@@ -45,7 +45,7 @@ export async function encryptKeyFile(
   const fields = { alg: ALG, p2c: iterations, cty };
   const recipient = { key, reference: false, header: {} };
   const options = { format: 'compact', contentAlg: ENC, fields } as const;
-  // Its types know neither a recipient with `reference` nor that the compact form is a text.
+  // Its types lack recipients with `reference`, and do not know that the compact form is a string.
   const encrypter = nodeJose.JWE.createEncrypt(options, recipient as never);
   const token = (await encrypter.update(text).final()) as unknown as string;
   const header = parseHeader(token.split('.', 1)[0] as string);

@@ -38,7 +38,7 @@ export async function readKeyFile(path: string, { secret }: ReadKeyFileOptions):
 
 /** Options of {@link writeKeyFile}. */
 export interface WriteKeyFileOptions {
-  /** Refuse to take the place of anything, also of what cannot be read. Default false. */
+  /** Refuse to replace anything, even what cannot be read. Default false. */
   readonly isNew?: boolean;
 }
 
@@ -76,17 +76,17 @@ export async function writeKeyFile(
   } catch (cause) {
     await rm(temporary, { force: true }).catch(() => {});
     const { code = 'cannot be written' } = cause as NodeJS.ErrnoException;
-    throw new SealwireError('KEY_FILE_WRITE', `${path}: ${code === 'EEXIST' ? 'there is a file already' : code}`);
+    throw new SealwireError('KEY_FILE_WRITE', `${path}: ${code === 'EEXIST' ? 'the file exists already' : code}`);
   }
 }
 
-/** What {@link writeKeyFile} calls a file that is not finished, behind the name that it will have. */
+/** The suffix that {@link writeKeyFile} gives to the name of an unfinished file. */
 export const UNFINISHED = /^\.[0-9a-f]{12}\.tmp$/;
-/** An unfinished file of this age, in ms, is nobody's. */
+/** An unfinished file older than this, in ms, belongs to no writer any more. */
 export const ABANDONED_MS = 60_000;
 
 /**
- * Removes what a writer leaves that is killed; there may be private keys in it.
+ * Removes what a killed writer left behind; it may hold private keys.
  *
  * @param path the file that was to be written
  * @param form the rest of an unfinished file's name
@@ -103,7 +103,7 @@ export async function removeLeftovers(path: string, form: RegExp, ageMs: number)
   }
 }
 
-/** Whether there is anything of that name, if only a link to nothing or a file that cannot be opened. */
+/** Whether anything has that name, even a dangling link or a file that cannot be opened. */
 export function isTaken(path: string): Promise<boolean> {
   return lstat(path).then(
     () => true,
@@ -111,7 +111,7 @@ export function isTaken(path: string): Promise<boolean> {
   );
 }
 
-/** What tells one version of a file from another; undefined when there is no file. */
+/** Distinguishes one version of a file from another; undefined when there is no file. */
 export async function fileVersion(path: string): Promise<string | undefined> {
   try {
     const { dev, ino, size, mode, mtimeNs, ctimeNs } = await stat(path, { bigint: true });

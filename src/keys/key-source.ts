@@ -31,7 +31,10 @@ export function staticKeySource(keys: RecipientKey | Readonly<Record<string, Rec
 
 /** Options of {@link fileKeySource}. */
 export interface FileKeySourceOptions {
-  /** How often a use of the key looks whether the file has changed, in ms. Default 1,000; 0 (at each use) to 3,600,000. */
+  /**
+   * How often, when the key is used, to check whether the file has changed, in ms. Default 1,000; 0 (at each use) to
+   * 3,600,000.
+   */
   readonly checkMs?: number;
 }
 
@@ -49,14 +52,17 @@ export function fileKeySource(path: string, { checkMs = 1_000 }: FileKeySourceOp
   let running: Promise<unknown> = Promise.resolve();
   let waiting: Promise<RecipientKey> | undefined;
   const loadNow = async (): Promise<RecipientKey> => {
-    // Before it is read: what is written meanwhile is found at the next look.
+    // Taken before reading: a change during the read is found at the next check.
     const version = await fileVersion(path);
     const [key] = await loadPublicKeys(path);
-    if (key === undefined) throw new SealwireError('KEY_FILE_INVALID', `${path}: no key in it`);
+    if (key === undefined) throw new SealwireError('KEY_FILE_INVALID', `${path} holds no key`);
     loaded = { key, version };
     return key;
   };
-  /** One after the other: of two at a time the last to end may have seen the older file, and bring a retired key back. */
+  /**
+   * One at a time: of two parallel reads, the later to end may have seen the older file and would bring a retired key
+   * back.
+   */
   const load = (): Promise<RecipientKey> => {
     waiting ??= running.then(() => {
       waiting = undefined;
@@ -76,7 +82,7 @@ export function fileKeySource(path: string, { checkMs = 1_000 }: FileKeySourceOp
       const now = performance.now();
       if (now >= checkAt) {
         checkAt = now + checkMs;
-        // The caller need not wait: the key at hand is still good, and a broken file is no news of a better one.
+        // The caller need not wait: the key at hand is still good, and a broken file does not offer a better one.
         follow().catch(() => {});
       }
       return loaded.key;

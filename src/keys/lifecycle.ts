@@ -12,11 +12,11 @@
  */
 export type KeyState = 'pending' | 'published' | 'active' | 'opening' | 'stored' | 'retired';
 
-/** From when on a key is in which state, in whole seconds since 1970. Without any date it is active without end. */
+/** The dates of a key, in whole seconds since 1970. A key without dates is active without end. */
 export interface KeyDates {
-  /** In the key set from then on. Default: always. */
+  /** Start of being in the key set. Default: always. */
   readonly published?: number;
-  /** Senders use it from then on. Default: always. */
+  /** Start of use by senders. Default: always. */
   readonly active?: number;
   /** Senders stop; it opens what they sealed before. Default: never. */
   readonly opening?: number;
@@ -25,8 +25,8 @@ export interface KeyDates {
   /** Refused everywhere. Default: never. */
   readonly retired?: number;
   /**
-   * When it was taken out of use by force. It is refused everywhere, whatever the other dates say, and also by a clock that
-   * has not come to this one: whoever withdraws a key does not mean "in a moment".
+   * When it was withdrawn by force. It is refused everywhere, whatever the other dates say, even by a clock that
+   * has not reached this date: whoever withdraws a key does not mean "in a moment".
    */
   readonly withdrawn?: number;
 }
@@ -76,7 +76,7 @@ function earliest(...dates: readonly (number | undefined)[]): number | undefined
   return known.length === 0 ? undefined : Math.min(...known);
 }
 
-/** @returns the first moment after `now` at which a date of these comes, or undefined when none is left */
+/** @returns the first of these dates after `now`, or undefined when none is left */
 export function nextChange(dates: Iterable<KeyDates>, now: number): number | undefined {
   let next: number | undefined;
   for (const key of dates) {
@@ -89,7 +89,7 @@ export function nextChange(dates: Iterable<KeyDates>, now: number): number | und
   return next;
 }
 
-/** @returns what is wrong with the dates of one key, in words; undefined when nothing is */
+/** @returns what is wrong with the dates of one key, in words; undefined if they are right */
 export function findDateFault(dates: KeyDates): string | undefined {
   const given = DATE_NAMES.filter((name) => dates[name] !== undefined);
   for (const name of given) {
@@ -102,7 +102,7 @@ export function findDateFault(dates: KeyDates): string | undefined {
   const ends = dates.stored !== undefined || dates.retired !== undefined;
   if (ends && dates.opening === undefined)
     return `${dates.stored === undefined ? 'retired' : 'stored'} without opening`;
-  // Withdrawing is what cannot wait for the other dates.
+  // Withdrawal cannot wait for the other dates.
   const ordered = given.filter((name) => name !== 'withdrawn');
   for (const [index, name] of ordered.entries()) {
     const before = ordered[index - 1];

@@ -1,4 +1,4 @@
-/** Where a process that asks nobody gets a passphrase from: a file, or an environment variable. */
+/** Passphrases of a process that cannot ask a person: from a file or an environment variable. */
 import { SealwireError } from '../errors.js';
 import { readKeyFile } from './files.js';
 import type { PassphraseSource } from './protected-file.js';
@@ -13,13 +13,13 @@ export const PASSPHRASE_VARIABLE = 'SEALWIRE_KEY_PASSPHRASE';
  */
 export async function readSecretFile(path: string, name: string): Promise<string> {
   const [line = ''] = (await readKeyFile(path, { secret: true })).split(/\r?\n/, 1);
-  if (line === '') throw new SealwireError('OPTIONS_INVALID', `${path}: no ${name} in it`);
+  if (line === '') throw new SealwireError('OPTIONS_INVALID', `${path} holds no ${name}`);
   return line;
 }
 
 /**
  * @param file read whenever the passphrase is needed, so that a new one needs no restart
- * @param environment the variable is taken out of it, so that processes started later do not inherit it
+ * @param environment the variable is removed from it, so that processes started later do not inherit it
  * @returns undefined when there is neither a file nor the variable
  */
 export function findPassphrase(

@@ -10,7 +10,7 @@ import { importKey } from './import.js';
  */
 export async function recipientKey(input: string | object): Promise<RecipientKey> {
   const { jwk, publicKey, privateKey } = await importKey(input);
-  if (privateKey !== undefined) throw new SealwireError('KEY_INVALID', 'a private key where a public one is meant');
+  if (privateKey !== undefined) throw new SealwireError('KEY_INVALID', 'a private key in place of a public one');
   return { kid: jwk.kid, crv: jwk.crv, publicKey };
 }
 

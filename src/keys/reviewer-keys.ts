@@ -31,7 +31,7 @@ export async function createReviewerKey(
   if (!path.endsWith('.json')) throw new SealwireError('OPTIONS_INVALID', `${path}: must end with .json`);
   const publicFile = path.replace(/\.json$/, '.pub.json');
   for (const file of [path, publicFile]) {
-    if (await isTaken(file)) throw new SealwireError('OPTIONS_INVALID', `${file}: is there already`);
+    if (await isTaken(file)) throw new SealwireError('OPTIONS_INVALID', `${file} exists already`);
   }
   const { jwk, privateKey } = await importKey(generatePem(curve));
   const { d } = (privateKey as KeyObject).export({ format: 'jwk' });

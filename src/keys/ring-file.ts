@@ -97,7 +97,7 @@ export function createRingKey(
 ): RingKey {
   if (custody !== undefined) {
     if (privateKey !== undefined)
-      throw new SealwireError('KEY_INVALID', 'the private half of a key in a token is here too');
+      throw new SealwireError('KEY_INVALID', 'a key in a token has its private half in the ring too');
     return { kid: jwk.kid, crv: jwk.crv, jwk, publicKey, privateKey, custody, dates };
   }
   if (privateKey === undefined) throw new SealwireError('KEY_INVALID', 'a key ring needs private keys');

@@ -65,7 +65,7 @@ export class RingStore {
   create(keys: readonly RingKey[]): Promise<KeyRing> {
     return this.#locked(async (turn) => {
       const { path, passphrase } = this.#options;
-      if (await isTaken(path)) throw new SealwireError('KEY_FILE_WRITE', `${path}: there is a file already`);
+      if (await isTaken(path)) throw new SealwireError('KEY_FILE_WRITE', `${path}: the file exists already`);
       return this.#write({ keys, others: {} }, passphrase, { ...turn, isNew: true });
     });
   }
@@ -187,7 +187,7 @@ export class RingStore {
 /** Who is told of a failure must not do again what has been done. */
 function sayThatRingIsChanged(error: unknown): never {
   if (!(error instanceof SealwireError)) throw error;
-  throw new SealwireError(error.code, `${error.message}; the key ring itself is changed`);
+  throw new SealwireError(error.code, `${error.message}; the key ring itself was changed`);
 }
 
 function busy(path: string, holder: string): SealwireError {

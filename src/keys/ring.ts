@@ -88,7 +88,7 @@ export class KeyRing implements OpeningKeys {
     this.#options = options;
     this.#now = options.now ?? Date.now;
     this.#keys = new Map(keys.map((key) => [key.kid, key]));
-    if (this.#keys.size !== keys.length) throw new SealwireError('KEY_FILE_INVALID', 'a key is there twice');
+    if (this.#keys.size !== keys.length) throw new SealwireError('KEY_FILE_INVALID', 'a key occurs twice');
     checkRingDates(keys, this.#seconds());
     this.#custody = createCustody(this.keys(), this.#options);
     this.#states = this.#readStates();
@@ -199,7 +199,7 @@ export class KeyRing implements OpeningKeys {
   publishedKeys(nowMs: number = this.#now()): readonly PublishedKey[] {
     const keys = this.#inState(nowMs / 1_000, ['active', 'published']);
     const published = keys.map(({ jwk, dates }) => ({ jwk, ...sealingSpan(dates) }));
-    // A key that ends before it begins is no use to anybody, and clients refuse a set that has one.
+    // A key that ends before it begins is useless, and clients refuse a set that has one.
     return published.filter(({ nbf = 0, exp = Number.POSITIVE_INFINITY }: PublishedKey) => nbf < exp);
   }
 
@@ -209,22 +209,23 @@ export class KeyRing implements OpeningKeys {
   }
 
   /**
-   * Takes the keys of another ring in place of its own, at once for whoever asks next, and tells its listeners.
+   * Replaces its keys with those of another ring, in force for the next use, and notifies its listeners.
    *
    * @throws SealwireError `KEY_INVALID`, `OPTIONS_INVALID` for keys in hardware that cannot be asked
    */
   replace(other: KeyRing): void {
-    // First, since it may refuse: keys and custody change together or not at all.
+    // First, because it may throw: keys and custody change together or not at all.
     this.#custody = createCustody(other.keys(), this.#options);
     this.#keys = other.#keys;
     this.#tell(true);
   }
 
   /**
-   * Tells of new keys ({@link replace}) and of dates that pass: at the date, or within a minute when the clock was set
-   * meanwhile. What a key is good for never waits for a listener. Waiting does not keep the process alive.
+   * Notifies of new keys ({@link replace}) and of dates that pass: at the date, or within a minute when the clock was
+   * set
+   * meanwhile. The state of a key never waits for a listener. Waiting does not keep the process alive.
    *
-   * @returns a function that takes the listener away again
+   * @returns a function that removes the listener
    */
   onChange(listener: RingListener): () => void {
     this.#listeners.add(listener);
@@ -244,7 +245,7 @@ export class KeyRing implements OpeningKeys {
     return key !== undefined && isGood(keyState(key.dates, this.#seconds())) ? key : undefined;
   }
 
-  /** Dates are checked for gaps; only a clock that was set back can come to a time without an active key. */
+  /** Dates are checked for gaps; only a clock that was set back can reach a time without an active key. */
   #current(): RingKey {
     const keys = this.#keys.values();
     return (
@@ -264,7 +265,7 @@ export class KeyRing implements OpeningKeys {
     return new Map(this.keys().map(({ kid, dates }) => [kid, keyState(dates, now)]));
   }
 
-  /** @param isNew whether listeners are told even if no state is another */
+  /** @param isNew whether to notify listeners even if no state has changed */
   #tell(isNew: boolean): void {
     const before = this.#states;
     const after = this.#readStates();

@@ -183,7 +183,7 @@ describe('RingStore', () => {
         async () => new RingStore({ path, publicPath }).create([await newKey()]),
         'KEY_FILE_WRITE',
       );
-      expect(error.message).to.equal(`${publicPath}: ENOENT; the key ring itself is changed`);
+      expect(error.message).to.equal(`${publicPath}: ENOENT; the key ring itself was changed`);
       expect((await KeyRing.load(path)).keys()).to.have.length(1);
     }));
 

@@ -13,7 +13,7 @@ export interface Attribute {
 }
 
 export interface TokenInfo {
-  /** Padded with blanks, like all texts here. */
+  /** Padded with blanks, like all strings here. */
   readonly label: string;
   readonly manufacturerID: string;
   readonly model: string;

@@ -1,6 +1,6 @@
 /**
  * Sessions with one PKCS#11 token, each in a process of its own. A module that blocks cannot hold up the event
- * loop, one that crashes cannot take the service along, and a token that was away is found again by a new process:
+ * loop, one that crashes cannot take the service down, and a new process finds a token that was away:
  * modules remember what they saw when they began.
  */
 import { type ChildProcess, fork } from 'node:child_process';
@@ -24,7 +24,7 @@ export interface Pkcs11PoolOptions {
   readonly queue?: number;
   /** How long a call, and opening the token, may take, in ms. Default 5,000; 100 to 60,000. A process that takes longer is ended. */
   readonly deadlineMs?: number;
-  /** Told when the token goes, and when it is back. */
+  /** Called when the token goes away, and when it is back. */
   readonly onChange?: (available: boolean, why: string) => void;
 }
 
@@ -67,7 +67,7 @@ export class Pkcs11Pool {
   readonly #queue: Job[] = [];
   #retryMs = FIRST_RETRY_MS;
   #retrying: NodeJS.Timeout | undefined;
-  /** Why no session could be opened, until one is. */
+  /** Why no session could be opened; cleared when one opens. */
   #problem: { readonly problem: Pkcs11Problem; readonly text: string } | undefined;
   /** Never tried again: tokens lock after a few wrong PINs. */
   #pinRefused = false;
@@ -90,14 +90,14 @@ export class Pkcs11Pool {
   }
 
   /**
-   * Does a task on a free session; while the token is away it fails at once.
+   * Runs a task on a free session. While the token is away it fails at once.
    *
-   * @returns the reply; a `problem` in it is none of the token's
+   * @returns the reply; a `problem` in it does not concern the token as a whole
    * @throws SealwireError `POOL_FULL`, `CUSTODY_FAILED`
    */
   async run(task: Pkcs11Task): Promise<Pkcs11Reply> {
     if (this.#closed) throw new SealwireError('CUSTODY_FAILED', 'the key custody is closed');
-    // With one session still open the others may be on their way back; with none, waiting helps nobody.
+    // With one session open the others may come back; with none, waiting is useless.
     if (this.#problem !== undefined && this.#openCount() === 0) throw this.#unavailable(this.#problem.text);
     if (this.#queue.length >= this.#maxQueue) throw new SealwireError('POOL_FULL', 'too many agreements are waiting');
     const reply = await new Promise<Pkcs11Reply>((settle) => {
@@ -133,7 +133,9 @@ export class Pkcs11Pool {
     for (const session of this.#sessions) session.child.kill('SIGKILL');
   }
 
-  /** Starts sessions up to the wanted number: the first alone, for a wrong PIN must not be tried twice at once. */
+  /**
+   * Starts sessions up to the configured number. The first starts alone: a wrong PIN must not be tried twice at once.
+   */
   #fill(): void {
     if (this.#closed || this.#pinRefused || this.#retrying !== undefined) return;
     const wanted = this.#openCount() === 0 ? 1 : this.#size;
@@ -145,7 +147,7 @@ export class Pkcs11Pool {
     try {
       child = startProcess();
     } catch {
-      // No memory, for one: Node throws at once then.
+      // Out of memory, for example: Node then throws at once.
       this.#lost('token', 'the process could not be started');
       return;
     }
@@ -263,14 +265,14 @@ export class Pkcs11Pool {
   }
 }
 
-/** The secrets of our own environment, and its flags (an inspector's port, preloaded modules), are not for this process. */
+/** This process gets neither the secrets of our environment nor its flags (an inspector's port, preloaded modules). */
 function startProcess(): ChildProcess {
   const own = Object.entries(process.env).filter(([name]) => !name.startsWith('SEALWIRE_'));
   return fork(new URL('./pkcs11-process.js', import.meta.url), {
     execArgv: [],
     env: Object.fromEntries(own),
     serialization: 'advanced',
-    // What a module prints is of unknown making.
+    // What a module prints is untrusted.
     stdio: ['ignore', 'ignore', 'ignore', 'ipc'],
   });
 }

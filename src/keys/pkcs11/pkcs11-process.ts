@@ -1,4 +1,7 @@
-/** Main module of a process that talks to a PKCS#11 token: opens it, does one task after another, ends when it fails. */
+/**
+ * Main module of a process that talks to a PKCS#11 token: opens it, runs one task after another, and ends when it
+ * fails.
+ */
 import { endsSession, type OpenRequest, type Pkcs11Reply, type Pkcs11Task } from './pkcs11-messages.js';
 import { Pkcs11Failure, Pkcs11Session } from './pkcs11-session.js';
 
@@ -13,9 +16,9 @@ process.on('message', (message: OpenRequest | Pkcs11Task) => {
     reply({ problem: failure.problem, text: failure.message }, isOver ? () => process.exit(1) : undefined);
   }
 });
-// The service ended, however it ended.
+// The service has ended, in whatever way.
 process.on('disconnect', () => process.exit(0));
-// Ctrl-C in a terminal, and what a service manager sends to all processes of a service, is for the service alone: it
+// Ctrl-C in a terminal, and signals that a service manager sends to all processes, are meant for the service: it
 // still has calls to finish, and ends this process itself.
 for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, () => {});
 

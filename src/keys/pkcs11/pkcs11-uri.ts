@@ -61,7 +61,7 @@ export function parsePkcs11Uri(text: string): Pkcs11Uri {
     }
     const key = Object.hasOwn(names, name) ? names[name] : undefined;
     if (key === undefined || bytes === undefined) throw invalid(`'${printable(name)}' is not an attribute of it`);
-    if (found.has(key)) throw invalid(`${name} is there twice`);
+    if (found.has(key)) throw invalid(`${name} occurs twice`);
     found.set(key, toValue(key, name, bytes));
   };
   for (const pair of path.split(';').filter(Boolean)) add(pair, PATH_NAMES);

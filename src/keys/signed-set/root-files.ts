@@ -1,11 +1,11 @@
-/** Files of the signing root: made once, and replaced by another one while clients pin both. */
+/** Files of the signing root: made once, and replaced while clients pin both roots. */
 import { rename } from 'node:fs/promises';
 import { SealwireError } from '../../errors.js';
 import { isTaken } from '../files.js';
 import type { PassphraseSource } from '../protected-file.js';
 import { loadVerificationKey, SigningKey, type VerificationKey } from './signing-key.js';
 
-/** Where a root and the one that will follow it are. */
+/** Paths of a root and of its successor. */
 export interface RootPaths {
   readonly root: string;
   readonly rootPublic: string;
@@ -49,7 +49,7 @@ export async function beginRootRotation(paths: RootPaths, passphrase?: Passphras
 }
 
 /**
- * Puts the next root in the place of the present one, which is kept. Can be run again after a crash.
+ * Puts the next root in place of the current one, which is kept. Can be run again after a crash.
  *
  * @returns the new root
  * @throws SealwireError `KEY_FILE_MISSING` when no rotation was begun, `KEY_FILE_WRITE`, those of reading the next root
@@ -73,14 +73,14 @@ export async function finishRootRotation(paths: RootPaths, passphrase?: Passphra
   return key;
 }
 
-/** The next root, and whether a crash came when it was in place already and its public half was not. */
+/** The next root, and whether a crash came when it was already in place but its public half was not. */
 async function findNext(
   { root, next, nextPublic }: RootPaths,
   passphrase?: PassphraseSource,
 ): Promise<{ readonly key: SigningKey; readonly isMoved: boolean }> {
   if (!(await isTaken(next)) && (await isTaken(nextPublic))) {
     const key = await SigningKey.load(root, passphrase);
-    // Another one: the next root was taken away.
+    // Another root: the next one was removed.
     if (key.kid === (await loadVerificationKey(nextPublic)).kid) return { key, isMoved: true };
   }
   return { key: await SigningKey.load(next, passphrase), isMoved: false };
@@ -100,7 +100,7 @@ async function writeNew(path: string, publicPath: string, passphrase?: Passphras
 
 async function refuseExisting(...paths: readonly string[]): Promise<void> {
   for (const path of paths) {
-    if (await isTaken(path)) throw new SealwireError('KEY_FILE_WRITE', `${path}: there is a file already`);
+    if (await isTaken(path)) throw new SealwireError('KEY_FILE_WRITE', `${path}: the file exists already`);
   }
 }
 

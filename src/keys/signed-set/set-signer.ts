@@ -1,6 +1,6 @@
 /**
- * The files of set signing: root, set-signing key, delegation. With the root at hand everything is made and
- * renewed without asking; with the root elsewhere the delegation is brought here, once in 90 days.
+ * The files of set signing: root, set-signing key, delegation. If the root is here, everything is made and
+ * renewed automatically; if it is elsewhere, somebody brings a delegation every 90 days.
  */
 import { join } from 'node:path';
 import { type ErrorCode, SealwireError } from '../../errors.js';
@@ -35,7 +35,7 @@ export function setSignerPaths(keys: string): SetSignerPaths {
   };
 }
 
-/** With the root at hand a delegation is renewed when it has less than this left. */
+/** If the root is here, a delegation is renewed when it has less than this left. */
 const RENEW_BELOW_SECONDS = 30 * 86_400;
 
 /**
@@ -57,7 +57,7 @@ export async function ensureRoot(paths: SetSignerPaths, passphrase?: PassphraseS
 export async function ensureSetSigningKey(paths: SetSignerPaths, passphrase?: PassphraseSource): Promise<SigningKey> {
   const known = await unless(['KEY_FILE_MISSING'], SigningKey.load(paths.signer, passphrase));
   const key = known ?? (await makeKey(paths.signer, passphrase));
-  // After a crash it may be that of a key before; what is carried to the root must be this one's.
+  // After a crash it may belong to an earlier key; the root must get the public half of this one.
   const isPublished = await loadVerificationKey(paths.signerPublic).then(
     ({ kid }) => kid === key.kid,
     () => false,
@@ -66,7 +66,7 @@ export async function ensureSetSigningKey(paths: SetSignerPaths, passphrase?: Pa
   return key;
 }
 
-/** A new key, or the one that somebody else made meanwhile: nothing takes the place of a key that is there. */
+/** A new key, or one that another process made meanwhile: an existing key is never replaced. */
 async function makeKey(path: string, passphrase?: PassphraseSource): Promise<SigningKey> {
   const key = await SigningKey.generate();
   try {
@@ -84,12 +84,13 @@ export interface LoadSetSignerOptions {
   readonly recipient: string;
   /** ms since 1970. */
   readonly nowMs: number;
-  /** Of an encrypted set-signing key, and of the root if that has the same. Default: none. */
+  /** Passphrase of an encrypted set-signing key, and of the root if it has the same one. Default: none. */
   readonly passphrase?: PassphraseSource | undefined;
 }
 
 /**
- * Loads the set-signing key and its delegation; delegates anew when the root is at hand and the delegation is missing,
+ * Loads the set-signing key and its delegation. If the root is here, makes a new delegation when the old one is
+ * missing,
  * not valid, or near its end.
  *
  * @throws SealwireError those of the key files, or what is wrong with the delegation
@@ -121,7 +122,7 @@ export async function delegate(
 }
 
 /**
- * Reads the delegation file and checks that it is good for this key, root and recipient.
+ * Reads the delegation file and checks that it is valid for this key, root and recipient.
  *
  * @throws SealwireError `KEY_FILE_MISSING`, `KEY_FILE_INVALID`, or what is wrong with the delegation
  */
@@ -134,12 +135,15 @@ export async function readDelegation(
   const root = await loadVerificationKey(paths.rootPublic);
   const details = await verifyDelegation(text, { roots: [root.kid], recipient, nowMs });
   if (details.signer.kid !== key.kid) {
-    throw new SealwireError('KEY_SET_SIGNER', `${paths.delegation}: it is for another key than ${paths.signer}`);
+    throw new SealwireError(
+      'KEY_SET_SIGNER',
+      `${paths.delegation}: the delegation is for another key than ${paths.signer}`,
+    );
   }
   return { delegation: text, delegationExpiresAt: details.expiresAt, details };
 }
 
-/** The root, unless it is elsewhere or under a passphrase that is not known here, which comes to the same. */
+/** The root; undefined if it is elsewhere, or under a passphrase unknown here, which amounts to the same. */
 function loadRoot(path: string, passphrase?: PassphraseSource): Promise<SigningKey | undefined> {
   const absent = ['KEY_FILE_MISSING', 'KEY_FILE_ENCRYPTED', 'KEY_PASSPHRASE_WRONG'] as const;
   return unless(absent, SigningKey.load(path, passphrase));
@@ -153,7 +157,7 @@ async function unless<T>(codes: readonly ErrorCode[], work: Promise<T>): Promise
   });
 }
 
-/** Anything but an error of ours is a mistake of the program, and tells nothing of files. */
+/** Any other error is a bug and says nothing about files. */
 function asSealwireError(error: unknown): SealwireError {
   if (error instanceof SealwireError) return error;
   throw error;
