@@ -1,4 +1,4 @@
-/** The options of the audit log, as they stand in the configuration file. */
+/** The options of the audit log in the configuration file. */
 import { z } from 'zod';
 
 /** `audit` of the service's configuration. */

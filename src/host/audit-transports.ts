@@ -30,7 +30,7 @@ export function createTransports(configs: readonly TransportConfig[]): Promise<T
         return await createTransport(config);
       } catch (error) {
         const why = error instanceof Error ? ((error as NodeJS.ErrnoException).code ?? error.message) : 'failed';
-        // The options may hold a password: only what the error says of itself.
+        // The options may hold a password: the message holds only the error's own text.
         throw new SealwireError('OPTIONS_INVALID', `audit.transports[${index}]: ${config.transport}: ${why}`);
       }
     }),
@@ -54,7 +54,7 @@ async function importClass(module: string, name: string | undefined): Promise<ne
   throw new Error(`has no class ${name ?? 'as its default export; name one in export'}`);
 }
 
-/** Paths and packages are looked for from where the service was started, as users expect. */
+/** Resolves paths and packages from the working directory, as users expect. */
 function locate(module: string): string {
   if (module.startsWith('.') || isAbsolute(module)) return pathToFileURL(resolve(module)).href;
   try {
@@ -66,11 +66,12 @@ function locate(module: string): string {
 }
 
 /**
- * Lines on stderr. winston's own Console writes at once: a pipe that nobody reads would stop the whole service. stdout says
+ * Lines on stderr. winston's own Console writes synchronously: a pipe that nobody reads would stop the service. stdout
+ * says
  * where the service listens, and nothing else.
  */
 class StderrTransport extends Transport {
-  /** winston hands over several records at once when some have waited; lines must not mix. */
+  /** winston passes several records at once when some have waited; lines must not mix. */
   #last: Promise<void> = Promise.resolve();
 
   override log(info: Record<symbol, string>, next: () => void): void {
@@ -93,7 +94,7 @@ async function writeAll(bytes: Uint8Array): Promise<void> {
       rest = rest.subarray((await writeAsync(STDERR, rest)).bytesWritten);
     } catch (error) {
       if ((error as NodeJS.ErrnoException).code !== 'EAGAIN') throw error;
-      // A pipe that does not wait is full; what comes meanwhile waits in a queue that is bounded.
+      // A non-blocking pipe is full; further lines wait in a bounded queue.
       await setTimeout(BUSY_MS, undefined, { ref: false });
     }
   }
@@ -132,7 +133,7 @@ class BoundedHttp extends transports.Http {
 function createAgent(isTls: boolean): Agent {
   const options = { keepAlive: true, maxSockets: MAX_REQUESTS, timeout: REQUEST_MS };
   const agent = isTls ? new TlsAgent(options) : new Agent(options);
-  // The agent tells of a timeout; ending the connection is left to its user.
+  // The agent reports a timeout but leaves the connection to its user.
   const { createConnection } = agent as unknown as { createConnection: (...args: unknown[]) => Socket };
   return Object.assign(agent, {
     createConnection(this: Agent, ...args: unknown[]) {

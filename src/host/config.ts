@@ -241,7 +241,7 @@ function readEnvironment(environment: NodeJS.ProcessEnv): Partial<HostConfigInpu
   const values: Record<string, unknown> = {};
   for (const [name, value] of Object.entries(environment)) {
     if (!name.startsWith('SEALWIRE_') || value === undefined) continue;
-    // A secret, and so no option: whoever needs it takes it from the environment.
+    // A secret, so not an option: whoever needs it reads it from the environment.
     if (SECRET_VARIABLES.includes(name)) continue;
     const option = known[name];
     if (option === undefined) throw new SealwireError('OPTIONS_INVALID', `configuration: unknown variable ${name}`);

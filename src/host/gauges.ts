@@ -1,4 +1,4 @@
-/** What the service's parts know of themselves, as OpenTelemetry metrics: read when somebody scrapes, never on the way of a call. */
+/** Figures of the service's parts as OpenTelemetry metrics. They are read on a scrape, never within a call. */
 import type { Attributes, Meter, ObservableResult } from '@opentelemetry/api';
 import type { AuditLog } from '../audit/write/audit-log.js';
 import type { TokenOpener } from '../jwe/opener.js';
@@ -10,7 +10,7 @@ import type { KeySetPublisher } from '../keys/signed-set/key-set-publisher.js';
 import type { ReplayGuard } from '../server/replay/replay-guard.js';
 import type { LiveKeys } from './live-keys.js';
 
-/** The parts that are asked. */
+/** The parts that are read. */
 export interface ObservedParts {
   readonly opener: Pick<TokenOpener, 'stats'>;
   readonly guard: Pick<ReplayGuard, 'stats'>;
@@ -97,7 +97,7 @@ export function addGauges(meter: Meter, parts: ObservedParts): void {
     result.observe(Math.max(0, (keySet.current()?.expiresAt ?? 0) - now() / 1_000));
   });
 
-  counter('hsm.calls', '{call}', 'Calls to PKCS#11 tokens, by whether they failed.', (result) => {
+  counter('hsm.calls', '{call}', 'Calls to PKCS#11 tokens, by outcome.', (result) => {
     const { calls, failed } = hardware.stats();
     result.observe(calls - failed, { outcome: 'done' });
     result.observe(failed, { outcome: 'failed' });

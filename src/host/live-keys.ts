@@ -42,7 +42,7 @@ export class LiveKeys {
     });
   }
 
-  /** Whether the ring file cannot be used, and the keys before it serve. */
+  /** Whether the ring file is unusable and the previous keys serve. */
   get isStale(): boolean {
     return this.#follower.isStale;
   }
@@ -55,7 +55,7 @@ export class LiveKeys {
   }
 
   #follow(change: RingChange): void {
-    // At once: nothing may be opened with a key that is retired, also not with an agreement of before.
+    // At once: nothing may be opened with a retired key, not even with a cached agreement.
     for (const { kid } of change.changes.filter(isRetired)) this.#options.forgetKey(kid);
     this.#work = this.#work.then(() => this.#record(change));
   }

@@ -1,4 +1,7 @@
-/** The service's Prometheus endpoint: `/metrics` on a port of its own, so that no proxy of calls reaches it by accident. */
+/**
+ * The service's Prometheus endpoint: `/metrics` on a port of its own, so that a proxy for calls does not expose it by
+ * accident.
+ */
 import { createServer, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import type { MeterProvider } from '@opentelemetry/api';
@@ -9,7 +12,7 @@ const PATH = '/metrics';
 
 /** A running endpoint. */
 export interface MetricsEndpoint {
-  /** Where metrics go. */
+  /** The meter provider to use. */
   readonly provider: MeterProvider;
   /** Starts to listen. @returns `HOST:PORT` as bound @throws Error with code `EADDRINUSE` and the like */
   listen(address: string): Promise<string>;
@@ -18,11 +21,11 @@ export interface MetricsEndpoint {
 
 /** Makes the endpoint; it answers once it listens. */
 export function createMetricsEndpoint(): MetricsEndpoint {
-  // A server of our own: the exporter's takes no port 0 and logs its errors.
+  // We use our own server: the exporter's refuses port 0 and logs its errors itself.
   const exporter = new PrometheusExporter({ preventServerStart: true, withoutTargetInfo: true });
   const provider = new SdkMeterProvider({ readers: [exporter] });
   const server = createServer({ requestTimeout: 10_000 }, (request, response) => {
-    // Not by `URL`, which throws for some targets, such as `//`: that would end the process.
+    // Not parsed with `URL`, which throws for some targets, such as `//`: that would end the process.
     const [pathname] = (request.url ?? '').split('?', 1);
     const isRead = request.method === 'GET' || request.method === 'HEAD';
     if (pathname === PATH && isRead) exporter.getMetricsRequestHandler(request, response);

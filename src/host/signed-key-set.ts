@@ -1,4 +1,4 @@
-/** The service's own signed key set: from its files to the key service, and what the log says of it. */
+/** The service's own signed key set: from its files to the key service and the log. */
 import { join } from 'node:path';
 import type { Logger } from 'winston';
 import { SealwireError } from '../errors.js';
@@ -9,7 +9,7 @@ import { ensureRoot, loadSetSigner, setSignerPaths } from '../keys/signed-set/se
 
 const DAY_SECONDS = 86_400;
 const DAY_MS = DAY_SECONDS * 1000;
-/** The log warns from then on, once a day. */
+/** Time before the end from which the log warns, once a day. */
 const WARN_BELOW_DAYS = 14;
 
 /** What {@link startKeySet} needs. */
@@ -20,7 +20,7 @@ export interface KeySetOptions {
   readonly origin: string;
   readonly keys: PublishedKeys;
   readonly logger: Logger;
-  /** Of an encrypted set-signing key and root; new ones are encrypted with it. Default: none. */
+  /** Passphrase of the set-signing key and root; new ones are encrypted with it. Default: none. */
   readonly passphrase?: PassphraseSource | undefined;
   /** What the service has sealed, see `SealingStatements`. */
   readonly statement?: string | undefined;
@@ -40,7 +40,7 @@ export interface StartedKeySet {
 
 /**
  * Makes what is missing, signs the first set and keeps it fresh. Without a valid delegation and without the root the
- * service runs all the same: its key service is unavailable until a delegation is put in place, and the log says so.
+ * service still runs: its key service is unavailable until it gets a delegation, and the log says so.
  *
  * @throws SealwireError `KEY_FILE_MODE`, `KEY_FILE_INVALID`, `KEY_FILE_WRITE` for the key files
  */
@@ -115,7 +115,7 @@ function createComplaints(logger: Logger, now: () => number): Complaints {
   };
   return {
     ifShort({ delegationExpiresAt }) {
-      // With the root at hand it would have been renewed by now.
+      // With the root here it would have been renewed by now.
       const days = Math.floor((delegationExpiresAt - now() / 1000) / DAY_SECONDS);
       if (days >= WARN_BELOW_DAYS) return;
       say(

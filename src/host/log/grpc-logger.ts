@@ -1,4 +1,4 @@
-/** What grpc-js has to say goes to the application log, too: by itself it prints callers' bytes on stderr as they are. */
+/** Sends grpc-js's messages to the application log. By default grpc-js prints callers' bytes on stderr unescaped. */
 import type { Logger } from 'winston';
 
 const SECOND_MS = 1_000;

@@ -1,4 +1,4 @@
-/** The application log: lines on stderr, apart from the audit log, and closed to opened messages. */
+/** The application log: lines on stderr, separate from the audit log. It refuses opened messages. */
 import { createLogger, format, type Logger, transports } from 'winston';
 import { isOpened } from '../../schema/opened.js';
 import { createLossyLines, type LineStream } from './lossy-lines.js';
@@ -14,7 +14,7 @@ const refuseOpened = format((info) => {
   return { level, message, refused: 'an opened message is not logged', [Symbol.for('level')]: level };
 });
 
-/** What may begin a new line, steer a terminal, or turn text around; whoever wrote it. */
+/** Characters that may begin a new line, steer a terminal, or reverse text. */
 const UNSAFE = /[\p{Cc}\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]/gu;
 
 function escapeUnsafe(line: string): string {
