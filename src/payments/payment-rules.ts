@@ -1,4 +1,4 @@
-/** What a card and an address must look like; callers are told which rule a field breaks, never its value. */
+/** Rules for cards and addresses. Callers learn which rule a field breaks, never its value. */
 import type { CardDetails, PostalAddress } from '../gen/payments/v1/payments.js';
 import type { PaymentServiceValidators } from '../gen/payments/v1/payments_sealed.js';
 import type { Violation } from '../schema/validation.js';
@@ -35,7 +35,7 @@ export function isLuhn(number: string): boolean {
   return sum % 10 === 0;
 }
 
-/** A card is good to the end of its month. */
+/** A card is valid to the end of its month. */
 export function isUnexpired(month: number, year: number, nowMs: number): boolean {
   if (month < 1 || month > 12) return false;
   return nowMs < Date.UTC(year, month, 1);

@@ -1,4 +1,4 @@
-/** Payments as they are kept, and those who wait for them. */
+/** Stored payments, and the callers that wait for them. */
 import type { SealedToken } from '../schema/opened.js';
 import type { StoredTokenPlace } from '../server/stored/open-stored.js';
 
@@ -18,7 +18,7 @@ export function cardPlace({ orderId, amountMinor, currencyCode }: StoredPayment)
   return { field: 'payments.v1.AuthorizeRequest.card', bound: { orderId, amountMinor, currencyCode } };
 }
 
-/** Told of each payment that is added. */
+/** Called with each payment that is added. */
 export type PaymentListener = (payment: StoredPayment) => void;
 
 /** Payments by order, in this process. */
@@ -41,7 +41,7 @@ export class PaymentStore {
     for (const listener of this.#listeners.keys()) listener(payment);
   }
 
-  /** Keeps the card of a payment as another token; nobody is told, for the payment is the same. */
+  /** Replaces the token of a payment's card. Listeners are not called: the payment is the same. */
   replaceCard(paymentId: string, card: SealedToken): void {
     const known = this.#byId.get(paymentId);
     if (known === undefined) return;
@@ -56,8 +56,8 @@ export class PaymentStore {
   }
 
   /**
-   * @param closed told when the store closes
-   * @returns a function that takes the listener away again
+   * @param closed called when the store closes
+   * @returns a function that removes the listener
    */
   watch(listener: PaymentListener, closed: () => void): () => void {
     this.#listeners.set(listener, closed);

@@ -19,9 +19,9 @@ export interface PaymentsOptions {
   readonly store: PaymentStore;
   /** Opens the stored card of a payment that somebody asks for. */
   readonly openStored: OpenStored;
-  /** Makes a payment's id, unique and not to be guessed. */
+  /** Makes a payment's id, unique and unguessable. */
   readonly createId: () => string;
-  /** Told of each request that reached the handler. */
+  /** Called for each request that reaches the handler. */
   readonly log?: (message: string, facts: object) => void;
   /** Clock in ms since 1970. Default `Date.now`. */
   readonly now?: () => number;
@@ -45,7 +45,7 @@ export function createPaymentHandlers(options: PaymentsOptions): SealedPaymentSe
     return payment;
   }
 
-  /** With the card opened again, which the interceptor seals for whoever asked. */
+  /** The card is opened again; the interceptor seals it for the caller. */
   async function toOpenedPayment(payment: StoredPayment, call: StoredTokenCall): Promise<OpenedPayment> {
     const { paymentId, orderId, amountMinor, currencyCode, status: result, card } = payment;
     const opened = card && (await openStored<CardDetails>(card, { ...cardPlace(payment), call }));
@@ -116,7 +116,7 @@ function toResponse({ paymentId, status: result, cardLast4 }: StoredPayment): Au
   return { paymentId, status: result, cardLast4 };
 }
 
-/** Those that are there, then those that come, until the caller goes or the store closes. */
+/** Yields existing payments, then new ones, until the caller leaves or the store closes. */
 async function* paymentsOf(
   store: PaymentStore,
   call: ServerWritableStream<WatchPaymentsRequest, OpenedWatchPaymentsResponse>,
@@ -138,7 +138,7 @@ async function* paymentsOf(
   try {
     while (!over || waiting.length > 0) {
       const next = waiting.shift();
-      // Its card may have been sealed anew since.
+      // Read again: its card may have been sealed anew since.
       if (next !== undefined) yield store.findById(next.paymentId) ?? next;
       else {
         await new Promise<void>((resolve) => {
@@ -164,7 +164,7 @@ function reconcile(store: PaymentStore, request: OpenedReconcileRequest): Opened
   return { paymentId, matched, note: { value: matched ? `matches ${what}` : `does not name ${what}` } };
 }
 
-/** Resolves when the caller has read enough, or is gone. */
+/** Resolves when the caller has caught up, or is gone. */
 function drained(call: ServerWritable): Promise<void> {
   return new Promise((resolve) => {
     const events = ['drain', 'close', 'cancelled'] as const;
