@@ -60,7 +60,7 @@ export function openCheckpoint(note: string | Uint8Array, verifier: NoteVerifier
 export interface CheckpointList {
   /** Signed notes, unverified, oldest first. */
   readonly notes: readonly string[];
-  /** What stands behind the last complete one: empty, or what a crash left. */
+  /** Text behind the last complete note: empty, or left by a crash. */
   readonly torn: string;
 }
 

@@ -23,7 +23,7 @@ export function listSegments(names: readonly string[], kind: SegmentFileKind): n
   const seqs: number[] = [];
   for (const name of names) {
     const [, digits = '', found] = SEGMENT.exec(name) ?? [];
-    // A number that is not exact could stand for two files.
+    // A number that is not a safe integer could mean two files.
     if (found === kind && Number.isSafeInteger(Number(digits))) seqs.push(Number(digits));
   }
   return seqs.sort((a, b) => a - b);

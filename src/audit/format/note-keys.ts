@@ -27,7 +27,7 @@ const MAX_KEY_TEXT = 1_024;
 const PKCS8_PREFIX = Buffer.from('302e020100300506032b657004220420', 'hex');
 const SPKI_PREFIX = Buffer.from('302a300506032b6570032100', 'hex');
 
-/** @returns whether a key may be called this: not empty, no white space, no control character, no plus sign */
+/** @returns whether a key may have this name: not empty, no white space, no control character, no plus sign */
 export function isKeyName(name: string): boolean {
   return name !== '' && !/[\s\p{Cc}+]/u.test(name) && Buffer.from(name).toString() === name;
 }

@@ -1,5 +1,5 @@
 /**
- * Proofs as files that stand alone. Inclusion: C2SP tlog-proof, whose extra data is the record. Consistency: the
+ * Proofs as self-contained files. Inclusion: C2SP tlog-proof, whose extra data is the record. Consistency: the
  * hashes between a line that names the format and the two checkpoints. docs/audit-format.md has both byte by byte.
  */
 import { SealwireError } from '../../errors.js';

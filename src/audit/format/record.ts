@@ -56,12 +56,12 @@ export interface RecordFrame {
 
 /** Version of the record format. */
 export const RECORD_VERSION = 1;
-/** Longest stored text of the caller's making, in UTF-16 units. */
+/** Longest stored text that a caller chose, in UTF-16 units. */
 const MAX_TEXT = 512;
 /** Longest stored bound value; longer ones are cut. */
 const MAX_BOUND = 256;
 
-/** What JSON leaves as it is, but a reader may take for a line end, a terminal command or a change of direction. */
+/** Characters that JSON does not escape but that end lines, steer terminals or change the direction of text. */
 const UNSAFE = /[\u007f-\u009f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]/g;
 
 /** @returns one line of JSON without its newline; no text in it can start a new line or steer a terminal */
@@ -92,7 +92,7 @@ export function escapeUnsafe(json: string): string {
 
 function encodeField(input: RecordFieldInput, event: AuditEvent): object {
   const { field, path, token, bound, outcome, reason } = input;
-  // Whatever the caller says: a refused call's tokens are unchecked text, and nobody may fill a disk with it.
+  // Whatever the caller says: a refused call's tokens are unchecked text, which must not fill the disk.
   const keep = input.keep && event !== 'reject' && outcome !== 'refused';
   const { kid = '', alg = '', enc = '' } = input.header ?? peekHeader(token);
   return {
@@ -105,12 +105,12 @@ function encodeField(input: RecordFieldInput, event: AuditEvent): object {
     bound: bound.map(([name, value]) => [name, typeof value === 'string' ? cutBound(value) : value]),
     outcome,
     reason,
-    // Without its token a grant is worth nothing.
+    // A grant is useless without its token.
     grant: keep ? (input.grant ?? null) : null,
   };
 }
 
-/** What is kept of a token that must not be: enough to recognise it. */
+/** What is kept of a token that must not be stored: enough to recognise it. */
 export interface TokenDigest {
   /** base64url SHA-256 of the token's characters. */
   readonly digest: string;
@@ -130,7 +130,7 @@ export function cutBound(text: string): string {
   return cut(text, MAX_BOUND);
 }
 
-/** A text of the caller's making as records have it, likewise its first 512. */
+/** A text that the caller chose, as records hold it: its first 512 UTF-16 units. */
 export function cut(text: string, most = MAX_TEXT): string {
   if (text.length <= most) return text;
   // Never half of a surrogate pair.

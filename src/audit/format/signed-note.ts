@@ -65,7 +65,7 @@ export function signNote(text: string, signers: readonly NoteSigner[]): string {
 }
 
 /**
- * Verifies a note. Signatures of other keys are left aside; one of a known key that is wrong spoils the note.
+ * Verifies a note. Signatures by other keys are ignored; a wrong one by a known key invalidates the note.
  *
  * @returns the text, once at least one of the keys has signed it
  * @throws SealwireError `AUDIT_NOTE_INVALID`

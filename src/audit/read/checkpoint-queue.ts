@@ -9,7 +9,7 @@ import { MAX_NOTE_BYTES } from '../format/signed-note.js';
 import type { Finding } from './findings.js';
 import { readItemBlocks, readSmallFile } from './line-blocks.js';
 
-/** A checkpoint whose signature is good, and where it is from. */
+/** A checkpoint with a valid signature, and its source. */
 export interface Pin extends Checkpoint {
   readonly source: 'own' | 'kept';
 }
@@ -54,7 +54,7 @@ export class PinQueue {
     return Math.min(this.#nextOwn?.size ?? Number.POSITIVE_INFINITY, this.#others[0]?.size ?? Number.POSITIVE_INFINITY);
   }
 
-  /** Takes the next pin; of equal ones the log's own first. */
+  /** Takes the next pin; of two equal ones, the log's own first. */
   take(): Pin | undefined {
     const own = this.#nextOwn;
     if (own === undefined || own.size > (this.#others[0]?.size ?? Number.POSITIVE_INFINITY))
@@ -114,13 +114,13 @@ function* readNotes(path: string): Generator<Buffer, Buffer, undefined> {
       start = end + 2;
     }
     rest = rest.subarray(start);
-    // No note is so long: what follows is none, however much it is.
+    // No note is this long, so what follows is none.
     if (rest.length > 2 * MAX_NOTE_BYTES) return rest;
   }
   return rest;
 }
 
-/** What is being appended, or was torn by a crash, is the latest checkpoint, which was written before. */
+/** A note being appended, or torn by a crash, is the latest checkpoint, which `checkpoint` already holds. */
 function isBeginningOf(torn: Buffer, latestPath: string): boolean {
   if (torn.length === 0) return true;
   const latest = existsSync(latestPath) ? readSmallFile(latestPath) : Buffer.alloc(0);

@@ -1,22 +1,22 @@
-/** What can be wrong with a log, and which of it explains a line that is not what its leaf says. */
+/** What can be wrong with a log, and which fault explains a line that does not match its leaf. */
 import { LeafCursor } from './leaf-cursor.js';
 import { readLineBlocks } from './line-blocks.js';
 
 /** What is wrong. */
 export type FindingKind =
-  /** A record is another than the one that was signed, or than its leaf hash says. */
+  /** A record differs from the signed one, or from its leaf hash. */
   | 'changed'
-  /** Records are not there, though later ones are. */
+  /** Records are missing, but later ones exist. */
   | 'missing'
-  /** Records are there in another order. */
+  /** Records are in another order. */
   | 'reordered'
-  /** A record stands there again. */
+  /** A record occurs again. */
   | 'duplicated'
-  /** Something stands there that was no record. */
+  /** A line was inserted that was no record. */
   | 'inserted'
   /** The log ends before its own latest checkpoint. */
   | 'truncated'
-  /** The log is signed, but is another history than the kept checkpoint. */
+  /** The log is signed, but its history is not that of the kept checkpoint. */
   | 'forked'
   /** The log is signed and whole, but older than the kept checkpoint. */
   | 'rolled-back'
@@ -42,7 +42,7 @@ export interface Finding {
   readonly detail: string;
 }
 
-/** A line that is not what its leaf hash says. */
+/** A line that does not match its leaf hash. */
 export interface Mismatch {
   /** Path of the segment's lines. */
   readonly lines: string;
@@ -74,7 +74,7 @@ export function claimedSeq(line: Buffer): number | undefined {
   return digits === String(seq) && Number.isSafeInteger(seq) ? seq : undefined;
 }
 
-/** Says what happened at a line that is not what its leaf says, by what stands around it. */
+/** Decides from the lines around it what happened to a line that does not match its leaf. */
 export function explainMismatch(mismatch: Mismatch): Explanation {
   const { seq } = mismatch;
   const { hashes, claimed } = readHashes(mismatch);
@@ -87,7 +87,7 @@ export function explainMismatch(mismatch: Mismatch): Explanation {
     finding: { kind, seq, ...(last !== undefined && last !== seq && { last }), detail },
     inStep,
   });
-  // A line is known by its hash only: what it claims says where to look.
+  // Only its hash identifies a line; what it claims says where to look.
   const isRecord = (at: number) => readLeaves(mismatch.leaves, at - mismatch.first, 1)[0] === found;
   if (claimed !== undefined && claimed !== seq && claimed >= mismatch.first && isRecord(claimed)) {
     if (claimed < seq) return put('duplicated', `record ${claimed} stands here again`, undefined, isNextInPlace);

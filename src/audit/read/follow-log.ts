@@ -20,7 +20,7 @@ interface Place {
 
 /** Options of {@link followLog}. */
 export interface FollowOptions {
-  /** Records to begin with, of those that the filter takes. */
+  /** How many matching records to begin with. */
   readonly last: number;
   /** Ends the following. Default: the end of the log ends it. */
   readonly signal?: AbortSignal | undefined;
@@ -55,7 +55,7 @@ export async function* followLog(dir: string, filter: LogFilter, options: Follow
   }
 }
 
-/** Where the last `count` records that fit begin. */
+/** Where the last `count` matching records begin. */
 async function findLast(dir: string, filter: LogFilter, count: number): Promise<Place | undefined> {
   const segments = listLog(dir).filter(({ lines }) => lines !== undefined);
   let found = 0;
@@ -72,7 +72,7 @@ async function findLast(dir: string, filter: LogFilter, count: number): Promise<
   return placeOf(segments[0]);
 }
 
-/** For a line that is no record: its place has to be counted. */
+/** A line that is no record: its place has to be counted. */
 function countLines(path: string, at: number, first: number): number {
   let seq = first;
   for (const block of readLineBlocks(path)) {
@@ -108,7 +108,7 @@ function* readFrom({ segment, seq, at }: Place, filter: LogFilter): Generator<Fo
   return { segment, seq: next, at: step.value };
 }
 
-/** The segment after a place, once there is one: nothing is added to the place's own any more then. */
+/** The segment after a place, once it exists: the place's own segment then no longer grows. */
 function findNext(dir: string, { segment, seq, at }: Place): Place | undefined {
   const next = listLog(dir).find(({ first, lines }) => first > segment.first && lines !== undefined);
   if (next === undefined) return undefined;

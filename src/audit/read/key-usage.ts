@@ -8,13 +8,13 @@ export interface KeyUsage {
   readonly opened: number;
   /** When the last of them was, in ms since 1970. */
   readonly lastSeenMs: number;
-  /** The same without tokens that were sealed to another key at once: nobody needs the key for them any more. */
+  /** The same without tokens that were then sealed to another key: they no longer need this one. */
   readonly lastNeededMs: number | undefined;
 }
 
 /** Use of keys over a log. */
 export interface LogUsage {
-  /** By kid; keys that opened nothing are not there. */
+  /** By kid; keys that opened nothing are absent. */
   readonly keys: ReadonlyMap<string, KeyUsage>;
   /** Lines that are no records: nobody knows what they said. */
   readonly damaged: number;
@@ -24,7 +24,7 @@ export interface LogUsage {
 export interface KeyUsageOptions {
   /** Older records are left out, ms since 1970. Default: none is. */
   readonly sinceMs?: number;
-  /** Told now and then how many lines were looked at. */
+  /** Called at times with the number of lines read. */
   readonly progress?: (lines: number) => void;
 }
 

@@ -1,6 +1,6 @@
 /**
  * Reads a log folder and nothing else: every file is opened read-only, no lock is taken, and memory does not grow with the
- * log. Reads are synchronous: whoever verifies or searches a log has nothing else to do meanwhile.
+ * log. Reads are synchronous: a process that verifies or searches a log does nothing else.
  */
 
 import { hash } from 'node:crypto';
@@ -20,7 +20,7 @@ import { SealwireError } from '../../errors.js';
 import { MAX_LINE_BYTES } from '../format/line-batch.js';
 import { listSegments, segmentFile } from '../format/log-files.js';
 
-/** One segment: what of it is there. */
+/** One segment, and which of its files exist. */
 export interface LogSegment {
   /** Sequence number of its first record. */
   readonly first: number;
@@ -34,7 +34,7 @@ export interface LogSegment {
 
 const NEWLINE = 0x0a;
 const BLOCK_BYTES = 1_048_576;
-/** Of checkpoints, keys and frontiers. */
+/** Longest small file: checkpoints, keys and frontiers. */
 const MAX_SMALL_BYTES = 1_048_576;
 
 /**
@@ -115,7 +115,7 @@ export class LineBlock {
   /** RFC 6962 §2.1: SHA-256 of 0x00 and the line. */
   leafHash(index: number): Buffer {
     const start = (this.#starts[index] as number) - 1;
-    // The newline before the line has done its work: its byte is the prefix, and nothing is copied.
+    // The byte of the newline before the line becomes the prefix, so nothing is copied.
     this.#bytes[start] = 0;
     return hash('sha256', this.#bytes.subarray(start, this.#lineEnd(index)), 'buffer');
   }
@@ -212,7 +212,7 @@ export function* readItemBlocks(path: string, itemBytes: number, from = 0): Gene
   }
 }
 
-/** A pipe in a folder of somebody else's must not make a reader wait for ever. */
+/** A pipe in an untrusted folder must not make a reader wait forever. */
 function openForReading(path: string): number {
   const { O_RDONLY, O_NOFOLLOW, O_NONBLOCK } = constants;
   const fd = readOrThrow(path, () => openSync(path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK));
@@ -236,7 +236,7 @@ export function readSmallFile(path: string): Buffer {
   }
 }
 
-/** @throws SealwireError `AUDIT_FILE_INVALID` with the system's code in place of its words */
+/** @throws SealwireError `AUDIT_FILE_INVALID` with the system's code instead of its text */
 export function readOrThrow<T>(path: string, read: () => T): T {
   try {
     return read();

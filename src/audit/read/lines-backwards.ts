@@ -45,7 +45,7 @@ export async function* readLinesBackwards(path: string, skipTorn: boolean): Asyn
       }
       tail.push(block.subarray(0, end));
       tailBytes += end;
-      // What is torn is not kept, however long.
+      // A torn line is not kept, however long it is.
       if (isTorn) tail = [];
       else if (tailBytes > MAX_LINE_BYTES) throw damagedLine(path, start);
       stop = start;
@@ -73,7 +73,7 @@ async function readBlock(file: FileHandle, position: number, length: number): Pr
   return block;
 }
 
-/** What is said of a line that nobody can read. */
+/** The error for a line that is too long to read. */
 export function damagedLine(path: string, at: number): SealwireError {
   return new SealwireError('AUDIT_FILE_INVALID', `${path}: the line at byte ${at} is not a record`);
 }

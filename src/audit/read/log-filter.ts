@@ -1,8 +1,8 @@
-/** Which records somebody looks for: decided from a line's bytes where that is possible, before it is parsed. */
+/** Filters of records, decided from a line's bytes where possible, before it is parsed. */
 import { digestOf, type LogField, type LogRecord } from '../format/log-record.js';
 import { cut, cutBound, escapeUnsafe } from '../format/record.js';
 
-/** What to look for. Values of one name are alternatives; all names must fit, those of fields at one field. */
+/** A filter. Values of one name are alternatives. All names must match, and those about fields must match one field. */
 export interface LogFilterOptions {
   /** First moment, ms since 1970. */
   readonly sinceMs?: number | undefined;
@@ -41,7 +41,7 @@ const TIME = /^\{"v":1,"seq":\d+,"time":"([^"]{24})"/;
 const EARLIEST = Date.UTC(-271820, 0, 1);
 const LATEST = Date.UTC(275759, 0, 1);
 
-/** Compiles what to look for. Longer texts than records hold fit the records that hold their beginning. */
+/** Compiles a filter. A text longer than records hold matches records that hold its beginning. */
 export function compileFilter(given: LogFilterOptions): LogFilter {
   const options = asRecorded(given);
   const { event, method, principal, peer, requestId, sinceMs, untilMs } = options;
@@ -72,7 +72,7 @@ export function compileFilter(given: LogFilterOptions): LogFilter {
   };
 }
 
-/** Records cut long texts: what is looked for has to be cut in the same way. */
+/** Records cut long texts, so the searched text is cut in the same way. */
 function asRecorded(options: LogFilterOptions): LogFilterOptions {
   const cutAll = (values: readonly string[] | undefined) => values?.map((value) => cut(value));
   const bound = options.bound?.map((pair) => {
@@ -105,7 +105,7 @@ function compileFields({ field, kid, outcome, reason, token, bound }: LogFilterO
   return tests;
 }
 
-/** Lines are written by one encoder, so that a value looks the same in each: the rarest one is looked for in the bytes. */
+/** One encoder writes all lines, so a value always looks the same: the rarest one is searched in the bytes. */
 function chooseNeedle(options: LogFilterOptions): Buffer | undefined {
   const one = (name: keyof LogFilterOptions, form: (value: string) => string): string[] => {
     const values = options[name];
@@ -127,7 +127,7 @@ function chooseNeedle(options: LogFilterOptions): Buffer | undefined {
   return best === undefined || best === '' ? undefined : Buffer.from(best);
 }
 
-/** As the encoder of records writes it (src/audit/record.ts). */
+/** As the encoder of records writes it (src/audit/format/record.ts). */
 function asWritten(text: string): string {
   return escapeUnsafe(JSON.stringify(text).slice(1, -1));
 }

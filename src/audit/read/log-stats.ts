@@ -13,7 +13,7 @@ export interface LogCounts {
   readonly counts: Readonly<Record<'event' | 'method' | 'principal' | 'field' | 'kid' | 'outcome' | 'reason', Counts>>;
 }
 
-/** Values of a kind that are counted apart: whoever chooses them must not fill the memory. */
+/** Distinct values counted per kind: callers choose them and must not fill the memory. */
 const MAX_VALUES = 10_000;
 const OTHERS = '(others)';
 

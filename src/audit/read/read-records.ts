@@ -16,7 +16,7 @@ export interface FoundRecord {
 
 /** Options of {@link searchLog}. */
 export interface SearchOptions {
-  /** Told now and then how many lines were looked at. */
+  /** Called at times with the number of lines read. */
   readonly progress?: (lines: number) => void;
 }
 
@@ -52,7 +52,7 @@ function* candidates(block: LineBlock, needle: Buffer | undefined): Generator<nu
   }
 }
 
-/** Why a record is not there. */
+/** Why a record is missing. */
 export type Absence = 'not written' | 'removed';
 
 /**

@@ -23,7 +23,7 @@ export interface VerifyOptions {
   readonly kept?: readonly Checkpoint[];
   /** Take lines before the smallest kept checkpoint as verified; their leaf hashes are still compared with it. Default false. */
   readonly sinceKept?: boolean;
-  /** Told now and then how many records were looked at. */
+  /** Called at times with the number of records checked. */
   readonly progress?: (records: number) => void;
 }
 
@@ -36,7 +36,7 @@ export interface VerifyReport {
   readonly origin: string;
   /** Records in the log. */
   readonly records: number;
-  /** Records whose lines retention has removed; their leaf hashes are there. */
+  /** Records whose lines retention has removed; their leaf hashes remain. */
   readonly removed: number;
   /** Records after the latest checkpoint: nothing vouches for them yet. */
   readonly unsigned: number;
@@ -66,7 +66,7 @@ class LogCheck {
   readonly #pins: PinQueue;
   /** The tree of the leaf files, and of lines where there are no leaves. */
   readonly #tree = MerkleFrontier.empty();
-  /** The tree of the lines, from the first line on that is not what its leaf says. */
+  /** The tree of the lines, from the first line that does not match its leaf. */
   #lineTree: MerkleFrontier | undefined;
   /** Sizes of the last checkpoints that agreed. */
   readonly #agreed = { own: 0, kept: 0 };
@@ -155,7 +155,7 @@ class LogCheck {
   }
 
   #agree({ source, size }: Pin): void {
-    // The latest one stands in two files.
+    // The latest one is in two files.
     if (source === 'own' && (this.#agreedOwn === 0 || size > this.#agreed.own)) this.#agreedOwn++;
     this.#agreed[source] = size;
     if (source === 'kept') this.#agreedKept++;

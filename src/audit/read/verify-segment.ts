@@ -23,11 +23,11 @@ export class SegmentCheck {
   readonly #options: SegmentCheckOptions;
   readonly #leaves: LeafCursor;
   #seq: number;
-  /** Lines are compared until they are found not to stand in their places. */
+  /** Lines are compared until one is found out of its place. */
   #inStep = true;
   #inOrder = true;
   #hasLeaves = true;
-  /** A line cannot be read, nor can those behind it. */
+  /** A line, and so all behind it, cannot be read. */
   #isCut = false;
 
   constructor(segment: LogSegment, options: SegmentCheckOptions) {
@@ -118,7 +118,7 @@ export class SegmentCheck {
     this.#options.report({ kind: 'bad-leaf', seq, detail: 'the leaf file ends before this record' });
   }
 
-  /** Leaves without lines: of a segment whose lines were removed, or of lines that are missing. */
+  /** Leaves without lines: the segment's lines were removed, or lines are missing. */
   #appendRest(stop: number): void {
     for (let leaf = this.#leaves.next(); leaf !== undefined; leaf = this.#leaves.next()) {
       if (this.#seq === stop) {

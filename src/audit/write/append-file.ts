@@ -5,7 +5,7 @@ import { dirname } from 'node:path';
 import { promisify } from 'node:util';
 import { SealwireError } from '../../errors.js';
 
-/** The operations a log needs of a file; tests put failures in front of them. */
+/** The file operations that a log needs; tests inject failures into them. */
 export interface AppendFile {
   /** Appends all bytes, or throws with some of them written. */
   append(bytes: Uint8Array): Promise<void>;
@@ -90,13 +90,13 @@ export async function syncFolder(dir: string): Promise<void> {
   }
 }
 
-/** Whether a write failed for want of room, which may pass. A failed sync is never one of these, whatever its code. */
+/** Whether a write failed for lack of space, which may pass. A failed sync never counts, whatever its code. */
 export function isDiskFull(error: unknown): boolean {
   const code = (error as NodeJS.ErrnoException | undefined)?.code;
   return code === 'ENOSPC' || code === 'EDQUOT';
 }
 
-/** Takes the code away: after a failed sync the system may have dropped the pages, and nothing can be tried again. */
+/** Removes the code: after a failed sync the system may have dropped the pages, so no retry is possible. */
 function rethrowSync(cause: unknown): never {
   throw new Error('sync failed', { cause });
 }

@@ -60,7 +60,8 @@ export class CheckpointStore {
   }
 
   /**
-   * Opens the files of a log, and mends what a crash may have left: a torn end of `checkpoints`, or one that lacks the latest.
+   * Opens the files of a log and repairs what a crash may have left: a `checkpoints` file with a torn end or without
+   * the latest.
    *
    * @param latest as {@link recoverCheckpoint} gave it
    */
@@ -124,7 +125,7 @@ export class CheckpointStore {
   }
 }
 
-/** The latest checkpoint, and how it stands in the list of all. */
+/** The latest checkpoint, and the state of the list of all. */
 export interface RecoveredCheckpoint {
   readonly checkpoint: Checkpoint;
   /** Bytes of `checkpoints` up to the end of its last complete note. */
@@ -196,7 +197,7 @@ function lastNote(list: Buffer): { readonly note?: Buffer; readonly end: number 
   return { end: 0 };
 }
 
-/** The end of a file that grows for ever. */
+/** Reads the end of a file that only grows. */
 async function readTail(path: string): Promise<{ readonly bytes: Buffer; readonly from: number } | undefined> {
   const file = await open(path, 'r').catch((error: NodeJS.ErrnoException) => {
     if (error.code === 'ENOENT') return undefined;

@@ -2,7 +2,7 @@
 import Transport from 'winston-transport';
 import type { GroupWriter, PendingRecord } from './group-writer.js';
 
-/** Under which a log entry carries its record; a symbol cannot come from a request. */
+/** The property in which a log entry carries its record; a symbol cannot come from a request. */
 export const RECORD = Symbol('sealwire.audit.record');
 
 /** A winston entry of the audit channel. */
@@ -28,7 +28,7 @@ export class DurableTransport extends Transport {
     const { record, settle } = entry[RECORD];
     if (settle === undefined) this.#writer.note(record);
     else settle(this.#writer.commit(record));
-    // At once: the stream must not wait for a sync, or calls could not share one.
+    // Called at once: if the stream waited for a sync, calls could not share one.
     next();
   }
 }

@@ -1,4 +1,4 @@
-/** Committed records for everybody else: a second logger whose transports can be slow or broken. */
+/** Copies of committed records: a second logger whose transports may be slow or broken. */
 import { createLogger, format, type Logger } from 'winston';
 import type Transport from 'winston-transport';
 import { type AuditReport, QuietReporter, type Reporter } from './reports.js';
@@ -8,11 +8,11 @@ const MAX_WHY = 200;
 
 /** Options of {@link FanOut}. */
 export interface FanOutOptions {
-  /** winston transports, as users know them. */
+  /** Any winston transports. */
   readonly transports: readonly Transport[];
   /** Records that may wait for one transport; more are dropped and counted. Default 1,024. */
   readonly queueRecords?: number;
-  /** Told of errors and of drops, of each transport at most once in `reportMs`. Default: nobody. */
+  /** Called with errors and drops, at most once per `reportMs` and transport. Default: not called. */
   readonly report?: Reporter;
   /** Default 60,000. */
   readonly reportMs?: number;
@@ -36,7 +36,7 @@ class BoundedOutput {
     // The line is printed as it is: no winston format may add or reorder keys.
     const line = format.printf(({ message }) => String(message));
     this.#logger = createLogger({ format: line, transports: [transport] });
-    // The logger passes on what its transports report; winston's own report some troubles as warnings.
+    // The logger passes on what its transports report; winston's own report some problems as warnings.
     this.#logger.on('error', (error: unknown) => this.#fail(error));
     this.#logger.on('warn', (error: unknown) => this.#fail(error));
     this.#logger.on('drain', () => {

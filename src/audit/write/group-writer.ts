@@ -13,11 +13,11 @@ export interface GroupWriterOptions {
   readonly deadlineMs?: number;
   /** Resolve commits before the sync, all but those of {@link PendingRecord.always}: an explicit choice for speed over durability. Default false. */
   readonly async?: boolean;
-  /** Told when the disk is full, has room again, or has failed for good. */
+  /** Called when the disk is full, has space again, or has failed permanently. */
   readonly onState?: (state: WriterState) => void;
 }
 
-/** How things stand with the disk. */
+/** The state of the disk. */
 export type WriterState = 'full' | 'room' | 'failed';
 
 /** Where lines go. One call at a time; {@link GroupWriter} sees to that. */
@@ -43,9 +43,9 @@ export interface LineStore {
 export interface PendingRecord {
   /** Encodes the line once its sequence number is known. */
   readonly encode: (seq: number) => string;
-  /** Told the finished line after it is durable. */
+  /** Called with the finished line once it is durable. */
   readonly written: (line: string) => void;
-  /** Told, of a record that nobody waits for, that it was not written. */
+  /** Called when a record that nobody waits for was not written. */
   readonly lost?: () => void;
   /** False: written with the next batch, but nobody waits and no sync is made for it. */
   readonly sync: boolean;
@@ -82,7 +82,7 @@ export class GroupWriter {
   readonly #async: boolean;
   readonly #onState: (state: WriterState) => void;
   #queue: Waiting[] = [];
-  /** Of what waits and what is being written: a hung disk must not gather memory. */
+  /** Size of what is queued and being written: a hung disk must not fill the memory. */
   #heldRecords = 0;
   #heldBytes = 0;
   #running: Promise<void> | undefined;
@@ -143,7 +143,7 @@ export class GroupWriter {
     });
     await Promise.race([this.#finish(), deadline]);
     clearTimeout(timer);
-    // If the disk comes back later, nothing may go to a descriptor that is somebody else's by then.
+    // If the disk recovers later, nothing may be written to a descriptor that has been reused.
     this.#failed = true;
     await this.#store.close();
   }
@@ -245,7 +245,7 @@ export class GroupWriter {
       return;
     }
     this.#records += encoded.length;
-    // Calls first: what is told the lines is none of their business.
+    // Settle calls first: they need not wait for the consumers of the lines.
     for (const { settle } of encoded) settle();
     encoded.forEach(({ record }, index) => {
       record.written(lines[index] as string);
@@ -259,7 +259,7 @@ export class GroupWriter {
     for (const waiting of batch) {
       try {
         const line = waiting.record.encode(this.#store.nextSeq + lines.length);
-        // What nobody could read again must not be written.
+        // A line that no reader accepts must not be written.
         if (Buffer.byteLength(line) > MAX_LINE_BYTES) throw unavailable();
         lines.push(line);
         encoded.push(waiting);

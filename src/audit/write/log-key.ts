@@ -8,7 +8,7 @@ import { replaceFile, syncFolder } from './append-file.js';
 
 const MAX_KEY_FILE_BYTES = 4_096;
 
-/** A signing key, perhaps one that is not in its place yet. */
+/** A signing key, which may not be in its place yet. */
 export interface LogKey {
   readonly signer: NoteSigner;
   /** True until {@link LogKey.keep}: the log has no valid first checkpoint yet. */

@@ -34,7 +34,7 @@ export interface MerkleLogOptions extends LogFilesOptions {
 
 /** Leaves that may wait for room: of 262,144 records. */
 const MAX_PENDING_BYTES = 8_388_608;
-/** How long a full disk is left alone before a checkpoint or a new segment is tried again. */
+/** How long to wait on a full disk before retrying a checkpoint or a new segment. */
 const FULL_RETRY_MS = 1_000;
 
 /** Appends batches of lines; everything else happens between batches. One caller, one call at a time. */
@@ -123,7 +123,7 @@ export class MerkleLog {
    */
   async append(lines: readonly string[]): Promise<boolean> {
     this.#throwFailure();
-    // Leaves have found no room for long: lines without them must not go on for ever.
+    // Leaves have found no space for long: lines must not go on without them.
     if (this.#pendingBytes >= MAX_PENDING_BYTES) return false;
     const segment = this.#segment;
     const { bytes, leaves } = encodeBatch(lines);
@@ -131,7 +131,7 @@ export class MerkleLog {
       await segment.lines.append(bytes);
     } catch (error) {
       if (!isDiskFull(error)) return this.#fail(error);
-      // What was written of them must be gone before the next ones come.
+      // A partial write must be removed before the next lines come.
       await segment.lines.cut(segment.lineBytes).catch((failure: unknown) => this.#fail(failure));
       return false;
     }
@@ -264,7 +264,7 @@ export class MerkleLog {
     this.#rotated();
   }
 
-  /** Runs work that a full disk only puts off. */
+  /** Runs work that a full disk only delays. */
   async #tryWithRoom(work: () => Promise<void>): Promise<void> {
     try {
       await work();

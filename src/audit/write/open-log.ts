@@ -11,7 +11,7 @@ import { recoverLog } from './recovery.js';
 /** Which file an {@link AppendFile} is. */
 export type WrittenFile = Exclude<SegmentFileKind, 'frontier'> | 'checkpoint' | 'checkpoints';
 
-/** Stands between a log and a file of its. */
+/** Wraps a file of a log. */
 export type WrapFile = (file: AppendFile, kind: WrittenFile) => AppendFile;
 
 /** Options of {@link openLogFiles}. */
@@ -20,11 +20,11 @@ export interface LogFilesOptions {
   readonly origin: string;
   /** File of the key that signs checkpoints, mode 0600; made on first run. Default: `DIR.key`, beside the folder. */
   readonly keyFile?: string;
-  /** For tests that need a file that fails. Default: nothing. */
+  /** For tests that need a failing file. Default: no wrapping. */
   readonly wrapFile?: WrapFile;
 }
 
-/** What a log goes on with. */
+/** The opened state of a log. */
 export interface LogFilesFound {
   readonly checkpoints: CheckpointStore;
   /** The tree over all records. */

@@ -1,6 +1,6 @@
 /**
  * What a log's writer finds at start. A crash may tear the last line, leave leaves behind or ahead of the lines, and
- * lose what nobody was told was durable; that is repaired, and told. Whatever else does not fit stops the service.
+ * lose what was never acknowledged; this is repaired and reported. Any other mismatch stops the service.
  *
  * The last segment is read whole; of the segments before it only the number of leaves is compared. So the time this takes
  * depends on the size of a segment, not on that of the log.
@@ -15,7 +15,7 @@ import { openAppendFile, replaceFile } from './append-file.js';
 import type { TreeHead } from './checkpoint-store.js';
 import { type ScannedSegment, scanSegment } from './segment-scan.js';
 
-/** Where a log goes on. */
+/** The state in which a log continues. */
 export interface RecoveredLog {
   /** The tree over all records. */
   readonly frontier: MerkleFrontier;
@@ -119,7 +119,7 @@ function checkRoot(dir: string, firstSeq: number, signed: TreeHead): CheckedRoot
     const scan = scanSegment({ dir, firstSeq, before: stored, signedSize: signed.size });
     if (scan.signedRoot.equals(signed.root)) return { before: stored, scan, frontierRepair: [] };
   }
-  // The shortcut is wrong or missing, or the log is: all leaves tell.
+  // The shortcut is wrong or missing, or the log is: all leaves decide.
   const before = readLeaves(dir, firstSeq);
   const scan = scanSegment({ dir, firstSeq, before, signedSize: signed.size });
   const name = segmentFile(firstSeq, 'frontier');

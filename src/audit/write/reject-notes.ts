@@ -1,4 +1,4 @@
-/** `reject` records within a budget: whoever sends rubbish must not be able to fill a disk with records of it. */
+/** `reject` records within a budget: senders of rubbish must not fill a disk with records of it. */
 
 import { checkRange } from '../../profile/options.js';
 import type { RecordInput } from '../format/record.js';
@@ -56,7 +56,7 @@ export class RejectNotes {
     }
     if (Math.abs(now - this.#hour.startedAt) >= HOUR_MS) this.#hour = { startedAt: now, bytes: 0 };
     const size = estimateSize(input);
-    // The first one of a second is written even if it takes all there is: a message has few tokens.
+    // The first one of a second is written even if it uses up the budget: a message has few tokens.
     const isFull =
       this.#second.records >= this.#perSecond ||
       (this.#second.records > 0 && this.#second.bytes + size > this.#bytesPerSecond) ||
@@ -71,7 +71,7 @@ export class RejectNotes {
     this.#write(input, () => this.#suppress(1));
   }
 
-  /** Tells what was counted so far. */
+  /** Writes the count so far. */
   close(): void {
     clearTimeout(this.#summary);
     this.#summarize();

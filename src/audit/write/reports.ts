@@ -1,6 +1,6 @@
-/** What the audit log has to tell whoever runs the service. Not records: those are for reviewers. */
+/** Reports of the audit log to operators. Records are for reviewers. */
 
-/** One thing to tell. Holds nothing of any call. */
+/** One report. Contains nothing of any call. */
 export interface AuditReport {
   readonly level: 'info' | 'warn' | 'error';
   readonly message: string;

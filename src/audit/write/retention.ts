@@ -23,10 +23,10 @@ export interface Removable {
   readonly last: number;
 }
 
-/** A replay guard that starts again reads what was used within this time, and some slack: that stays in any case. */
+/** A restarted replay guard reads the tokens used within this time plus some slack: those records always stay. */
 const ALWAYS_KEPT_MS = 900_000;
 
-/** Says which segments a log no longer has to keep. Only whole ones, the oldest first, and never the last. */
+/** Decides which segments a log may drop: only whole ones, oldest first, never the last. */
 export class Retention {
   readonly #dir: string;
   readonly #retainMs: number | undefined;

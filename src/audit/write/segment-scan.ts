@@ -127,7 +127,7 @@ class SegmentScan {
     // Missing, cut in the middle, or never written to the disk: the crash did it.
     if (stored.length < HASH_BYTES || stored.equals(NO_LEAF) || stored.equals(leaf)) return;
     const sentence = `record ${seq}, at byte ${at}, does not fit its leaf, at byte ${offset} of ${this.#leafPath}`;
-    // Behind the checkpoint nothing tells which of the two is wrong.
+    // Behind the checkpoint nothing shows which of the two is wrong.
     if (seq >= this.#options.signedSize) throw this.#invalid(sentence);
     this.#mismatch ??= `${this.#path}: ${sentence}`;
   }
