@@ -43,7 +43,7 @@ interface Held {
   readonly endsAt: number;
 }
 
-/** Of its time, when the next set is fetched; the rest is for the fetch, and for senders not to come all at once. */
+/** Share of its time after which the next set is fetched; the rest allows for the fetch and spreads senders out. */
 const REFRESH_AT = [0.7, 0.9] as const;
 /** A service that refuses every call must not make its clients fetch for every call. */
 const FORCED_INTERVAL_MS = 1_000;
@@ -94,7 +94,7 @@ export class CachedKeySet {
   }
 
   /**
-   * Fetches now, since the service knows better: at most once a second, and not beside a fetch that brings another set.
+   * Fetches now, because the service refused a key: at most once a second, and not while another fetch runs.
    *
    * @throws SealwireError as {@link current}
    */
@@ -121,7 +121,9 @@ export class CachedKeySet {
     return set && selectActive(set.keys, this.#settings.now());
   }
 
-  /** Timers may be late, for the machine may have slept; and a key past its end means that there must be another one. */
+  /**
+   * Timers may be late if the machine slept; and a key past its end means that there must be another one.
+   */
   #isStale({ expires = Number.POSITIVE_INFINITY }: SendingKey): boolean {
     const { now, monotonicNow } = this.#settings;
     return monotonicNow() >= this.#staleAt || now() >= expires * 1000;
@@ -195,7 +197,7 @@ export class CachedKeySet {
   }
 
   #fetchLater(): void {
-    // Told by `onProblem`; whoever needs the set meanwhile has it.
+    // `onProblem` reports it; callers that need the set have it.
     if (this.#mayFetch()) this.#fetchOnce().catch(() => {});
   }
 
@@ -232,7 +234,7 @@ export class CachedKeySet {
     this.#lastError = undefined;
   }
 
-  /** A full disk is no reason to stop paying; that the memory is not kept must be known. */
+  /** A full disk is no reason to stop calls, but the lost memory must be reported. */
   readonly #complain = (error: unknown) => {
     if (!(error instanceof SealwireError)) throw error;
     this.#tell(error, 0);
@@ -265,7 +267,7 @@ export class CachedKeySet {
   }
 
   #tell(error: SealwireError, retryMs: number): void {
-    // What was under way at the end is no news to anybody.
+    // A fetch cut off by closing is not reported.
     if (this.#closed) return;
     this.#settings.onProblem({ recipient: this.#issuer, error, retryMs, goodUntil: this.set?.expiresAt });
   }

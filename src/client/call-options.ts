@@ -1,4 +1,4 @@
-/** Options of one call, and what comes of them. */
+/** Options of one call, and their effects. */
 import type { Metadata } from '@grpc/grpc-js';
 
 /** Options of one call. */
@@ -14,7 +14,7 @@ interface Cancellable {
   cancel(): void;
 }
 
-/** @returns a function that takes the listener away again */
+/** @returns a function that removes the listener */
 export function cancelOnAbort(call: Cancellable, signal: AbortSignal | undefined): () => void {
   if (signal === undefined) return () => {};
   const cancel = () => call.cancel();

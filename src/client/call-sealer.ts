@@ -1,4 +1,4 @@
-/** What the calls of a client are sealed and opened with, whichever way a call takes. */
+/** Seals and opens the calls of a client, with or without interceptors. */
 import { Metadata, type StatusObject, status } from '@grpc/grpc-js';
 import { reasonByStep, SealwireError } from '../errors.js';
 import type { RecipientKey } from '../jwe/recipient.js';
@@ -45,7 +45,7 @@ export interface SealedNow {
 export type Serialize = (message: unknown) => Buffer;
 
 const EMPTY = new Uint8Array();
-/** Of a caller that says nothing about itself. */
+/** The credential of a caller that gives none. */
 export const NO_CREDENTIAL: CredentialFunction = () => EMPTY;
 
 /** What {@link CallSealer} is made of. */
@@ -56,7 +56,7 @@ export interface CallSealerOptions {
   readonly metrics: ClientMetrics;
 }
 
-/** Keys, replies and messages of calls; each at once where nothing has to be waited for, else as a promise. */
+/** Keys, replies and messages of calls; each at once if nothing has to be waited for, else as a promise. */
 export class CallSealer {
   readonly #sealer: MessageSealer;
   readonly #keys: KeySource;
@@ -177,7 +177,7 @@ export class CallSealer {
   }
 }
 
-/** Of a status or of an error. */
+/** What a status and an error have in common. */
 type EndOfCall = Pick<StatusObject, 'code' | 'metadata'>;
 
 /** The service's reason where it gave one, else the name of the code. */
@@ -191,7 +191,7 @@ function endOf({ code, metadata }: EndOfCall): string {
     : (status[code] ?? 'UNKNOWN');
 }
 
-/** Not the service's word but the caller's own finding: what came back is not what the service sealed. */
+/** The caller's own finding, not the service's: what came back is not what the service sealed. */
 export function replyRefusal(error: unknown): StatusObject {
   const { code, path } = error instanceof SealwireError ? error : { code: 'INTERNAL', path: undefined };
   const details = `the sealed reply was refused: ${code}${path === undefined ? '' : ` at ${path}`}`;

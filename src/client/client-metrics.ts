@@ -1,5 +1,6 @@
 /**
- * Metrics of a client's sealed calls, by the OpenTelemetry API: without a meter provider they cost next to nothing. Attributes are
+ * Metrics of a client's sealed calls, by the OpenTelemetry API: without a meter provider they cost next to nothing.
+ * Attributes are
  * method paths and reasons, all of our own making.
  */
 import { type Counter, type Histogram, type MeterProvider, metrics } from '@opentelemetry/api';

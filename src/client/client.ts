@@ -57,7 +57,7 @@ export class SealedClient {
   readonly #keys: KeySource;
   readonly #sealing: CallSealer;
   readonly #interceptors: Interceptor[];
-  /** Undefined where somebody in between wants to see each call's messages. */
+  /** Undefined if an interceptor wants to see each call's messages. */
   readonly #direct: DirectCalls | undefined;
 
   /**
@@ -266,11 +266,12 @@ export function errorDetails(error: unknown): ErrorDetails | undefined {
 }
 
 /**
- * Shows where the application made a failed call. Taken after the failure, which costs calls that succeed nothing: V8 knows
+ * Shows where the application made a failed call. Taken after the failure, which costs calls that succeed nothing: V8
+ * knows
  * who awaits this one.
  */
 function addCaller(error: Error): void {
-  // Of a call that was started at once grpc-js has told it.
+  // For a call that was started at once, grpc-js has said so already.
   if (error.stack?.includes('\nfor call at\n')) return;
   const caller: { readonly stack?: string } = {};
   Error.captureStackTrace(caller, addCaller);

@@ -1,6 +1,8 @@
 /**
- * Unary calls without interceptors. Where keys and agreements are at hand, the request is sealed and encoded when the call is
- * made, and the calls of one turn of the event loop are started together. Anything else is left to the seal interceptor, which
+ * Unary calls without interceptors. Where keys and agreements are at hand, the request is sealed and encoded when the
+ * call is
+ * made, and the calls of one turn of the event loop are started together. Anything else is left to the seal
+ * interceptor, which
  * can wait and says what is wrong.
  */
 import {
@@ -19,7 +21,7 @@ import { cancelOnAbort } from './call-options.js';
 import { type CallSealer, replyRefusal, type SealedNow } from './call-sealer.js';
 
 type Definition = MethodDefinition<unknown, unknown>;
-/** Takes what came of a call. */
+/** Receives the outcome of a call. */
 export type Settle = (error: Error | null, response?: unknown) => void;
 
 /** Makes unary calls of one client. */
@@ -79,7 +81,7 @@ export class DirectCalls {
     settle: Settle,
   ): void {
     const { deadline, signal } = options;
-    // Of a call that is not wanted any more nothing is sent.
+    // Nothing is sent for a call that is no longer wanted.
     if (signal?.aborted) {
       // As grpc-js has it for a call that was started.
       const cancelled = { code: status.CANCELLED, details: 'Cancelled on client', metadata: new Metadata() };
@@ -116,7 +118,7 @@ export class DirectCalls {
       );
       release = cancelOnAbort(call, signal);
     } catch (error) {
-      // The channel is closed: thrown in a later turn, this would reach nobody.
+      // The channel is closed. Thrown in a later turn, this error would reach nobody.
       settle(error as Error);
     }
   }

@@ -1,4 +1,4 @@
-/** The key directory: a sender's source of keys that trusts a pinned signing root, and nobody on the way. */
+/** The key directory: a sender's source of keys that trusts a pinned signing root and nobody in between. */
 import type { ChannelCredentials, ClientOptions } from '@grpc/grpc-js';
 import { SealwireError } from '../errors.js';
 import type { RecipientKey } from '../jwe/recipient.js';
@@ -29,9 +29,15 @@ export interface KeyDirectoryOptions {
   readonly channelOptions?: ClientOptions;
   /** How long to wait for the key service, in ms. Default 5,000; 100 to 60,000. */
   readonly deadlineMs?: number;
-  /** Shortest use of a set before the next is fetched, whatever the service says, in ms. Default 10,000; 100 to 3,600,000. */
+  /**
+   * Shortest use of a set before the next is fetched, whatever the service says, in ms. Default 10,000; 100 to
+   * 3,600,000.
+   */
   readonly minAgeMs?: number;
-  /** Longest use of a set before the next is fetched, whatever the service says, in ms. Default 21,600,000 (6 h); 1,000 to 86,400,000. */
+  /**
+   * Longest use of a set before the next is fetched, whatever the service says, in ms. Default 21,600,000 (6 h); 1,000
+   * to 86,400,000.
+   */
   readonly maxAgeMs?: number;
   /** First wait after a failed fetch, doubled with each failure, with jitter, in ms. Default 1,000; 10 to 60,000. */
   readonly retryMs?: number;
@@ -77,7 +83,8 @@ export class KeyDirectory implements KeySource {
   /**
    * @param recipient name in the schema; '' is the service itself
    * @returns the key to seal to now: at once when the set is at hand, else after a fetch that all callers share
-   * @throws SealwireError one of `KEY_SET_CODES`: fails closed; `KEY_FILE_MODE`, `KEY_FILE_INVALID` for the state file; `CLOSED`
+   * @throws SealwireError one of `KEY_SET_CODES`: fails closed; `KEY_FILE_MODE`, `KEY_FILE_INVALID` for the state file;
+   *   `CLOSED`
    */
   current(recipient: string): RecipientKey | Promise<RecipientKey> {
     return this.#find(recipient).current();
@@ -89,7 +96,7 @@ export class KeyDirectory implements KeySource {
   }
 
   /**
-   * What is known of a recipient now.
+   * The current state of a recipient's set.
    *
    * @returns version and end (seconds since 1970) of the set at hand; undefined when there is none that may be used
    */
@@ -144,7 +151,7 @@ function resolveSettings(options: KeyDirectoryOptions): CacheSettings {
   };
 }
 
-/** The same code is told again only after an hour: an outage must not fill a log. */
+/** The same code is reported again only after an hour: an outage must not fill a log. */
 function createWarner(): (problem: KeySetProblem) => void {
   const toldAt = new Map<string, number>();
   return ({ recipient, error }) => {

@@ -1,4 +1,4 @@
-/** Asks a key service for signed sets. What comes back is not trusted; it is only kept small. */
+/** Asks a key service for signed sets. The answer is untrusted; only its size is checked here. */
 import { type ChannelCredentials, type ClientOptions, Metadata, type ServiceError, status } from '@grpc/grpc-js';
 import { SealwireError } from '../errors.js';
 import { type GetKeySetResponse, KeyServiceClient } from '../gen/sealwire/v1/keys.js';
@@ -56,7 +56,7 @@ export function createKeySetFetcher(options: KeySetFetcherOptions): KeySetFetche
   };
 }
 
-/** The code alone: the text is anybody's. */
+/** The code alone: the text is untrusted. */
 function unavailable({ code }: ServiceError): SealwireError {
   return new SealwireError('KEY_SET_UNAVAILABLE', `the key service answered ${status[code] ?? code}`);
 }

@@ -37,7 +37,7 @@ export function createFileMemory(path: string): KeySetMemory {
       return (await read(path)).get(issuer);
     },
     remember(issuer, set) {
-      // One after the other, each on what is there now: another recipient's entry must not be lost.
+      // One at a time, each on the current content: another recipient's entry must not be lost.
       const done = tail.then(async () => {
         const all = await read(path);
         if ((all.get(issuer)?.version ?? -1) > set.version) return;
@@ -64,7 +64,7 @@ async function read(path: string): Promise<Remembered> {
       if (entries.every((entry): entry is [string, RememberedSet] => isRemembered(entry[1]))) return new Map(entries);
     }
   } catch {
-    // Said below, like any other content that is not ours.
+    // Reported below, like any other foreign content.
   }
   throw new SealwireError('KEY_FILE_INVALID', `${path}: not a memory of key sets; remove it to begin anew`);
 }

@@ -14,7 +14,7 @@ import { collectSealed, type SealedSite } from '../schema/walk.js';
 
 const limits: OpenLimits = resolveLimits();
 
-/** A response that is for others only: its tokens stay, its absent fields become undefined. */
+/** A response meant for others only: its tokens stay, its absent fields become undefined. */
 export function keepTokens(plan: MessagePlan, message: object): object {
   const sites = collectSealed(plan, message);
   return putOpened(

@@ -52,7 +52,7 @@ export class MessageSealer {
         return;
       }
       const added = session.then((ready) => sessions.set(recipient, ready));
-      // Should a later recipient fail at once, this one's failure must not go unhandled.
+      // If a later recipient fails at once, this one's failure must not go unhandled.
       added.catch(() => {});
       pending.push(added);
     });
@@ -117,7 +117,7 @@ export class MessageSealer {
     return Math.floor(this.#now() / 1000);
   }
 
-  /** A token for another recipient always is. */
+  /** A token for another recipient always passes. */
   #isForwarded(recipient: string, value: unknown): value is string {
     if (typeof value !== 'string') return false;
     return recipient !== '' || (this.#forwardTokens && looksLikeToken(value));

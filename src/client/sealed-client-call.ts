@@ -1,5 +1,6 @@
 /**
- * One client call with sealed fields, between the application's interceptors and those of the wire. grpc-js ignores what its
+ * One client call with sealed fields, between the application's interceptors and those of the wire. grpc-js ignores
+ * what its
  * methods return, so everything asynchronous is caught here and ends in exactly one status.
  */
 import {
