@@ -12,7 +12,7 @@ import type { ReplyKey } from './reply-key.js';
 /** Seals tokens for one recipient key. */
 export interface AgreementSession {
   readonly kid: string;
-  /** Of this agreement, for the replies of calls that sent a reply token made by {@link seal}. */
+  /** The reply key of this agreement, for calls that sent a reply token made by {@link seal}. */
   readonly replyKey: ReplyKey;
   /**
    * @param plaintext the encoded inner message

@@ -21,7 +21,7 @@ export interface ParsedToken extends TokenParts {
   /** The compact JWE as received. */
   readonly token: string;
   readonly header: TokenHeader;
-  /** Of a header that the cache knew. */
+  /** Name of the agreement, if the cache knew the header. */
   readonly agreementId: string | undefined;
 }
 

@@ -3,7 +3,7 @@ import { SealwireError } from '../errors.js';
 import { checkRange } from './options.js';
 import type { PolicyName } from './policy.js';
 
-/** Caps on what is accepted, and on the sender on what is made. */
+/** Caps on what a receiver accepts and a sender makes. */
 export interface OpenLimits {
   /** Bytes of one inner message. Default 65,536; 1 to 1,048,576. */
   readonly innerBytes: number;

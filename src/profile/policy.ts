@@ -11,7 +11,7 @@ export const MAX_AGE_SECONDS = 300;
 /** Newest accepted `iat`, in seconds after now: clocks differ. */
 export const MAX_SKEW_SECONDS = 60;
 
-/** What is really being called: a token must say the same. */
+/** The actual place of a token, which its header must name. */
 export interface Expected {
   /** Full name of the field. */
   readonly field: string;
