@@ -88,7 +88,7 @@ export function parseLoaderOptions(options: LoaderOptions): LoaderForm {
     bytes: choose(options.bytes, 'bytes', 'buffer', [String, 'base64'], [Array, 'array']),
     defaults,
     arrays: flag('arrays') || defaults,
-    // Of a descriptor set every map is a repeated field.
+    // From a descriptor set, every map is a repeated field.
     objects: (entries ? flag('arrays') : flag('objects')) || defaults,
     oneofs: flag('oneofs'),
     json: flag('json'),

@@ -14,7 +14,7 @@ export const STATUS_DETAILS_KEY = 'grpc-status-details-bin';
 
 const ERROR_INFO_TYPE = 'type.googleapis.com/google.rpc.ErrorInfo';
 const BAD_REQUEST_TYPE = 'type.googleapis.com/google.rpc.BadRequest';
-/** Of a serialized `BadRequest`: trailers have to fit into one HTTP/2 header block. */
+/** Longest serialized `BadRequest`: trailers have to fit into one HTTP/2 header block. */
 const MAX_VIOLATION_BYTES = 3_072;
 /** Characters of `ErrorInfo`'s field, which is told whatever else fits. */
 const MAX_PATH = 200;

@@ -29,7 +29,7 @@ export interface ReplaceOptions {
 
 /** protobuf's own limit for nested messages. */
 const MAX_DEPTH = 100;
-/** Of a map key in a path. */
+/** Longest map key in a path. */
 const MAX_KEY_CHARACTERS = 64;
 
 type Fields = Record<string, unknown>;
