@@ -13,7 +13,7 @@ import type { ServicePlan } from '../schema/plan.js';
 import { keepRequestBytes } from './request-bytes.js';
 import { toStatusObject } from './status-object.js';
 
-/** Told of every error that was hidden from a caller. */
+/** Called with every error that was hidden from a caller. */
 export type HandlerErrorReport = (error: unknown, path: string) => void;
 /** A grpc-js handler that may also return a promise; its rejection is mapped like a throw. */
 export type SealedHandler<H extends (...values: never[]) => void> = (...values: Parameters<H>) => void | Promise<void>;
@@ -78,7 +78,7 @@ function wrapSingle(
       answered = true;
       callback(error ? hide(error) : null, value, trailer, flags);
     };
-    // Of a request stream that is destroyed; without a listener the process would end.
+    // A destroyed request stream emits this; without a listener the process would end.
     if (requestStream) call.on('error', answer);
     run(() => handler(call, answer), answer);
   };

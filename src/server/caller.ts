@@ -117,7 +117,7 @@ function addProxy(proxy: string, addresses: BlockList, identities: Set<string>):
   addresses.addSubnet(address, bits, family);
 }
 
-/** Who has one IPv6 address has the 2^64 of its network too: limits by address would be none. IPv4 addresses stay. */
+/** Whoever has one IPv6 address has the 2^64 of its network: per-address limits would be none. IPv4 addresses stay. */
 function networkOf(address: string): string {
   if (isIP(address) !== 6) return address;
   const [head = '', tail] = (address.split('%', 1)[0] as string).split('::');

@@ -38,7 +38,7 @@ export function addReflection(server: Server, { descriptors, services }: Reflect
         originalRequest: request,
         ...answer(files, names, request),
       });
-      // Whoever asks and does not read gets no more answers made.
+      // A client that asks but does not read gets no further answers.
       if (!isReady) {
         call.pause();
         call.once('drain', () => call.resume());

@@ -23,9 +23,9 @@ const CHUNK_SLOTS = 1 << CHUNK_BITS;
 /**
  * Digests in numbered slots, each with a label.
  *
- * Of a digest 16 bytes are kept. Two digests that share them would be taken for one, and a token be
+ * 16 bytes of a digest are kept. Two digests that share them would count as one, and a token could be
  * refused that was never used; never the reverse. To find a partner for somebody else's token takes
- * 2^128 hashes; a pair of one's own takes 2^64, and refuses only oneself.
+ * 2^128 hashes; an own pair takes 2^64 and harms only its maker.
  *
  * Buckets are chosen by tabulation hashing of 8 bytes with random tables: who makes tokens by the
  * million to find digests with equal bits still cannot gather them in one bucket.

@@ -55,7 +55,7 @@ export interface OpenedStored {
   readonly plaintext: Buffer;
   /** For a reviewer, when there is one. */
   readonly grant: Grant | undefined;
-  /** Of the call that asks. */
+  /** Facts of the asking call. */
   readonly facts: CallFacts;
   readonly startedAt: number;
 }
