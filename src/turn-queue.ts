@@ -5,7 +5,7 @@
  */
 import { AsyncResource } from 'node:async_hooks';
 
-/** Of one turn: the connection is written to between turns, and nothing else in the process has to wait for more. */
+/** Items per turn: between turns the connection is written to, and the rest of the process gets its time. */
 const MOST_PER_TURN = 16;
 
 /** Runs the first task of a turn at once, and those that come after it in the next turns, in order. */
