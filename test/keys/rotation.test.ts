@@ -95,7 +95,7 @@ describe('planRotation', () => {
 
   it('refuses to open for less than a token may be on its way', () => {
     expect(refused(() => planRotation([key('a')], { publishAhead: 2 * DAY, openAfter: 359 }, NOW))).to.equal(
-      'key a: refused 359 s after senders stop, but a token may be 360 s on its way',
+      'key a: refused 359 s after senders stop, but a token may be 360 s in transit',
     );
     planRotation([key('a')], { publishAhead: 2 * DAY, openAfter: 360 }, NOW);
   });
@@ -103,7 +103,7 @@ describe('planRotation', () => {
   it('refuses to open for less than an old key set may be used', () => {
     expect(refused(() => planRotation([key('a')], { publishAhead: HOUR, openAfter: 23 * HOUR + 359 }, NOW))).to.equal(
       'key a: refused 86759 s after its successor is published, but a sender may use a key set for ' +
-        '86400 s and a token may be 360 s on its way: 86760 s are needed',
+        '86400 s and a token may be 360 s in transit: 86760 s are needed',
     );
     planRotation([key('a')], { publishAhead: HOUR, openAfter: 23 * HOUR + 360 }, NOW);
   });
@@ -148,13 +148,13 @@ describe('checkRingDates', () => {
     [
       'a key refused at once when senders stop',
       [key('a', { opening: NOW + 9, retired: NOW + 9 }), key('b')],
-      'key a: refused 0 s after senders stop, but a token may be 360 s on its way',
+      'key a: refused 0 s after senders stop, but a token may be 360 s in transit',
     ],
     [
       'a successor that nobody can know in time',
       [key('a', { opening: NOW + DAY, stored: NOW + 2 * DAY }), key('b', { published: NOW + DAY, active: NOW + DAY })],
       'key a: refused 86400 s after its successor is published, but a sender may use a key set for 86400 s ' +
-        'and a token may be 360 s on its way: 86760 s are needed',
+        'and a token may be 360 s in transit: 86760 s are needed',
     ],
   ];
   for (const [title, keys, reason] of table) {

@@ -70,6 +70,6 @@ export function pickKey<T extends { readonly kid: string }>(keys: readonly T[], 
   const found = keys.filter((key) => key.kid === kid || (kid.length >= 4 && key.kid.startsWith(kid)));
   const [key] = found;
   if (key !== undefined && found.length === 1) return key;
-  const why = found.length === 0 ? 'no key' : `${found.length} keys`;
-  throw new SealwireError('KEY_NOT_FOUND', `${why} of the ring begin with '${kid}'; see sealwire keys list`);
+  const why = found.length === 0 ? 'no key of the ring begins' : `${found.length} keys of the ring begin`;
+  throw new SealwireError('KEY_NOT_FOUND', `${why} with '${kid}'; see sealwire keys list`);
 }

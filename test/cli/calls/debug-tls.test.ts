@@ -69,7 +69,7 @@ describe('sealwire call and doctor over TLS', function () {
   });
 
   it('call fails in one line without the certificate, without the CA, and without TLS', async () => {
-    const refused = /cannot be asked for its schema \(UNAVAILABLE\); sealwire doctor localhost:\d+ looks closer/;
+    const refused = /cannot be asked for its schema \(UNAVAILABLE\); run sealwire doctor localhost:\d+/;
     for (const tls of [ca, ['--tls'], []]) {
       expectOneLine(await finishSealwire(call(...tls), { input: order('no') }), 3, refused);
     }
@@ -77,7 +77,7 @@ describe('sealwire call and doctor over TLS', function () {
 
   it('flags that do not fit are wrong use', async () => {
     const half = [...ca, '--tls-cert', at('client.pem')];
-    expectOneLine(await finishSealwire(call(...half), { input: '' }), 2, /--tls-cert and --tls-key belong together/);
+    expectOneLine(await finishSealwire(call(...half), { input: '' }), 2, /give --tls-cert and --tls-key together/);
     expectOneLine(await finishSealwire(call('--tls-ca', at('none')), { input: '' }), 2, /TLS: .*none: ENOENT/);
     const noCa = call('--tls-ca', at('config.json'));
     expectOneLine(await finishSealwire(noCa, { input: '' }), 2, /TLS: .*config\.json: no certificate in PEM/);

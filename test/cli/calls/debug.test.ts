@@ -85,7 +85,7 @@ describe('sealwire seal, open, inspect, explain and doctor', function () {
 
   it('open prints nothing that it cannot record', async () => {
     const locked = ['open', '--dir', service.dir, '--reason', 'x'];
-    expectOneLine(await sealwire(locked, token), 3, /writes this log; while the service runs give a folder of its own/);
+    expectOneLine(await sealwire(locked, token), 3, /writes this log; while the service runs, give another folder/);
   });
 
   it('open takes an encrypted ring with its passphrase, and prints nothing without', async () => {
@@ -124,7 +124,7 @@ describe('sealwire seal, open, inspect, explain and doctor', function () {
     expect(JSON.parse(await mustRun(['inspect', '--json', ...at, '-d', BOUND], token))).to.include({ good: true });
     const { code, stdout } = await sealwire(['inspect', ...at, '-d', BOUND.replace('4999', '5000')], token);
     expect([code, stdout]).to.satisfy(
-      ([c, text]: [number, string]) => c === 1 && /bnd is that of other values/.test(text),
+      ([c, text]: [number, string]) => c === 1 && /bnd was made for other values/.test(text),
     );
   });
 
@@ -133,7 +133,7 @@ describe('sealwire seal, open, inspect, explain and doctor', function () {
     await (await KeyRing.create('P-256')).savePublic(other);
     const { code, stdout } = await sealwire(['inspect', '--keys', other], token);
     expect(code).to.equal(1);
-    expect(stdout).to.match(/^key +not in the key set: .*SEALED_FIELD_UNKNOWN_KEY$/m);
+    expect(stdout).to.match(/^key +not in the key set: .*SEALED_FIELD_UNKNOWN_KEY, unless/m);
   });
 
   it('explain knows every reason and every step', async () => {
@@ -141,7 +141,7 @@ describe('sealwire seal, open, inspect, explain and doctor', function () {
     const stale = JSON.parse(await mustRun(['explain', 'sealed_field_stale', '--json'])) as object;
     expect(stale).to.include({ code: 'INVALID_ARGUMENT', ...explanations.SEALED_FIELD_STALE });
     expect(await mustRun(['explain', 'TOKEN_STALE'])).to.match(
-      /^TOKEN_STALE is a step that callers see as SEALED_FIELD_STALE/,
+      /^TOKEN_STALE is a step of an audit record; callers see SEALED_FIELD_STALE/,
     );
     expect(new Set(Object.values(reasonByStep))).to.deep.equal(new Set(Object.keys(explanations)));
   });
@@ -229,7 +229,7 @@ describe('sealwire seal, open, inspect, explain and doctor', function () {
         'seal: bound values without any',
         () => ['seal', FIELD, ...service.flags, '-d', CARD, '--bound', '@'],
         2,
-        /--bound: no message in it/,
+        /--bound: contains no message/,
         () => ' ',
       ],
       [

@@ -82,7 +82,7 @@ describe('inspectToken', () => {
     ['-----BEGIN PUBLIC KEY-----\nMFkw\n-----END PUBLIC KEY-----', 'this is PEM, not a token'],
     ['{"card": "x"}', 'this is JSON, not a compact token'],
     ['eyJhbGciOiJFQ0RILUVTIn0.AAAA', 'the token has 2 of its 5 parts; it was cut'],
-    ['canary', 'not a token: 1 part in place of 5'],
+    ['canary', 'not a token: 1 part, not 5'],
     ['a.b.c.d.e', 'its first part is not a JSON object'],
   ] as const) {
     it(`says what ${text.slice(0, 20)} is`, () => {

@@ -87,7 +87,7 @@ describe('readSchema', () => {
     const { code, message } = await refusal(read(address));
     expect([code, message]).to.deep.equal([
       'SCHEMA_UNAVAILABLE',
-      `${address} does not describe itself (no server reflection); give --descriptors or --proto`,
+      `${address} has no server reflection; give --descriptors or --proto`,
     ]);
   });
 

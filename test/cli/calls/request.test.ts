@@ -218,7 +218,7 @@ describe('sealwire request, response and call', function () {
         'broken JSON',
         (flags) => ['request', AUTHORIZE, ...flags, '-d', '@'],
         2,
-        /line 2, column 28: the text ends in a string/,
+        /line 2, column 28: the text ends within a string/,
         '{"card":\n {"holder_name": "canary }}',
       ],
       [
@@ -325,7 +325,7 @@ describe('sealwire request, response and call', function () {
         'a session without replies',
         (flags) => ['request', AUTHORIZE, ...flags, '--session', '/tmp/none', '-d', order('1')],
         2,
-        /--session: the responses/,
+        /--session: responses/,
       ],
       [
         'a header without a session',

@@ -103,8 +103,8 @@ describe('JsonSchema', () => {
   const { request: echo } =
     schema.methods().find((one) => one.request.typeName === 'shapes.v1.EchoRequest') ?? authorize;
   for (const [text, said] of [
-    ['{"left": {}, "bMember": ""}', 'line 1, column 25: b_member cannot be there beside left'],
-    ['{"b_member": "canary", "branch": {}}', 'line 1, column 35: branch cannot be there beside b_member'],
+    ['{"left": {}, "bMember": ""}', 'line 1, column 25: b_member cannot be set together with left'],
+    ['{"b_member": "canary", "branch": {}}', 'line 1, column 35: branch cannot be set together with b_member'],
     ['{"byNumber": {"1": {}, "canary": {}}}', 'line 1, column 35: not a key of by_number, which are int32'],
     ['{"byNumber": {"01": {}}}', 'line 1, column 26: not a key of by_number'],
     ['{"byNumber": {"2147483648": {}}}', 'line 1, column 26: not a key of by_number'],
@@ -141,8 +141,8 @@ describe('JsonSchema', () => {
   });
 
   for (const [text, said] of [
-    ['[]', 'line 1, column 1: a payments.v1.AuthorizeRequest is an object in braces'],
-    ['{"order_id": "a", "orderId": "b"}', 'line 1, column 19: order_id is there twice'],
+    ['[]', 'line 1, column 1: a payments.v1.AuthorizeRequest must be an object in braces'],
+    ['{"order_id": "a", "orderId": "b"}', 'line 1, column 19: order_id occurs twice'],
     ['{\n "ordre_id": "canary"}', 'line 2, column 2: payments.v1.AuthorizeRequest has no field of this name'],
     [
       '{"card": {"nmber": "canary"}}',
@@ -154,9 +154,9 @@ describe('JsonSchema', () => {
     ['{"amount_minor": 9223372036854775808}', 'line 1, column 2: amount_minor is not a valid int64'],
     [
       '{"card": "canary"}',
-      'line 1, column 10: card is a payments.v1.CardDetails in braces, or a whole token of five parts',
+      'line 1, column 10: card must be a payments.v1.CardDetails in braces, or a whole token of five parts',
     ],
-    ['{"card": [1]}', 'line 1, column 10: a payments.v1.CardDetails is an object in braces'],
+    ['{"card": [1]}', 'line 1, column 10: a payments.v1.CardDetails must be an object in braces'],
     ['{"security_code": {"valu": "canary"}}', 'line 1, column 19: not a valid google.protobuf.StringValue'],
   ] as const) {
     it(`refuses ${text.slice(0, 40)} with its place, quoting nothing`, () => {

@@ -26,18 +26,18 @@ describe('readJson', () => {
 
   for (const [text, said] of [
     ['', 'line 1, column 1: the text ends where a value should be'],
-    ['{', 'line 1, column 2: a name in double quotes should be here'],
-    ['{"a" 1}', "line 1, column 6: ':' should be here"],
+    ['{', 'line 1, column 2: expected a name in double quotes'],
+    ['{"a" 1}', "line 1, column 6: expected ':'"],
     ['{\n  "a": 1,\n  "b": x\n}', 'line 3, column 8: not a JSON value'],
-    ['{"a":1,}', 'line 1, column 8: a name in double quotes should be here'],
-    ["{'a':1}", 'line 1, column 2: a name in double quotes should be here'],
-    ['{"a":1 "b":2}', "line 1, column 8: ',' or '}' should be here"],
-    ['[1 2]', "line 1, column 4: ',' or ']' should be here"],
-    ['{"a":1,"a":2}', 'line 1, column 8: the name is there twice'],
-    ['"ab', 'line 1, column 4: the text ends in a string'],
+    ['{"a":1,}', 'line 1, column 8: expected a name in double quotes'],
+    ["{'a':1}", 'line 1, column 2: expected a name in double quotes'],
+    ['{"a":1 "b":2}', "line 1, column 8: expected ',' or '}'"],
+    ['[1 2]', "line 1, column 4: expected ',' or ']'"],
+    ['{"a":1,"a":2}', 'line 1, column 8: the name occurs twice'],
+    ['"ab', 'line 1, column 4: the text ends within a string'],
     ['"a\nb"', 'line 1, column 3: a line break or another control character in a string'],
-    ['"\\x"', 'line 1, column 2: not an escape that JSON has'],
-    ['"\\u12g4"', 'line 1, column 2: not an escape that JSON has'],
+    ['"\\x"', 'line 1, column 2: not a JSON escape'],
+    ['"\\u12g4"', 'line 1, column 2: not a JSON escape'],
     ['01', 'line 1, column 2: more text after the value'],
     ['1 2', 'line 1, column 3: more text after the value'],
     ['NaN', 'line 1, column 1: not a JSON value'],
@@ -98,7 +98,7 @@ describe('JsonSplitter', () => {
   it('refuses half a value at the end', () => {
     const splitter = new JsonSplitter();
     splitter.push('{"a": 1} {"b"');
-    expect(() => splitter.end()).to.throw("line 1, column 14: ':' should be here");
+    expect(() => splitter.end()).to.throw("line 1, column 14: expected ':'");
   });
 
   it('does not collect a message without end', () => {

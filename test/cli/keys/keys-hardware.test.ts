@@ -105,7 +105,7 @@ describe('sealwire keys with a PKCS#11 token', () => {
     await done('import', '--custody', token.uri('there'));
     const [, imported] = await list();
     expect([imported?.custody, imported?.state]).to.deep.equal(['pkcs11', 'published']);
-    expect(await refused(2, ['import', '--custody', token.uri('there')])).to.include('in the ring already');
+    expect(await refused(2, ['import', '--custody', token.uri('there')])).to.include('already in the ring');
   });
 
   it('names a new key by the time, and keeps the library that --module names in the URI', async () => {
@@ -154,7 +154,7 @@ describe('sealwire keys with a PKCS#11 token', () => {
       () => ['init', '--custody', `${token.uri('a')}&pin-value=1`],
       /pin-value would show the PIN/,
     ],
-    ['no library', 2, () => ['init', '--custody', 'pkcs11:token=t;object=a'], /which library\? give module-path/],
+    ['no library', 2, () => ['init', '--custody', 'pkcs11:token=t;object=a'], /no library named; give module-path/],
     [
       'a file that is no library',
       3,

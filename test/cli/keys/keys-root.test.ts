@@ -77,7 +77,7 @@ describe('sealwire keys root', () => {
     );
     expect((await stat(at('service/keys/root.json'))).mode & 0o777).to.equal(0o600);
     const before = await read(at('service/keys/root.json'));
-    expectFailure(await keys('root', 'init', '--dir', service()), 3, /root\.json: there is a file already/);
+    expectFailure(await keys('root', 'init', '--dir', service()), 3, /root\.json: the file exists already/);
     expect(await read(at('service/keys/root.json'))).to.equal(before);
     const address = await serve();
     expect(await done('verify', '--address', address, '--root', pin)).to.match(/^key set +ok +of 'sealwire-payments'/m);
@@ -136,7 +136,7 @@ describe('sealwire keys root', () => {
     const said = await done('root', 'rotate', '--dir', service());
     const [, shown, next] = /\n {2}(\S{43})\n {2}(\S{43}) \(next\)\n/.exec(said) ?? [];
     expect(shown).to.equal(first);
-    expectFailure(await keys('root', 'rotate', '--dir', service()), 3, /root\.next\.json: there is a file already/);
+    expectFailure(await keys('root', 'rotate', '--dir', service()), 3, /root\.next\.json: the file exists already/);
     const [both, old, fresh] = [[first, String(next)], [first], [String(next)]];
     expect([await verdict(...both), await verdict(...old)]).to.deep.equal(['ok', 'ok']);
     expect(await done('root', 'rotate', '--dir', service(), '--finish')).to.include(`signing root ${next}\n`);

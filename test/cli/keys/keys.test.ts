@@ -129,7 +129,7 @@ describe('sealwire keys', () => {
     expect(Date.parse(active) - Date.parse(published)).to.equal(DAY * 1_000);
     const stored = new Date(Date.parse(active) + 7 * DAY * 1_000).toISOString().replace('.000Z', 'Z');
     expect(said).to.equal(
-      `key ${second.kid} is published from ${published} and active from ${active} on\n` +
+      `key ${second.kid} is published at ${published} and active from ${active} on\n` +
         `key ${first?.kid} is active until ${active}, opens tokens until ${stored}, stored ones until it is retired\n`,
     );
     expect(await refused(1, 'rotate')).to.equal(
@@ -137,7 +137,7 @@ describe('sealwire keys', () => {
     );
     expect(await refused(2, 'rotate', '--now', '--curve', 'P-384')).to.equal('--curve: the key that waits is on P-256');
     // Sooner, after all.
-    expect(await done('rotate', '--now')).to.contain(`key ${second.kid} is published from`);
+    expect(await done('rotate', '--now')).to.contain(`key ${second.kid} is published at`);
     expect((await keysNow()).map(({ state }) => state)).to.deep.equal(['opening', 'active']);
     expect((await loadPublicKeys(publicPath)).map(({ kid }) => kid)).to.deep.equal([second.kid]);
     await done('rotate', '--curve', 'P-384');
@@ -163,11 +163,11 @@ describe('sealwire keys', () => {
     await done('init', '--curve', 'P-256');
     const said = (text: string) => text.replace(/key [\w-]{43}/, 'key K');
     expect(said(await refused(2, 'rotate', '--open-after', '5m', '--publish-ahead', '2d'))).to.equal(
-      'key K: refused 300 s after senders stop, but a token may be 360 s on its way',
+      'key K: refused 300 s after senders stop, but a token may be 360 s in transit',
     );
     expect(said(await refused(2, 'rotate', '--now', '--open-after', '24h'))).to.equal(
       'key K: refused 86400 s after its successor is published, but a sender may use a key set for 86400 s and ' +
-        'a token may be 360 s on its way: 86760 s are needed',
+        'a token may be 360 s in transit: 86760 s are needed',
     );
     expect(await refused(2, 'rotate', '--now', '--every', '90d')).to.equal(
       '--now leaves no time for --publish-ahead or --every',
@@ -258,7 +258,7 @@ describe('sealwire keys', () => {
     ]);
     expect(await refused(1, 'retire', '--force', '--', unused)).to.equal(`key ${unused} is retired already`);
     expect(await refused(2, 'retire', 'nokey')).to.equal(
-      "no key of the ring begin with 'nokey': sealwire keys list shows them",
+      "no key of the ring begins with 'nokey'; see sealwire keys list",
     );
   });
 
@@ -271,7 +271,7 @@ describe('sealwire keys', () => {
     const alone = await finishSealwire(['keys', 'retire', '--ring', ringPath, '--', old]);
     expect([alone.code, alone.stderr]).to.deep.equal([
       1,
-      `sealwire: nobody knows whether key ${old} is in use: give --audit, or --force\n`,
+      `sealwire: without an audit log nobody knows whether key ${old} is in use: give --audit, or --force\n`,
     ]);
     await writeLog([old, 9 * DAY]);
     const [segment = ''] = (await readdir(join(dir, 'audit'))).filter((name) => name.endsWith('.jsonl'));
@@ -317,7 +317,7 @@ describe('sealwire keys', () => {
     await writeFile(jwk, JSON.stringify(pair().export({ format: 'jwk' })));
     await done('import', jwk, '--as', 'opening', '--open-after', '2d');
     await writeFile(jwk, JSON.stringify(pair().export({ format: 'jwk' })));
-    expect(await done('import', jwk)).to.contain('is published from');
+    expect(await done('import', jwk)).to.contain('is published at');
     expect((await keysNow()).map(({ state }) => state)).to.deep.equal(['active', 'stored', 'opening', 'published']);
     await writeFile(jwk, '{"kty":"RSA"}');
     expect(await refused(2, 'import', jwk)).to.equal('not an EC key on P-521, P-384 or P-256');

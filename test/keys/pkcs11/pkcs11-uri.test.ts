@@ -19,7 +19,7 @@ const ACCEPTED = [
 
 const REFUSED = [
   ['http:object=k', /does not start/],
-  ['pkcs11:object=a;object=b', /object is there twice/],
+  ['pkcs11:object=a;object=b', /object occurs twice/],
   ['pkcs11:object', /'object' is not an attribute/],
   ['pkcs11:colour=red', /'colour' is not an attribute/],
   ['pkcs11:constructor=x', /'constructor' is not an attribute/],

@@ -93,7 +93,7 @@ describe('verifyKeySet', () => {
       const header = { typ: KEY_SET_TYPE, dlg: await issuer.delegation() };
       for (const text of ['[]', 'payload']) await refused('KEY_SET_JSON', signAny(issuer.signer, header, text));
     });
-    it('a name that is there twice, however it is written', async () => {
+    it('a name that occurs twice, however it is written', async () => {
       const header = { typ: KEY_SET_TYPE, dlg: await issuer.delegation() };
       const claims = JSON.stringify(issuer.claims());
       for (const name of ['"iss"', '"\\u0069ss"']) {
@@ -284,7 +284,7 @@ describe('verifyKeySet', () => {
         await refused('KEY_SET_PRIVATE_MEMBER', issuer.set({ claims: { keys: [{ ...issuer.key.jwk, ...extra }] } }));
       }
     });
-    it('a kid that is there twice', async () => {
+    it('a kid that occurs twice', async () => {
       const { jwk } = issuer.key;
       await refused('KEY_SET_DUPLICATE_KID', issuer.set({ claims: { keys: [jwk, jwk] } }));
       const other = { ...makeSealingKey().jwk, kid: jwk.kid };
