@@ -1,4 +1,4 @@
-/** Where private keys are: in this process, whose worker pool agrees on key handles, or in hardware. */
+/** Custody of private keys: in this process, whose worker pool makes the agreements, or in hardware. */
 import type { KeyObject } from 'node:crypto';
 import { SealwireError } from '../errors.js';
 import type { EphemeralPoint } from '../jwe/header.js';
@@ -43,7 +43,7 @@ export interface HardwareCustody extends Custody {
 export interface CustodyOptions {
   /** Where agreements with local keys are made. Default: the process's shared pool. */
   readonly pool?: LocalPool;
-  /** Where keys in PKCS#11 tokens are asked. Default: none, and such keys are refused. */
+  /** Custody of keys in PKCS#11 tokens. Default: none; such keys are refused. */
   readonly hardware?: HardwareCustody;
 }
 
@@ -55,7 +55,7 @@ interface HeldKey {
 }
 
 /**
- * The custody of keys of which each is here or in hardware.
+ * One custody for keys that are here and keys in hardware.
  *
  * @throws SealwireError `KEY_INVALID` for a key in hardware where none is configured, `OPTIONS_INVALID` for its URI
  */

@@ -1,4 +1,4 @@
-/** PEM and JWK texts become checked EC JWKs. node-jose parses; what it does not check is checked here. */
+/** PEM and JWK texts become checked EC JWKs. node-jose parses them; this module checks what it does not. */
 import { createECDH, createPrivateKey, createPublicKey, type KeyObject } from 'node:crypto';
 import nodeJose from 'node-jose';
 import { SealwireError } from '../errors.js';
@@ -61,7 +61,7 @@ async function parseText(text: string): Promise<Members> {
   const { kty, crv } = parsed;
   if (kty !== 'EC' || !isCurve(crv)) throw invalid('not an EC key on P-521, P-384 or P-256');
   const padded = (name: string) => padCoordinate(parsed[name], curves[crv].coordinateBytes);
-  // Its kid hashes the coordinates as it wrote them; ours is computed from the padded ones.
+  // node-jose's kid hashes the coordinates as it wrote them; ours hashes the padded ones.
   return { kty, crv, x: padded('x'), y: padded('y'), ...(parsed['d'] !== undefined && { d: padded('d') }) };
 }
 
@@ -75,7 +75,7 @@ async function parsePem(text: string): Promise<Members | undefined> {
 }
 
 /**
- * For what node-jose cannot read: its ASN.1 parser takes the point of one key in 256 on P-256 and P-384 for a nested
+ * Reads PEM that node-jose cannot: its ASN.1 parser takes the point of one key in 256 on P-256 and P-384 for a nested
  * value, when the first byte of x happens to be the length of what follows.
  */
 function parsePemByPlatform(text: string): Members | undefined {
@@ -127,7 +127,10 @@ export function toPublicKey(key: { kty: 'EC'; crv: Curve; x: string; y: string }
   }
 }
 
-/** OpenSSL takes `d` on trust: a public half that is not its own would make every agreement fail. @throws SealwireError `KEY_INVALID` */
+/**
+ * OpenSSL does not check `d`: with the wrong public half every agreement would fail.
+ * @throws SealwireError `KEY_INVALID`
+ */
 export function toPrivateKey(key: { kty: 'EC'; crv: Curve; x: string; y: string; d: string }): KeyObject {
   try {
     const ecdh = createECDH(curves[key.crv].openssl);

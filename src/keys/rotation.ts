@@ -1,4 +1,4 @@
-/** Rotation: dates made by a schedule, and the refusal of dates with which calls would fail. Pure, like the life of a key. */
+/** Rotation: makes dates by a schedule and refuses dates that would make calls fail. Pure, like the life of a key. */
 
 import { SealwireError } from '../errors.js';
 import { MAX_KEY_SET_SECONDS } from '../profile/key-set-rules.js';
@@ -13,7 +13,7 @@ import {
   nextChange,
 } from './lifecycle.js';
 
-/** How long a token may be on its way, in seconds, with the clocks of both sides apart as far as is accepted. */
+/** How long a token may be in transit, in seconds, including the accepted difference of clocks. */
 export const TOKEN_WINDOW_SECONDS = MAX_AGE_SECONDS + MAX_SKEW_SECONDS;
 
 /** A key as far as rotation looks at it. */
@@ -26,24 +26,24 @@ export interface DatedKey {
 export interface RotationSchedule {
   /** From one activation to the next. Default: the new key becomes active as soon as `publishAhead` allows. */
   readonly every?: number;
-  /** The new key is in the key set for so long before senders use it. Default 86,400 (24 h); 0 and more. */
+  /** How long the new key is in the key set before senders use it. Default 86,400 (24 h); 0 and more. */
   readonly publishAhead?: number;
-  /** The old key opens tokens for so long after senders have stopped. Default 604,800 (7 days); 360 and more. */
+  /** How long the old key opens tokens after senders have stopped. Default 604,800 (7 days); 360 and more. */
   readonly openAfter?: number;
-  /** The old key opens stored tokens for so long after that. Default: until it is retired by hand. */
+  /** How long the old key opens stored tokens after that. Default: until it is retired by hand. */
   readonly keepStored?: number;
 }
 
-/** What a rotation comes to. */
+/** The result of a rotation. */
 export interface PlannedRotation {
   /** Dates of the new key. */
   readonly next: KeyDates;
-  /** New dates of the keys that hand over to it, by kid. */
+  /** New dates of the keys that it replaces, by kid. */
   readonly previous: ReadonlyMap<string, KeyDates>;
 }
 
 /**
- * Makes the dates of a new key and of those that it follows: every key that is active gets an end.
+ * Makes the dates of a new key and of those before it: every active key gets an end.
  *
  * @param keys the ring as it is
  * @param now seconds since 1970; a fraction is dropped
@@ -56,7 +56,7 @@ export function planRotation(keys: readonly DatedKey[], schedule: RotationSchedu
 }
 
 /**
- * Brings a rotation that is under way forward: the key that waits becomes active now.
+ * Brings a pending rotation forward: the waiting key becomes active now.
  *
  * @param kid the key that waits
  * @returns its new dates as `next`
@@ -120,7 +120,7 @@ function handOver(
   return { next, previous };
 }
 
-/** The key that senders use at `now`: of the active ones the one that became so last; the first of equals. */
+/** The key that senders use at `now`: the active one that became active last; the first of equals. */
 export function currentKey<T extends DatedKey>(keys: Iterable<T>, now: number): T | undefined {
   let current: T | undefined;
   for (const key of keys) {
@@ -132,8 +132,8 @@ export function currentKey<T extends DatedKey>(keys: Iterable<T>, now: number): 
 }
 
 /**
- * Refuses dates with which calls would fail: out of order, a time in which no key is active, or a key refused while
- * senders may still use it. What has passed is not judged.
+ * Refuses dates that would make calls fail: out of order, a time without an active key, or a key refused while
+ * senders may still use it. Past times are not checked.
  *
  * @param now seconds since 1970
  * @throws SealwireError `KEY_DATES_INVALID` with the key and the reason
@@ -147,7 +147,7 @@ export function checkRingDates(keys: readonly DatedKey[], now: number): void {
   for (const key of keys) checkOverlap(key, keys, now);
 }
 
-/** From now on and for ever: nobody can be woken by a key that ends without a successor. */
+/** Checks all future times: nothing would warn of a key that ends without a successor. */
 function checkCoverage(keys: readonly DatedKey[], now: number): void {
   const all = keys.map(({ dates }) => dates);
   for (let at: number | undefined = now; at !== undefined; at = nextChange(all, at)) {
@@ -163,7 +163,7 @@ function checkOverlap({ kid, dates }: DatedKey, keys: readonly DatedKey[], now: 
   if (opening === undefined || end === undefined || end <= now || dates.withdrawn !== undefined) return;
   if (end - opening < TOKEN_WINDOW_SECONDS) {
     throw invalid(
-      `key ${kid}: refused ${end - opening} s after senders stop, but a token may be ${TOKEN_WINDOW_SECONDS} s on its way`,
+      `key ${kid}: refused ${end - opening} s after senders stop, but a token may be ${TOKEN_WINDOW_SECONDS} s in transit`,
     );
   }
   const others = keys.filter((key) => key.kid !== kid);
@@ -172,12 +172,13 @@ function checkOverlap({ kid, dates }: DatedKey, keys: readonly DatedKey[], now: 
   if (told === undefined || end - told >= overlap) return;
   throw invalid(
     `key ${kid}: refused ${end - told} s after its successor is published, but a sender may use a key set for ` +
-      `${MAX_KEY_SET_SECONDS} s and a token may be ${TOKEN_WINDOW_SECONDS} s on its way: ${overlap} s are needed`,
+      `${MAX_KEY_SET_SECONDS} s and a token may be ${TOKEN_WINDOW_SECONDS} s in transit: ${overlap} s are needed`,
   );
 }
 
 /**
- * Dates of a key that is retired now in the ordinary way: it must be good for stored tokens only. Until then some may be
+ * Dates of a key that is retired now in the ordinary way. It must be in the state stored. Before that, some tokens may
+ * be
  * kept that were sealed to it, and are sealed anew when that state comes.
  *
  * @throws SealwireError `KEY_IN_USE` for a key in another state
@@ -205,7 +206,7 @@ export function withdrawDates({ kid, dates }: DatedKey, now: number): KeyDates {
   return { ...dates, withdrawn: moment };
 }
 
-/** Until when a waiting or active key's public half is good for senders: what a key set tells as `exp`. */
+/** The end of use of a waiting or active key by senders: its `exp` in a key set. */
 export function sealingSpan(dates: KeyDates): { readonly nbf?: number; readonly exp?: number } {
   const end = endOfSealing(dates);
   return { ...(dates.active !== undefined && { nbf: dates.active }), ...(end !== undefined && { exp: end }) };

@@ -1,4 +1,7 @@
-/** Stored cards outlive the keys they came under: those of a key that opens stored tokens only are sealed anew. */
+/**
+ * Stored cards outlive the keys they were sealed to: when a key comes to open stored tokens only, its cards are sealed
+ * anew.
+ */
 import { type ErrorCode, reasonByStep, SealwireError } from '../errors.js';
 import type { SealedToken } from '../schema/opened.js';
 import type { ResealStored } from '../server/stored/reseal-stored.js';
@@ -12,11 +15,11 @@ export interface StoredCardsOptions {
   readonly resealStored: ResealStored;
   /** Told how many cards were sealed anew, and how many could not be. */
   readonly onSwept: (resealed: number, failed: number) => void;
-  /** When cards are tried again that could not be sealed anew because custody or audit log were away, in ms. Default 60,000. */
+  /** How long to wait before retrying cards when custody or audit log were unavailable, in ms. Default 60,000. */
   readonly retryMs?: number;
 }
 
-/** How it went with one card. */
+/** The outcome for one card. */
 type Outcome = 'resealed' | 'failed' | 'unavailable';
 
 /** What may be over later. */
@@ -41,7 +44,7 @@ export class StoredCards {
     );
   }
 
-  /** Seals anew what has to be. @returns when all that was asked for so far is done */
+  /** Seals cards anew where needed. @returns when everything requested so far is done */
   sweep(): Promise<void> {
     this.#work = this.#work.then(() => this.#sweep());
     return this.#work;
@@ -66,7 +69,7 @@ export class StoredCards {
     if (unavailable > 0 && !this.#stopped) this.#sweepLater();
   }
 
-  /** Nothing else may happen that asks for a sweep before the key is retired, and the cards with it. */
+  /** Nothing else may trigger a sweep before the key is retired, and the cards are lost with it. */
   #sweepLater(): void {
     const { retryMs = 60_000 } = this.#options;
     clearTimeout(this.#retry);

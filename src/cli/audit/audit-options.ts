@@ -1,4 +1,4 @@
-/** Options that several `sealwire audit` commands have: where the log is, what to look for, how to print it. */
+/** Options shared by `sealwire audit` commands: where the log is, what to search for, how to print it. */
 import { type Command, InvalidArgumentError, Option } from 'commander';
 import type { LogFilterOptions } from '../../audit/read/log-filter.js';
 import { reasonByStep } from '../../errors.js';
@@ -39,7 +39,7 @@ export function addFormatOption(command: Command, formats: readonly string[]): C
   return command.addOption(new Option('--format <name>', 'how to print').choices([...formats]).default(first));
 }
 
-/** Adds what records can be looked for by. An option that is repeated means any of its values. */
+/** Adds the search options. A repeated option matches any of its values. */
 export function addFilterOptions(command: Command): Command {
   return command
     .option(
@@ -47,7 +47,7 @@ export function addFilterOptions(command: Command): Command {
       '2026-01-31, 2026-01-31T12:00:00Z, today, yesterday, or 90s, 30m, 2h, 7d ago (UTC)',
       moment,
     )
-    .option('--until <time>', 'likewise; the moment itself is not included', moment)
+    .option('--until <time>', 'end, in the same forms; the moment itself is excluded', moment)
     .option('--event <name>', listOf(EVENTS), known(EVENTS))
     .option('--method <name>', 'path of a method, or its last part', collect)
     .option('--principal <name>', 'who called', collect)
@@ -78,13 +78,13 @@ function listOf(names: readonly string[]): string {
   return `${names.slice(0, -1).join(', ')} or ${names.at(-1)}`;
 }
 
-/** What the flags look for. */
+/** The filter that the flags describe. */
 export function toFilter({ since, until, ...names }: FilterFlags): LogFilterOptions {
   return { ...names, sinceMs: since, untilMs: until };
 }
 
 function moment(text: string): number {
   const ms = parseMoment(text, Date.now());
-  if (ms === undefined) throw new InvalidArgumentError('is not a time that is understood.');
+  if (ms === undefined) throw new InvalidArgumentError('must be a date, a time with zone, today, yesterday, or 30m.');
   return ms;
 }

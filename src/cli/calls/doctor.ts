@@ -1,4 +1,4 @@
-/** `sealwire doctor`: what works of a service, seen from here, and what to do about the rest. */
+/** `sealwire doctor`: checks a service from here and says how to fix what does not work. */
 import { type ChannelCredentials, type ServiceError, status } from '@grpc/grpc-js';
 import { errorDetails } from '../../client/client.js';
 import { createKeySetFetcher } from '../../client/key-set-fetcher.js';
@@ -24,7 +24,7 @@ export interface DoctorFlags extends Omit<TargetFlags, 'address'>, KeyFlags {
 
 interface Check {
   readonly check: string;
-  /** `skip`: not looked at, and why. */
+  /** `skip`: not checked, and why. */
   readonly result: 'ok' | 'bad' | 'skip';
   readonly detail: string;
 }
@@ -32,7 +32,7 @@ interface Check {
 /** Exit code 1 when something is bad, 3 when the service cannot be reached. */
 export async function doctor(host: string, flags: DoctorFlags, version: string): Promise<void> {
   const target = { ...flags, address: host };
-  // Wrong use is told as such, and is no finding about the service.
+  // Wrong use is reported as such; it is not a finding about the service.
   splitAddress(host);
   const credentials = readCredentials(target);
   const checks: Check[] = [
@@ -114,7 +114,7 @@ async function checkStatement(
   return [`reflection says the same of ${paths.size} methods`, undefined];
 }
 
-/** A call that changes nothing, whose request has nothing sealed and whose reply would. */
+/** A call without side effects whose request has nothing sealed and whose reply has. */
 async function roundTrip(
   target: TargetFlags & KeyFlags,
   credentials: ChannelCredentials,
@@ -126,7 +126,7 @@ async function roundTrip(
   if (method === undefined) throw new Skip('no method without side effects has a sealed reply and a plain request');
   const keys = await openKeySource(target);
   try {
-    // What is wrong with the keys is told as such.
+    // A problem with the keys is reported as such.
     await keys.current('');
     const client = new MethodClient(target.address, credentials, method, { keys });
     try {
@@ -151,7 +151,7 @@ function isReplyOnly({ plan }: JsonMethod): boolean {
 
 async function* nothing(): AsyncGenerator<object> {}
 
-/** Answers that something else than the handler may have given, before the reply token was looked at. */
+/** Statuses that may come from something before the handler, so the reply token may not have been checked. */
 const UNPROVEN: ReadonlySet<status> = new Set([
   status.UNAVAILABLE,
   status.DEADLINE_EXCEEDED,

@@ -1,4 +1,4 @@
-/** Reads a service's descriptors by server reflection: v1, or v1alpha where there is nothing else. */
+/** Reads a service's descriptors by server reflection: v1, or v1alpha as a fallback. */
 import { fromBinary } from '@bufbuild/protobuf';
 import { FileDescriptorProtoSchema } from '@bufbuild/protobuf/wkt';
 import {
@@ -26,11 +26,11 @@ export interface ReadSchemaOptions {
   readonly channelOptions?: ClientOptions;
   /** Full names of services. Default: all that the service lists. */
   readonly services?: readonly string[];
-  /** How long all of it may take, in ms. Default 10,000. */
+  /** Time limit of the whole reading, in ms. Default 10,000. */
   readonly deadlineMs?: number;
 }
 
-/** What a service says of itself. */
+/** What a service says about itself. */
 export interface ReflectedSchema {
   /** A serialized `google.protobuf.FileDescriptorSet`, imports first; each file as the service sent it. */
   readonly descriptors: Uint8Array;
@@ -39,7 +39,7 @@ export interface ReflectedSchema {
 }
 
 const VERSIONS = ['v1', 'v1alpha'] as const;
-/** A schema larger than that is not read. */
+/** A larger schema is not read. */
 const MAX_FILES = 2_000;
 const RECEIVE_LIMIT_BYTES = 16_777_216;
 /** Field 1 of `FileDescriptorSet`, length-delimited. */
@@ -99,14 +99,14 @@ async function readAll(
     }
     add(answer);
   }
-  // Others send one file at a time. A map grows while it is walked.
+  // Some services send one file at a time. The map grows while it is walked.
   for (const { imports } of files.values()) {
     for (const name of imports) if (!files.has(name)) add(await conversation.ask({ fileByFilename: name }));
   }
   return { services, descriptors: joinFiles(files) };
 }
 
-/** Imports come before those who need them. */
+/** Imports come before the files that need them. */
 function joinFiles(files: ReadonlyMap<string, { readonly bytes: Uint8Array; readonly imports: readonly string[] }>) {
   const parts: Uint8Array[] = [];
   const seen = new Set<string>();
@@ -145,7 +145,7 @@ class Conversation {
     this.#call.write(ServerReflectionRequest.fromPartial(request));
     const { value, done } = await this.#answers.next();
     if (done !== true) return value as ServerReflectionResponse;
-    throw new SealwireError('SCHEMA_UNAVAILABLE', 'the service ended the conversation about its schema');
+    throw new SealwireError('SCHEMA_UNAVAILABLE', 'the service ended the reflection stream early');
   }
 
   end(): void {
@@ -159,7 +159,7 @@ function unavailable(address: string, error: unknown): SealwireError {
   const { code } = error as Partial<ServiceError>;
   const why =
     code === status.UNIMPLEMENTED
-      ? 'does not describe itself (no server reflection); give --descriptors or --proto'
+      ? 'has no server reflection; give --descriptors or --proto'
       : `cannot be asked for its schema (${code === undefined ? 'no gRPC' : status[code]})`;
   return new SealwireError('SCHEMA_UNAVAILABLE', `${address} ${why}`);
 }

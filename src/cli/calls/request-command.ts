@@ -14,13 +14,13 @@ export function registerRequest(program: Command): void {
     return addTrustOption(addSchemaOptions(addKeyOptions(addTargetOptions(command))));
   };
   declare('request <method>')
-    .description('seal a JSON request: prints what grpcurl -d @ and buf curl take')
+    .description('seal a JSON request; prints input for grpcurl -d @ and buf curl')
     .option(...DATA)
-    .option('--session <file>', 'keep what opens the replies of one call there (mode 0600), for sealwire response')
-    .option('--session-life <seconds>', 'how long the file is good for; 1 to 86400', wholeNumber(1, 86_400), 900)
+    .option('--session <file>', 'save the key to the replies of one call there (mode 0600), for sealwire response')
+    .option('--session-life <seconds>', 'how long the file is valid; 1 to 86400', wholeNumber(1, 86_400), 900)
     .option(
       '--print-header',
-      "print the header for grpcurl -H in place of the request; of --session's call if it has one that was not printed yet",
+      'print the header for grpcurl -H instead of the request; if --session has one not printed yet, that one',
     )
     .addHelpText(
       'after',
@@ -35,8 +35,8 @@ Examples:
   program
     .command('response')
     .hook('preAction', endWithReader)
-    .description('open the sealed fields of what grpcurl or buf curl printed, message by message')
-    .requiredOption('--session <file>', 'what sealwire request --session wrote')
+    .description('open the sealed fields in the output of grpcurl or buf curl, message by message')
+    .requiredOption('--session <file>', 'file that sealwire request --session wrote')
     .addHelpText(
       'after',
       `
@@ -51,7 +51,7 @@ Example:
     .description('make a sealed call and print the opened responses')
     .option(...DATA)
     .option('-H, --header <line>', "metadata, 'name: value'; can be repeated", collect)
-    .option('--max-time <seconds>', 'end the call after so long; 1 to 86400 (default: none)', wholeNumber(1, 86_400))
+    .option('--max-time <seconds>', 'time limit of the call; 1 to 86400 (default: none)', wholeNumber(1, 86_400))
     .addHelpText(
       'after',
       `${DATA_HELP}

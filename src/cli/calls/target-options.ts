@@ -18,7 +18,7 @@ export interface KeyFlags {
   readonly name: string;
 }
 
-/** Which schema; none: the service is asked. */
+/** Which schema; without these flags the service is asked. */
 export interface SchemaFlags {
   readonly descriptors?: string;
   readonly proto?: string;
@@ -29,7 +29,7 @@ export interface SchemaFlags {
 
 /** Where `npm start` listens. */
 export const DEFAULT_ADDRESS = '127.0.0.1:50051';
-/** The service's `origin` when nobody has given it another one. */
+/** The default `origin` of a service. */
 export const DEFAULT_NAME = 'sealwire-payments';
 
 /** `--address` and the TLS flags. */
@@ -39,7 +39,7 @@ export function addTargetOptions(command: Command): Command {
 
 function readAddress(text: string): string {
   if (text !== '' && !/^https?:/i.test(text)) return text;
-  throw new InvalidArgumentError('must be HOST:PORT; --tls asks for TLS.');
+  throw new InvalidArgumentError('must be HOST:PORT; use --tls for TLS.');
 }
 
 /** The TLS flags alone. */
@@ -56,11 +56,11 @@ export function addKeyOptions(command: Command): Command {
   return command
     .option(
       '--root <thumbprint>',
-      "thumbprint of the service's signing root, or its file root.pub.json: keys come from the service, signed; can be repeated",
+      "thumbprint of the service's signing root, or its root.pub.json: fetch signed keys; can be repeated",
       collect,
     )
     .option('--name <name>', "the service's name in its key set (its `origin`)", DEFAULT_NAME)
-    .option('--keys <file>', 'JWK Set file of the service in place of --root (keys/public.jwks.json)');
+    .option('--keys <file>', 'JWK Set file of the service (keys/public.jwks.json), instead of --root');
 }
 
 /** `--descriptors`, `--proto` and `--import-path`. */
@@ -68,7 +68,7 @@ export function addSchemaOptions(command: Command): Command {
   return command
     .option('--descriptors <file>', 'schema from a FileDescriptorSet (buf build -o FILE); default: server reflection')
     .option('--proto <file>', 'schema from a proto file; needs buf or protoc')
-    .option('--import-path <folder>', 'where imports of --proto are; can be repeated (default: .)', collect);
+    .option('--import-path <folder>', 'folder with the imports of --proto; can be repeated (default: .)', collect);
 }
 
 /** `--trust-schema`, for commands that send. */
@@ -79,7 +79,7 @@ export function addTrustOption(command: Command): Command {
   );
 }
 
-/** Said under every command that reads `-d`. */
+/** Help text of every command that reads `-d`. */
 export const DATA_HELP = `
 JSON is proto3 JSON with the inner messages written in place: names in camelCase or snake_case, enums by name, 64-bit integers as
 strings or numbers, several messages one after the other for streams. A sealed field that holds a token is sent as it is.

@@ -1,4 +1,4 @@
-/** What the shared flags mean: credentials, keys and schema. */
+/** Makes credentials, keys and schema from the shared flags. */
 import { execFile } from 'node:child_process';
 import { readFile } from 'node:fs/promises';
 import { delimiter, resolve } from 'node:path';
@@ -14,7 +14,7 @@ import type { KeyFlags, SchemaFlags, TargetFlags } from './target-options.js';
 
 const MAX_SCHEMA_BYTES = 67_108_864;
 
-/** A key source that may hold a channel. */
+/** A key source that may own a channel. */
 export interface OpenKeySource extends KeySource {
   close(): void;
 }
@@ -31,7 +31,7 @@ export async function openKeySource(flags: TargetFlags & KeyFlags): Promise<Open
   if (flags.root === undefined) {
     const how = '--root THUMBPRINT (or the file root.pub.json), or --keys FILE';
     const current = () => {
-      throw new SealwireError('OPTIONS_INVALID', `whom to seal to is not known: give ${how}`);
+      throw new SealwireError('OPTIONS_INVALID', `no recipient key: give ${how}`);
     };
     return { current, close() {} };
   }
@@ -40,7 +40,7 @@ export async function openKeySource(flags: TargetFlags & KeyFlags): Promise<Open
     credentials: readCredentials(flags),
     roots: await readRoots(flags.root),
     issuer: flags.name,
-    // Failures come back to whoever asked for a key.
+    // Failures reach whoever asks for a key.
     onProblem() {},
   });
 }
@@ -75,7 +75,7 @@ export async function loadDescriptors(
     ...(services && { services }),
   }).catch((error: unknown) => {
     if (!(error instanceof SealwireError) || error.code !== 'SCHEMA_UNAVAILABLE') throw error;
-    throw new SealwireError(error.code, `${error.message}; sealwire doctor ${flags.address} looks closer`);
+    throw new SealwireError(error.code, `${error.message}; run sealwire doctor ${flags.address}`);
   });
   return descriptors;
 }
@@ -102,7 +102,7 @@ async function readDescriptorFile(path: string): Promise<Uint8Array> {
   }
 }
 
-/** By `buf`, which knows one root, or `protoc`, whichever is there. */
+/** Uses `buf`, which knows one root, or `protoc`, whichever is installed. */
 async function compileProto(file: string, roots: readonly string[]): Promise<Uint8Array> {
   const attempts: [string, string[]][] = [];
   const [root] = roots;
@@ -111,7 +111,7 @@ async function compileProto(file: string, roots: readonly string[]): Promise<Uin
   }
   const imports = roots.flatMap((path) => ['-I', path]);
   attempts.push(['protoc', [...imports, '--include_imports', '--descriptor_set_out=/dev/stdout', file]]);
-  // Where npm puts the programs of a project.
+  // Where npm puts a project's programs.
   const env = { ...process.env, PATH: `${resolve('node_modules/.bin')}${delimiter}${process.env['PATH'] ?? ''}` };
   for (const [command, args] of attempts) {
     try {
@@ -130,8 +130,5 @@ async function compileProto(file: string, roots: readonly string[]): Promise<Uin
       throw new SealwireError('OPTIONS_INVALID', `--proto: ${command}: ${said === '' ? 'failed' : said}`);
     }
   }
-  throw new SealwireError(
-    'SCHEMA_UNAVAILABLE',
-    '--proto needs buf or protoc (1 import path: either one; more: protoc)',
-  );
+  throw new SealwireError('SCHEMA_UNAVAILABLE', '--proto needs buf or protoc; with several import paths, protoc');
 }

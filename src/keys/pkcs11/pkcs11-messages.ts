@@ -1,4 +1,4 @@
-/** What goes between the service and the processes that talk to a PKCS#11 module. */
+/** Messages between the service and the processes that talk to a PKCS#11 module. */
 import type { Curve } from '../../profile/algorithms.js';
 import type { Pkcs11Uri } from './pkcs11-uri.js';
 
@@ -39,13 +39,13 @@ export interface TokenKey {
 
 /** Why work was not done. */
 export type Pkcs11Problem =
-  /** The point is not on the curve: the sender's fault. */
+  /** The point is not on the curve; the sender is at fault. */
   | 'point'
-  /** No such key, two of that name, or one that may not do this: the operator's. */
+  /** No such key, two of that name, or one that may not do this; the operator is at fault. */
   | 'key'
-  /** Wrong PIN or a locked one: nobody may try again, for tokens lock after a few tries. */
+  /** A wrong or locked PIN. Nobody may try again, because tokens lock after a few tries. */
   | 'pin'
-  /** No such module or token, or it has gone. */
+  /** The module or token is missing or gone. */
   | 'token';
 
 /** The answer to {@link OpenRequest} and to each task. */
@@ -54,7 +54,7 @@ export type Pkcs11Reply =
   | { readonly problem: Pkcs11Problem; readonly text: string };
 
 /**
- * Whether a session ends with a problem. A module remembers what was there when it began: only a new process sees a
+ * Whether a problem ends the session. A module remembers what was present when it began: only a new process sees a
  * token, or a key that served before, when it comes back.
  */
 export function endsSession(task: Pkcs11Task | undefined, problem: Pkcs11Problem): boolean {

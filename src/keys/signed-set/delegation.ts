@@ -1,4 +1,4 @@
-/** Delegations: the root's word that a key may sign one recipient's key sets, for at most 90 days. */
+/** Delegations: the root lets a key sign one recipient's key sets, for at most 90 days. */
 
 import { SealwireError } from '../../errors.js';
 import type { Members } from '../../profile/header-members.js';
@@ -57,7 +57,7 @@ export function signDelegation(root: SigningKey, options: DelegationOptions): Pr
   return root.sign({ typ: DELEGATION_TYPE }, claims);
 }
 
-/** What a delegation must fit. */
+/** What a delegation is checked against. */
 export interface DelegationChecks {
   /** Thumbprints of the pinned roots. */
   readonly roots: readonly string[];
@@ -74,8 +74,8 @@ export interface DelegationChecks {
  */
 export async function verifyDelegation(text: string, checks: DelegationChecks): Promise<Delegation> {
   const jws = parseForm(text);
-  // Before its key is touched: it need not be read at all when it claims to be nobody's that is pinned.
-  if (!checks.roots.includes(jws.kid)) throw refuse('KEY_SET_ROOT_UNKNOWN', 'the root is none of the pinned ones');
+  // Checked before its key is read: a delegation that does not even claim a pinned root needs no reading.
+  if (!checks.roots.includes(jws.kid)) throw refuse('KEY_SET_ROOT_UNKNOWN', 'the root is not pinned');
   const root = await importMember(jws.payload, 'root');
   if (root.kid !== jws.kid) throw refuse('KEY_SET_DELEGATION', "the delegation's kid is not that of its root");
   if (!(await isSignedBy(jws, root.key))) {
@@ -89,7 +89,7 @@ export async function verifyDelegation(text: string, checks: DelegationChecks): 
 }
 
 /**
- * @param text a delegation of one's own
+ * @param text a delegation that the caller trusts
  * @returns the name in it, or undefined when it is none; nothing is verified
  */
 export function peekRecipient(text: string): string | undefined {
@@ -106,7 +106,7 @@ function readLife(payload: Members, now: number): { readonly issuedAt: number; r
   const [issuedAt, expiresAt] = explain(() => [readSeconds(payload, 'iat'), readSeconds(payload, 'exp')] as const);
   const life = expiresAt - issuedAt;
   if (life <= 0 || life > MAX_DELEGATION_DAYS * DAY_SECONDS) {
-    throw refuse('KEY_SET_DELEGATION', 'the delegation does not live between 0 and 90 days');
+    throw refuse('KEY_SET_DELEGATION', 'the life of the delegation is not between 0 and 90 days');
   }
   if (issuedAt > now + CLOCK_SKEW_SECONDS) throw refuse('KEY_SET_DELEGATION', 'the delegation is from the future');
   if (now >= expiresAt) throw refuse('KEY_SET_DELEGATION_EXPIRED', 'the delegation has expired');
@@ -117,7 +117,7 @@ function parseForm(text: string): ParsedJws {
   return explain(() => parseJws(text, FORM));
 }
 
-/** Whatever is wrong with a delegation's form has one code; the message tells which rule. */
+/** All faults in the form of a delegation have one code; the message names the rule. */
 function explain<T>(read: () => T): T {
   try {
     return read();

@@ -19,7 +19,7 @@ export async function toJoseKey(jwk: object): Promise<JoseKey> {
   return (await nodeJose.JWK.asKey({ ...jwk, use: 'sig', alg: SIGNATURE_ALGORITHM })) as JoseKey;
 }
 
-/** @returns whether the signature is that key's; never throws for what a signature holds */
+/** @returns whether the key made the signature; never throws for a bad signature */
 export async function isSignedBy({ signed, signature }: ParsedJws, key: JoseKey): Promise<boolean> {
   try {
     return (await key.verify(SIGNATURE_ALGORITHM, Buffer.from(signed), Buffer.from(signature))).valid;

@@ -1,4 +1,6 @@
-/** Keeps one recipient's signed key set at hand: signed anew when the keys change or the set ages, never for a request. */
+/**
+ * Keeps one recipient's signed key set ready. It signs again when the keys change or the set ages, never on request.
+ */
 import { SealwireError } from '../../errors.js';
 import { MAX_KEY_SET_SECONDS, MAX_SET_KEYS } from '../../profile/key-set-rules.js';
 import { checkRange } from '../../profile/options.js';
@@ -9,15 +11,15 @@ import { type PublishedJwk, peekKeySet, signKeySet } from './key-set.js';
 import { signStatement } from './signed-statement.js';
 import type { SigningKey } from './signing-key.js';
 
-/** The keys that senders are told of; a key ring is one. */
+/** The keys that a set offers to senders; a key ring is one source. */
 export interface PublishedKeys {
   /** @param nowMs ms since 1970. @returns public keys with the time in which senders use them, in s since 1970 */
   publishedKeys(nowMs: number): readonly { readonly jwk: PublicJwk; readonly nbf?: number; readonly exp?: number }[];
-  /** @param listener called after the keys have changed. @returns a function that takes the listener away again */
+  /** @param listener called after the keys have changed. @returns a function that removes the listener */
   onChange?(listener: () => void): () => void;
 }
 
-/** A key that may sign sets, with the root's word for it. */
+/** A key that may sign sets, with its delegation by the root. */
 export interface SetSigner {
   readonly key: SigningKey;
   /** Compact JWS. */
@@ -58,9 +60,9 @@ export interface KeySetPublisherOptions {
   readonly checkMs?: number | undefined;
   /** Clock in ms since 1970. Default `Date.now`. */
   readonly now?: () => number;
-  /** Told when signing failed; the last set is served until its end. */
+  /** Called when signing failed; the last set is served until its end. */
   readonly onError?: (error: unknown) => void;
-  /** Told of keys that are left out: on another curve than the active one, or more than a set may have. */
+  /** Called with keys that were left out: on another curve than the active one, or too many for a set. */
   readonly onLeftOut?: (kids: readonly string[]) => void;
 }
 
@@ -112,14 +114,14 @@ export class KeySetPublisher {
     return { jws, version, expiresAt, maxAgeSeconds: Math.min(maxAgeSeconds, left), statementJws };
   }
 
-  /** Signs anew if the keys, the delegation or the age ask for it. Never rejects: failures go to `onError`. */
+  /** Signs a new set if the keys, the delegation or the age require it. Never rejects: failures go to `onError`. */
   update(): Promise<void> {
     // One after the other: two signings at once could give two sets the same version.
     this.#tail = this.#tail.then(() => this.#signIfDue()).catch((error: unknown) => this.#options.onError?.(error));
     return this.#tail;
   }
 
-  /** Stops looking; the last set stays at hand. @returns when nothing is written any more */
+  /** Stops renewing; the last set stays available. @returns when nothing is being written any more */
   close(): Promise<void> {
     clearInterval(this.#timer);
     this.#stopListening?.();
@@ -145,7 +147,8 @@ export class KeySetPublisher {
   async #sign(signer: SetSigner, keys: readonly PublishedJwk[], content: string, nowMs: number): Promise<void> {
     const iat = Math.floor(nowMs / 1000);
     this.#lastVersion ??= await readLastVersion(this.#options.file);
-    // By the clock, so that several processes with the same ring agree; above what was used, should the clock step back.
+    // From the clock, so that processes with the same ring agree; above the last one used, in case the clock steps
+    // back.
     const version = Math.max(iat, this.#lastVersion + 1);
     const expiresAt = Math.min(iat + this.#lifeSeconds, signer.delegationExpiresAt);
     const claims = { iss: this.issuer, iat, exp: expiresAt, ver: version, keys };
@@ -153,7 +156,7 @@ export class KeySetPublisher {
     const { statement = '' } = this.#options;
     const stated = { iss: this.issuer, iat, exp: expiresAt, ver: iat, statement };
     const statementJws = statement === '' ? '' : await signStatement(signer.key, signer.delegation, stated);
-    // Kept before it is served: after a crash the same version must not stand for something else.
+    // Written before it is served: after a crash the same version must not mean another set.
     await writeKeyFile(this.#options.file, `${jws}\n`, 0o644);
     this.#lastVersion = version;
     const { delegation } = signer;
@@ -169,12 +172,15 @@ export class KeySetPublisher {
     };
   }
 
-  /** A set has one curve: keys on another are told of when the first of them becomes active. And no client takes too many keys. */
+  /**
+   * A set has one curve: keys on another one are published when the first of them becomes active. Clients also limit
+   * their number.
+   */
   #choose(keys: readonly PublishedJwk[], nowMs: number): readonly PublishedJwk[] {
     const dated = keys.map((jwk) => ({ jwk, notBefore: jwk.nbf, expires: jwk.exp }));
     const current = selectActive(dated, nowMs)?.jwk ?? keys[0];
     const onCurve = keys.filter(({ crv }) => crv === current?.crv);
-    // Senders come to use the current key and those that follow it; others that are active too may go.
+    // Senders will use the current key and its successors; other active keys may be left out.
     const isNeeded = (key: PublishedJwk) => key === current || (key.nbf ?? 0) * 1000 > nowMs;
     const byNeed = [...onCurve.filter(isNeeded), ...onCurve.filter((key) => !isNeeded(key))];
     const chosen = new Set(byNeed.slice(0, MAX_SET_KEYS));

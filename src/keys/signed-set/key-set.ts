@@ -19,7 +19,7 @@ import type { SigningKey } from './signing-key.js';
 
 const FORM: JwsForm = { typ: KEY_SET_TYPE, headerNames: ['dlg'], maxChars: MAX_SET_CHARS };
 
-/** A public key as it stands in a set. */
+/** A public key in a set. */
 export interface PublishedJwk extends PublicJwk {
   /** Senders use it from then on, in seconds since 1970. Default: at once. */
   readonly nbf?: number;
@@ -27,7 +27,7 @@ export interface PublishedJwk extends PublicJwk {
   readonly exp?: number;
 }
 
-/** What a set says. */
+/** The claims of a set. */
 export interface KeySetClaims {
   /** The recipient whose keys they are. */
   readonly iss: string;
@@ -45,7 +45,7 @@ export function signKeySet(signer: SigningKey, delegation: string, claims: KeySe
   return signer.sign({ typ: KEY_SET_TYPE, dlg: delegation }, claims);
 }
 
-/** What a set must fit. */
+/** What a set is checked against. */
 export interface KeySetChecks {
   /** RFC 7638 thumbprints of the pinned roots: one, or two while the root changes. */
   readonly roots: readonly string[];
@@ -127,7 +127,7 @@ async function importPublished(members: Members): Promise<SendingKey> {
 }
 
 /**
- * @param text a set of one's own making, e.g. from the file it was kept in
+ * @param text a set that the caller trusts, e.g. from its own file
  * @returns its claims, or undefined when it is none; nothing is verified
  */
 export function peekKeySet(text: string): { readonly version: number; readonly expiresAt: number } | undefined {

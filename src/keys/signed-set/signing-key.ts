@@ -33,7 +33,7 @@ export interface VerificationJwk {
  * @throws SealwireError `KEY_INVALID`
  */
 export async function importVerificationKey(members: object): Promise<VerificationKey> {
-  if (privateMember(members) !== undefined) throw invalid('a private key where a public one is meant');
+  if (privateMember(members) !== undefined) throw invalid('a private key in place of a public one');
   const jwk = checkPublicPart(members as Members);
   return { kid: jwkThumbprint(jwk), jwk, key: await toJoseKey(jwk) };
 }
@@ -51,7 +51,7 @@ function checkPublicPart(members: Members): VerificationJwk {
   return jwk;
 }
 
-/** A private signing key. Nothing of it prints. */
+/** A private signing key. No part of it prints. */
 export class SigningKey {
   readonly kid: string;
   readonly publicJwk: VerificationJwk;
