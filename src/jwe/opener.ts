@@ -67,7 +67,7 @@ export type RefusalKind = 'rate' | 'account' | 'queue';
 
 /** What a token costs its account that made for an agreement and was rubbish, on top of what a good one does. */
 const RUBBISH_COST = 3;
-/** Of custodies that do not say how much they do at once. */
+/** Concurrency of custodies that do not state theirs. */
 const CONCURRENCY = 8;
 
 /** What is kept of an agreement: the CEK itself (`ECDH-ES`), or what unwraps CEKs; and the key for replies. */

@@ -13,7 +13,7 @@ export const MAX_KEY_SET_SECONDS = 86_400;
 /** How far a verifier's clock may be behind the signer's: as far as for the tokens that it will seal. */
 export const CLOCK_SKEW_SECONDS = 300;
 
-/** Of EC, RSA and symmetric keys (RFC 7518 §6). */
+/** Private members of EC, RSA and symmetric keys (RFC 7518 §6). */
 const PRIVATE_MEMBERS = ['d', 'p', 'q', 'dp', 'dq', 'qi', 'oth', 'k'];
 
 /** What a set must fit besides its signature. */

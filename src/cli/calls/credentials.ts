@@ -13,12 +13,12 @@ export function readCredentials({ tls, tlsCa, tlsCert, tlsKey }: Omit<TargetFlag
     return tls === true ? credentials.createSsl() : credentials.createInsecure();
   }
   if ((tlsCert === undefined) !== (tlsKey === undefined)) {
-    throw new SealwireError('OPTIONS_INVALID', '--tls-cert and --tls-key belong together');
+    throw new SealwireError('OPTIONS_INVALID', 'give --tls-cert and --tls-key together');
   }
   const read = (path: string | undefined) => (path === undefined ? null : readFileSync(path));
   try {
     const ca = read(tlsCa);
-    // Without a certificate in it nothing would be trusted, and each handshake fail.
+    // With no certificate in it, nothing would be trusted and each handshake would fail.
     if (ca !== null && !ca.includes('-----BEGIN CERTIFICATE-----')) {
       throw Object.assign(new Error(), { path: tlsCa, code: 'no certificate in PEM' });
     }

@@ -43,7 +43,7 @@ export class Pkcs11Custody implements HardwareCustody {
     this.#keys.set(kid, this.#resolve(uri));
   }
 
-  /** Of one token: there is seldom another. */
+  /** Concurrency of one token; there is seldom a second one. */
   get concurrency(): number {
     return (this.#options.sessions ?? 2) + 1;
   }

@@ -207,7 +207,7 @@ describe('sealwire keys root', () => {
     const delegate = (...args: string[]) => keys('root', 'delegate', '--dir', service(), ...args);
     expectFailure(await delegate('--days', '91'), 2, /days must be a whole number from 1 to 90/);
     expectFailure(await delegate('--name', ''), 2, /needs the name of a recipient/);
-    expectFailure(await delegate('--new-key', '--out', at('x')), 2, /--out cannot be used/);
+    expectFailure(await delegate('--new-key', '--out', at('x')), 2, /cannot be used with --out/);
     expectFailure(await delegate('--signer', at('absent.json')), 3, /absent\.json: no such file/);
     await writeFile(at('private.json'), await read(at('service/keys/root.json')));
     expectFailure(await delegate('--signer', at('private.json')), 3, /private\.json: a private key where a public one/);
