@@ -47,7 +47,7 @@ export class ServiceHealth {
     if (isChanged && !this.#stopped) this.#tell(this.#missing.size === 0 ? 'SERVING' : 'NOT_SERVING');
   }
 
-  /** Tells all watchers NOT_SERVING, then ends them; who asks later gets the same. @returns how many they were */
+  /** Sends all watchers NOT_SERVING, then ends them; later checks get the same answer. @returns how many they were */
   stop(): number {
     if (this.#stopped) return 0;
     this.#stopped = true;

@@ -24,7 +24,7 @@ export interface HardwareOptions {
 /** @returns the custody of keys in tokens; no library is loaded until there is such a key */
 export function createHardware({ config, logger, askPin, onChange }: HardwareOptions): Pkcs11Custody {
   const { module, pinFile, sessions, deadlineMs } = config;
-  // Processes that are started later must not inherit it.
+  // Processes started later must not inherit it.
   const fromEnvironment = process.env[HSM_PIN_VARIABLE];
   delete process.env[HSM_PIN_VARIABLE];
   return new Pkcs11Custody({
@@ -51,7 +51,7 @@ export function createHardware({ config, logger, askPin, onChange }: HardwareOpt
 }
 
 /**
- * Looks whether each key in a token that opens calls is there and fit. Of the one that senders use that must be so; what is wrong
+ * Checks that each key in a token that opens calls is present and usable. The key that senders use must be; problems
  * with others is logged.
  *
  * @throws SealwireError `CUSTODY_FAILED`, `KEY_INVALID`, `OPTIONS_INVALID`
@@ -74,10 +74,13 @@ export async function checkHardware(ring: KeyRing, hardware: Pkcs11Custody, logg
   }
 }
 
-/** Looks again whenever the ring changes; a running service goes on, and its log says what is wrong. @returns ends it */
+/**
+ * Checks again whenever the ring changes. A running service goes on, and its log says what is wrong.
+ * @returns ends it
+ */
 export function watchHardware(ring: KeyRing, hardware: Pkcs11Custody, logger: Logger): () => void {
   return ring.onChange(() => {
-    // A retired key can come back by its file alone, which names its token anew.
+    // A retired key can come back only through its file, which then names its token again.
     const kids = ring.keys().filter(({ kid }) => ring.stateOf(kid) !== 'retired');
     hardware.retain(new Set(kids.map(({ kid }) => kid)));
     checkHardware(ring, hardware, logger).catch((error: unknown) => {

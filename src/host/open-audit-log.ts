@@ -1,4 +1,4 @@
-/** The service's audit log, by its configuration. */
+/** Opens the service's audit log as configured. */
 import { join } from 'node:path';
 import type { Logger } from 'winston';
 import { AuditLog } from '../audit/write/audit-log.js';

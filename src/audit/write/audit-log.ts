@@ -31,7 +31,7 @@ export interface AuditLogOptions
   readonly deadlineMs?: number;
   /** Told when the disk is full, has room again, or has failed for good. Default: nobody. */
   readonly onState?: (state: WriterState) => void;
-  /** Told what whoever runs the service should know: repairs, a full disk, troubles of transports. Default: nobody. */
+  /** Called with what operators should know: repairs, a full disk, problems of transports. Default: not called. */
   readonly report?: Reporter;
 }
 
@@ -41,7 +41,7 @@ export interface AuditLogStats extends GroupWriterStats {
   readonly fanOutFailed: number;
 }
 
-/** How often a quiet log looks whether something can be removed. */
+/** How often an idle log checks whether something can be removed. */
 const RETENTION_MS = 3_600_000;
 /** How often a log whose disk is full looks for room, though no call may come while the service says that it takes none. */
 const ROOM_MS = 1_000;
@@ -88,7 +88,7 @@ export class AuditLog {
   }
 
   /**
-   * Opens a log, repairs what a crash left and tells it in a `recover` record, and writes a `start` record.
+   * Opens a log, repairs what a crash left, says so in a `recover` record, and writes a `start` record.
    *
    * @throws SealwireError `AUDIT_FILE_INVALID`, `AUDIT_FAILED`, `OPTIONS_INVALID`
    */
@@ -105,7 +105,7 @@ export class AuditLog {
       log.#applyRetention();
       return log;
     } catch (error) {
-      // The folder must be free for another try.
+      // Release the folder for another try.
       await (log ?? store).close();
       throw error;
     }
@@ -176,7 +176,7 @@ export class AuditLog {
   }
 
   #event(event: AuditEvent, detail: string): Promise<void> {
-    // In asynchronous mode too: segments are removed once it is told, and a repair is told once.
+    // Durable in asynchronous mode too: removal follows this record, and a repair is recorded only once.
     return this.#commit({ ...BLANK_INPUT, event, detail }, true);
   }
 
@@ -213,7 +213,7 @@ export class AuditLog {
     const segments = await this.#retention.find();
     const [first, last] = [segments[0]?.first, segments[segments.length - 1]?.last];
     if (first === undefined || last === undefined || this.#closed) return;
-    // Told first: lines that are missing without a word of it were taken by somebody else.
+    // Recorded first: lines that are missing without a record of it were removed by somebody else.
     const detail = `records ${first} to ${last} are removed by retention`;
     await this.#event('retire', detail);
     await this.#retention.remove(segments);

@@ -34,7 +34,7 @@ export class Pkcs11Custody implements HardwareCustody {
   }
 
   /**
-   * Says where the private key of a kid is. Nothing is asked of the token yet.
+   * Registers where the private key of a kid is. Does not use the token yet.
    *
    * @param uri RFC 7512, with `object` or `id`
    * @throws SealwireError `OPTIONS_INVALID`, also when the optional package `pkcs11js` is not installed
@@ -61,7 +61,7 @@ export class Pkcs11Custody implements HardwareCustody {
   }
 
   /**
-   * The public half of a key on a token, which must be fit for us: not extractable, allowed to derive.
+   * The public half of a key on a token. The key must not be extractable and must be allowed to derive.
    *
    * @throws SealwireError `KEY_INVALID` when there is none or it is unfit, `CUSTODY_FAILED`, `OPTIONS_INVALID`
    */
@@ -88,7 +88,7 @@ export class Pkcs11Custody implements HardwareCustody {
     return uri !== undefined && this.#away.has(poolName(uri));
   }
 
-  /** Of all tokens. */
+  /** Counters of all tokens. */
   stats(): Pkcs11Stats {
     const all = [...this.#open].map((pool) => pool.stats());
     const sum = (name: keyof Pkcs11Stats) => all.reduce((total, stats) => total + stats[name], 0);
@@ -102,7 +102,7 @@ export class Pkcs11Custody implements HardwareCustody {
   }
 
   /**
-   * Forgets keys that a ring has no more, and leaves tokens without a key in peace: one that is unplugged after its keys
+   * Forgets keys that a ring no longer has, and closes tokens without a key: a token that is unplugged after its keys
    * were moved is not looked for any longer.
    *
    * @param kids of the keys that stay
@@ -113,7 +113,7 @@ export class Pkcs11Custody implements HardwareCustody {
     for (const [name, opening] of [...this.#pools].filter(([each]) => !used.has(each))) {
       this.#pools.delete(name);
       this.#away.delete(name);
-      // Whoever waits for it is told why it cannot be opened.
+      // A caller that waits for the token learns why it cannot be opened.
       opening.then((pool) => pool.close()).catch(() => {});
     }
   }
@@ -125,16 +125,16 @@ export class Pkcs11Custody implements HardwareCustody {
   }
 
   #resolve(text: string): Pkcs11Uri {
-    // Loaded in the sessions' processes only; here the error can be told.
+    // Only the sessions' processes load it; here the error can be reported.
     if (!hasCryptoki()) {
       throw new SealwireError('OPTIONS_INVALID', "PKCS#11 needs the package 'pkcs11js': run npm install pkcs11js");
     }
     const uri = parsePkcs11Uri(text);
     const modulePath = uri.modulePath ?? this.#options.modulePath;
     if (modulePath === undefined)
-      throw new SealwireError('OPTIONS_INVALID', 'PKCS#11: which library? give module-path');
+      throw new SealwireError('OPTIONS_INVALID', 'PKCS#11: no library named; give module-path');
     if (uri.object === undefined && uri.id === undefined) {
-      throw new SealwireError('OPTIONS_INVALID', 'PKCS#11 URI: which key? give object or id');
+      throw new SealwireError('OPTIONS_INVALID', 'PKCS#11 URI: no key named; give object or id');
     }
     return { ...uri, modulePath };
   }
@@ -145,7 +145,7 @@ export class Pkcs11Custody implements HardwareCustody {
     if (known !== undefined) return known;
     const opening = this.#createPool(tokenOf(uri), write);
     this.#pools.set(name, opening);
-    // Whoever could not be asked for a PIN may be asked again.
+    // If asking for the PIN failed, it may be asked for again.
     opening.catch(() => this.#pools.delete(name));
     return opening;
   }
