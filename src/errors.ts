@@ -64,6 +64,7 @@ const STEPS = {
   // Check 8 and the log.
   REPLAYED: 'SEALED_FIELD_REPLAYED',
   REPLAY_STORE_FULL: 'LIMIT_EXCEEDED',
+  STORED_BYTES: 'LIMIT_EXCEEDED',
   // Reply tokens, beyond what is checked of every token.
   METHOD_MISMATCH: 'SEALED_FIELD_INVALID',
   REQUEST_MISMATCH: 'SEALED_FIELD_INVALID',

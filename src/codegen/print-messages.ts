@@ -123,6 +123,7 @@ function planOfSealed(context: FileContext, field: SealedField): string[] {
     `      recipient: ${JSON.stringify(option.recipient)},`,
     `      required: ${option.required},`,
     `      transient: ${option.transient},`,
+    ...(option.maxBytes ? [`      maxBytes: ${option.maxBytes},`] : []),
     ...(binds.length === 0 ? ['      bind: [],'] : ['      bind: [', ...binds, '      ],']),
     '    },',
   ];

@@ -56,8 +56,20 @@ export const auditSchema = z
       .int()
       .min(1_024)
       .max(1_099_511_627_776)
-      .default(33_554_432)
-      .describe('Size of the records of refused calls per hour; what comes on top is counted. 1,024 to 2^40.'),
+      .default(2_097_152)
+      .describe(
+        'Size of the records of refused calls per hour and caller, bytes; what comes on top is counted. 1,024 to 2^40. ' +
+          '128 callers an hour have this each, all others together once.',
+      ),
+    storedBytesPerHour: z
+      .int()
+      .min(65_536)
+      .max(1_099_511_627_776)
+      .default(1_073_741_824)
+      .describe(
+        'Size of the records that openings of stored tokens make per hour and caller, with the tokens that answers seal anew, ' +
+          'bytes; past it calls get LIMIT_EXCEEDED. 65,536 to 2^40.',
+      ),
     transports: z
       .array(
         z.strictObject({

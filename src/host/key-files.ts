@@ -6,6 +6,7 @@ import { generatePem } from '../keys/generate-pem.js';
 import type { KeyRing, KeyRingOptions } from '../keys/ring.js';
 import { importRingKey, type RingKey, withDates } from '../keys/ring-file.js';
 import { RingStore } from '../keys/ring-store.js';
+import { findOddFolder } from '../own-files.js';
 import type { Curve } from '../profile/algorithms.js';
 
 /** Where things are. */
@@ -52,12 +53,18 @@ export async function loadKeys(dir: string, { passphrase, ...ring }: KeyRingOpti
   return { ring: loaded, created };
 }
 
-/** Makes the folder of the keys, for its owner only. @throws SealwireError `KEY_FILE_WRITE` */
+/**
+ * Makes the folder of the keys, for its owner only.
+ *
+ * @throws SealwireError `KEY_FILE_WRITE`; `KEY_FILE_INVALID` when others can change it, or something in it is not a file
+ */
 export async function makeKeyFolder(dir: string): Promise<void> {
   const folder = join(dir, 'keys');
   await mkdir(folder, { recursive: true, mode: 0o700 }).catch((error: NodeJS.ErrnoException) => {
     throw new SealwireError('KEY_FILE_WRITE', `${folder}: ${error.code ?? 'cannot be created'}`);
   });
+  const odd = await findOddFolder(folder);
+  if (odd !== undefined) throw new SealwireError('KEY_FILE_INVALID', odd);
 }
 
 /** A key that senders use from now on, without end. */

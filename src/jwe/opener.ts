@@ -142,7 +142,9 @@ export class TokenOpener {
    * @throws SealwireError with the step's code
    */
   check(token: string, expected: Expected, origin: TokenOrigin = 'wire'): ParsedToken {
-    const parsed = parseToken(token, this.#limits, this.#headers);
+    const innerBytes = Math.min(this.#limits.innerBytes, expected.maxBytes ?? this.#limits.innerBytes);
+    // The length of the ciphertext tells, up to its padding: nothing is decoded of what is too long.
+    const parsed = parseToken(token, { ...this.#limits, innerBytes }, this.#headers);
     this.#checkKey(parsed.header, origin);
     checkPolicy(parsed.header, expected, this.#policy, this.#now(), { freshness: origin === 'wire' });
     return parsed;

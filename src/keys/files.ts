@@ -1,14 +1,16 @@
 /** Key files: read only when nobody else can, written so that a crash leaves the old file or the new one. */
 import { randomBytes } from 'node:crypto';
+import { constants } from 'node:fs';
 import { link, lstat, open, readdir, rename, rm, stat } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import { SealwireError } from '../errors.js';
+import { findOthersRights } from '../own-files.js';
 
 const MAX_KEY_FILE_BYTES = 1_048_576;
 
 /** Options of {@link readKeyFile}. */
 export interface ReadKeyFileOptions {
-  /** Refuse a file that group or others can read. */
+  /** Refuse a file that group or others can read, or that another user but root owns. */
   readonly secret: boolean;
 }
 
@@ -17,7 +19,8 @@ export interface ReadKeyFileOptions {
  * @throws SealwireError `KEY_FILE_MISSING`, `KEY_FILE_MODE`, `KEY_FILE_INVALID`
  */
 export async function readKeyFile(path: string, { secret }: ReadKeyFileOptions): Promise<string> {
-  const file = await open(path, 'r').catch((cause: unknown) => {
+  // Opening a pipe would wait for whoever writes to it.
+  const file = await open(path, constants.O_RDONLY | constants.O_NONBLOCK).catch((cause: unknown) => {
     const missing = (cause as NodeJS.ErrnoException).code === 'ENOENT';
     throw new SealwireError('KEY_FILE_MISSING', `${path}: ${missing ? 'no such file' : 'cannot be opened'}`);
   });
@@ -25,10 +28,13 @@ export async function readKeyFile(path: string, { secret }: ReadKeyFileOptions):
     const found = await file.stat();
     const { mode, size } = found;
     if (found.isDirectory()) throw new SealwireError('KEY_FILE_INVALID', `${path}: a folder, not a file`);
+    if (!found.isFile()) throw new SealwireError('KEY_FILE_INVALID', `${path}: not a file`);
     if (secret && (mode & 0o077) !== 0) {
       const octal = (mode & 0o777).toString(8).padStart(4, '0');
       throw new SealwireError('KEY_FILE_MODE', `${path}: mode ${octal} lets others read it; run chmod 600 ${path}`);
     }
+    const rights = secret ? findOthersRights(found) : undefined;
+    if (rights !== undefined) throw new SealwireError('KEY_FILE_MODE', `${path}: ${rights}`);
     if (size > MAX_KEY_FILE_BYTES) throw new SealwireError('KEY_FILE_INVALID', `${path}: too large for a key file`);
     return await file.readFile('utf8');
   } finally {

@@ -17,6 +17,8 @@ export interface Expected {
   readonly field: string;
   /** `bnd` of the siblings; undefined when the field binds nothing. */
   readonly bound?: string;
+  /** The longest plaintext, in bytes. Default: the general limit. */
+  readonly maxBytes?: number;
 }
 
 /** The header names that are compared with the call. */

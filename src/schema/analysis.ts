@@ -18,6 +18,7 @@ interface SealedOption {
   readonly required: boolean;
   readonly bind: readonly string[];
   readonly transient: boolean;
+  /** 0: the general limit. Undefined of an option that was declared before there was one. */
   readonly maxBytes?: number;
 }
 
@@ -37,6 +38,9 @@ export interface SealedMessage {
   readonly sealed: readonly SealedField[];
   readonly nested: readonly DescField[];
 }
+
+/** The general limit of the token profile. */
+const MOST_BYTES = 65_536;
 
 const BOUND_KINDS: Readonly<Partial<Record<ScalarType, BoundKind>>> = {
   [ScalarType.INT32]: 'int32',
@@ -128,6 +132,10 @@ export class Analysis {
           : `the sealed option has the unknown or non-message type '${option.type}'; is its file imported?`;
       this.#report(field, why);
       return undefined;
+    }
+    const { maxBytes = 0 } = option;
+    if (maxBytes < 0 || maxBytes > MOST_BYTES) {
+      this.#report(field, `max_bytes: ${maxBytes} is not a number from 0 to ${MOST_BYTES}`);
     }
     if (option.required && shape === 'oneof') this.#report(field, 'a member of a oneof cannot be required');
     const bound = [...new Set(option.bind)].flatMap((name) => this.#checkBound(field, name) ?? []);

@@ -132,6 +132,7 @@ const limitKinds: Partial<Readonly<Record<ErrorCode, string>>> = {
   TOO_MANY_TOKENS: 'count',
   TOO_MANY_AGREEMENTS: 'count',
   CALLER_RATE: 'rate',
+  STORED_BYTES: 'rate',
   POOL_FULL: 'capacity',
   REPLAY_STORE_FULL: 'capacity',
 };

@@ -2,7 +2,7 @@
 import { SealwireError } from '../errors.js';
 import { boundDigest, type Sha256 } from './binding.js';
 import { markHolder, markOpened, recordToken } from './opened.js';
-import type { MessagePlan } from './plan.js';
+import type { MessagePlan, SealedFieldPlan } from './plan.js';
 import { replaceSealed, type SealedSite } from './walk.js';
 
 const utf8 = new TextDecoder('utf-8', { ignoreBOM: true });
@@ -13,13 +13,17 @@ export interface ExpectedAtSite {
   readonly field: string;
   /** `bnd` of the siblings; computed when it is asked for, since rubbish is refused before. */
   readonly bound?: string;
+  /** Longest inner message, in bytes. */
+  readonly maxBytes?: number;
 }
 
 /** @returns field and binding; reading `bound` throws SealwireError `BOUND_VALUE` when there can be none */
 export function expectationOf({ field, holder }: SealedSite, sha256: Sha256): ExpectedAtSite {
-  if (field.bind.length === 0) return { field: field.fullName };
+  const { fullName, maxBytes } = field;
+  const expected = maxBytes === undefined ? { field: fullName } : { field: fullName, maxBytes };
+  if (field.bind.length === 0) return expected;
   return {
-    field: field.fullName,
+    ...expected,
     get bound() {
       try {
         return boundDigest(field, holder, sha256) as string;
@@ -31,18 +35,22 @@ export function expectationOf({ field, holder }: SealedSite, sha256: Sha256): Ex
   };
 }
 
+/** @throws SealwireError `INNER_TOO_LARGE` when the field's own limit is exceeded */
+export function checkInnerSize({ maxBytes }: SealedFieldPlan, bytes: number, path: string): void {
+  if (maxBytes === undefined || bytes <= maxBytes) return;
+  throw new SealwireError('INNER_TOO_LARGE', `the inner message exceeds the ${maxBytes} bytes of its field`, { path });
+}
+
 /**
  * @param site where the token stood
  * @param plaintext what was in it
  * @param cty its content type; only `application/protobuf` is not JSON
  * @returns the inner message, which prints redacted
- * @throws SealwireError `INNER_DECODE`, with the path
+ * @throws SealwireError `INNER_DECODE`, `INNER_TOO_LARGE`, with the path
  */
-export function decodeInner(
-  { field: { codec }, path }: SealedSite,
-  plaintext: Uint8Array,
-  cty: string | undefined,
-): object {
+export function decodeInner({ field, path }: SealedSite, plaintext: Uint8Array, cty: string | undefined): object {
+  const { codec } = field;
+  checkInnerSize(field, plaintext.length, path);
   try {
     // Without a type (interop) stock JOSE clients mean JSON.
     const value = cty === 'application/protobuf' ? codec.decode(plaintext) : codec.decodeJson(utf8.decode(plaintext));

@@ -82,6 +82,8 @@ export interface SealedFieldPlan {
   readonly recipient: string;
   readonly required: boolean;
   readonly transient: boolean;
+  /** The longest inner message, in encoded bytes. Default: the general limit. */
+  readonly maxBytes?: number;
   /** Ascending by field number; empty when nothing is bound. */
   readonly bind: readonly BoundFieldPlan[];
 }

@@ -2,6 +2,7 @@
 import { SealwireError, withPath } from '../errors.js';
 import type { SealParameters } from '../profile/seal-parameters.js';
 import { boundDigest, type Sha256 } from './binding.js';
+import { checkInnerSize } from './open-sites.js';
 import type { SealedSite } from './walk.js';
 
 /** Makes tokens: an agreement session, or the replies of a call. */
@@ -29,6 +30,7 @@ export function encodeSite(site: SealedSite, sealer: TokenSealer, iat: number, s
     // The encoder's message may quote the value: it must not become a cause.
     throw new SealwireError('SEAL_INPUT', `${path} is not a valid ${field.codec.typeName}`, { path });
   }
+  checkInnerSize(field, plaintext.length, path);
   try {
     const bound = boundDigest(field, holder, sha256);
     return sealer.seal(plaintext, { field: field.fullName, cty: 'application/protobuf', iat, bound });

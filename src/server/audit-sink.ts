@@ -30,6 +30,8 @@ export interface CallRecord {
   readonly peer: string;
   /** Who calls, as the caller function says. */
   readonly principal: string;
+  /** What the record's bytes are charged to; not to be recorded. Default: `principal`. */
+  readonly account?: string;
   /** `x-request-id` of the call, or empty. */
   readonly requestId: string;
   /** W3C `traceparent` of the call, or empty. */

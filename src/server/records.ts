@@ -45,13 +45,13 @@ export function factsOf(metadata: Metadata | undefined): CallFacts {
 
 export function createRecord(
   event: CallRecord['event'],
-  { method, peer, principal, requestId, traceparent }: CallFacts,
+  { method, peer, principal, account, requestId, traceparent }: CallFacts,
   fields: readonly CallRecordField[],
   detail: string,
   startedAt: number,
 ): CallRecord {
   const durationUs = Math.round((performance.now() - startedAt) * 1000);
-  return { event, method, peer, principal, requestId, traceparent, durationUs, detail, fields };
+  return { event, method, peer, principal, account, requestId, traceparent, durationUs, detail, fields };
 }
 
 /** A field as it goes into a record. `keep` false: its token's digest only. */

@@ -99,6 +99,8 @@ describe('protoc-gen-sealwire', () => {
       ],
       ['no type', 'string f = 2 [(sealwire.v1.sealed) = {required: true}];', 'names no inner type'],
       ['required in a oneof', `oneof o { ${sealed('required: true')} }`, 'a member of a oneof cannot be required'],
+      ['a negative max_bytes', sealed('max_bytes: -1'), 'max_bytes: -1 is not a number from 0 to 65536'],
+      ['a max_bytes above the limit', sealed('max_bytes: 65537'), 'max_bytes: 65537 is not a number'],
       ['a missing bound field', sealed('bind: ["nope"]'), "bind: 'nope' is not a field"],
       ['a sealed bound field', `${sealed('bind: ["f"]')}`, "bind: 'f' is sealed itself"],
       ['a repeated bound field', `repeated string r = 3; ${sealed('bind: ["r"]')}`, "bind: 'r' is repeated"],

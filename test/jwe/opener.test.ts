@@ -164,6 +164,19 @@ describe('TokenOpener.open', () => {
     await expectRejection('INNER_TOO_LARGE', () => open(sized(65_537)));
   });
 
+  it('refuses an inner message that is too long for its field before an agreement is made', async () => {
+    const { opener } = setUp();
+    const sized = (bytes: number, enc: 'A256GCM' | 'A128CBC-HS256') =>
+      forge({ key, enc, plaintext: Buffer.alloc(bytes) });
+    for (const enc of ['A256GCM', 'A128CBC-HS256'] as const) {
+      opener.check(sized(100, enc), { ...expected, maxBytes: 100 });
+      const long = enc === 'A256GCM' ? 101 : 117;
+      expectCode('INNER_TOO_LARGE', () => opener.check(sized(long, enc), { ...expected, maxBytes: 100 }));
+      expectCode('INNER_TOO_LARGE', () => opener.check(sized(65_553, enc), { ...expected, maxBytes: 1e6 }));
+    }
+    expect(opener.stats().fresh).to.equal(0);
+  });
+
   it('honours apu and apv', async () => {
     const header = { apu: 'QWxpY2U', apv: 'Qm9i' };
     expect(await setUp().open(forge({ key, header }))).to.deep.equal(PLAINTEXT);

@@ -1,6 +1,7 @@
 import { mkdir, readdir, readFile, readlink, rm, symlink, utimes, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { expect } from 'chai';
+import { takeFileLock } from '../../src/file-lock.js';
 import { isEncrypted } from '../../src/keys/encryption.js';
 import { KeyRing } from '../../src/keys/ring.js';
 import { importRingKey, type RingKey, withDates } from '../../src/keys/ring-file.js';
@@ -122,7 +123,11 @@ describe('RingStore', () => {
       await new RingStore({ path }).create([await newKey()]);
       const other = run(process.execPath, ['-e', 'setInterval(() => {}, 1000)']);
       try {
-        await writeFile(`${path}.lock`, `${other.child.pid}\n`);
+        const own = await takeFileLock(`${path}.lock`);
+        const text = await readFile(`${path}.lock`, 'utf8');
+        await own.release();
+        const changes = { pid: other.child.pid, start: '' };
+        await writeFile(`${path}.lock`, JSON.stringify({ ...JSON.parse(text), ...changes }));
         const error = await refusal(() => new RingStore({ path, waitMs: 50 }).update((keys) => keys), 'KEY_FILE_BUSY');
         expect(error.message).to.equal(`${path}: process ${other.child.pid} is changing it; try again`);
         // Reading waits for nobody.

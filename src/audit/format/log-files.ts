@@ -4,6 +4,8 @@
 export const CHECKPOINT_FILE = 'checkpoint';
 /** All checkpoints, each followed by an empty line. */
 export const CHECKPOINTS_FILE = 'checkpoints';
+/** How many records retention has removed, a signed note; for the writer. */
+export const RETIRED_FILE = 'retired';
 /** The verifier key, one line. */
 export const VERIFIER_KEY_FILE = 'log.vkey';
 

@@ -1,6 +1,7 @@
+/** Records as they are read back: a line of somebody else's, narrowed to what docs/audit-format.md says. */
 import { peekHeader } from '../../jwe/header.js';
 import { sha256 } from '../../jwe/sha256.js';
-import type { TokenDigest } from './record.js';
+import type { TokenDigest, TokenPointer } from './record.js';
 
 /** A sealed field of a record. */
 export interface LogField {
@@ -9,8 +10,8 @@ export interface LogField {
   readonly kid: string;
   readonly alg: string;
   readonly enc: string;
-  /** The compact JWE, or what is kept of it. */
-  readonly token: string | TokenDigest;
+  /** The compact JWE, what is kept of it, or where it stands whole. */
+  readonly token: string | TokenDigest | TokenPointer;
   readonly bound: readonly (readonly [string, string | number | boolean])[];
   readonly outcome: string;
   readonly reason: string;
@@ -39,6 +40,17 @@ type Members = Readonly<Record<string, unknown>>;
 const TEXTS = ['time', 'event', 'origin', 'method', 'peer', 'principal', 'requestId', 'traceparent', 'detail'] as const;
 const FIELD_TEXTS = ['field', 'path', 'kid', 'alg', 'enc', 'outcome', 'reason'] as const;
 
+/** Records of one segment stand in the order of their times, up to this. */
+export const CLOCK_SLACK_MS = 60_000;
+
+const TIME = /^\{"v":1,"seq":\d+,"time":"([^"]{24,27})"/;
+
+/** Time of a record's line, ms since 1970, by the place where every record has it; undefined when it is not there. */
+export function timeOf(line: Buffer): number | undefined {
+  const time = Date.parse(TIME.exec(line.toString('latin1', 0, 80))?.[1] ?? '');
+  return Number.isNaN(time) ? undefined : time;
+}
+
 /** @returns undefined when the line is not a record */
 export function parseRecord(line: Buffer | string): LogRecord | undefined {
   let value: unknown;
@@ -65,7 +77,7 @@ function isField(value: unknown): boolean {
     isObject(token) &&
     typeof token['digest'] === 'string' &&
     typeof token['length'] === 'number' &&
-    typeof token['header'] === 'string';
+    (typeof token['header'] === 'string' || isRef(token['ref']));
   return (
     FIELD_TEXTS.every((name) => typeof value[name] === 'string') &&
     (typeof token === 'string' || isDigest) &&
@@ -73,6 +85,10 @@ function isField(value: unknown): boolean {
     bound.every(isPair) &&
     (grant === null || typeof grant === 'string')
   );
+}
+
+function isRef(value: unknown): boolean {
+  return isObject(value) && typeof value['origin'] === 'string' && Number.isSafeInteger(value['seq']);
 }
 
 function isPair(value: unknown): boolean {
@@ -95,5 +111,6 @@ export function digestOf({ token }: LogField): string {
 
 /** The token's decoded header as far as it is kept; nothing of it is checked. */
 export function headerOf({ token }: LogField): string {
-  return typeof token === 'string' ? (peekHeader(token).json ?? '') : token.header;
+  if (typeof token === 'string') return peekHeader(token).json ?? '';
+  return 'header' in token ? token.header : '';
 }

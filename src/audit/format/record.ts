@@ -31,6 +31,14 @@ export interface RecordFieldInput {
   readonly reason: string;
   /** The token's key, wrapped to a reviewer's. */
   readonly grant?: string | undefined;
+  /** The record that has the token whole already: this one gets its digest and the reference. */
+  readonly ref?: TokenRef | undefined;
+}
+
+/** A record of a log. */
+export interface TokenRef {
+  readonly origin: string;
+  readonly seq: number;
 }
 
 /** What a record is made of; the log adds version, sequence number, time and origin. */
@@ -39,6 +47,8 @@ export interface RecordInput {
   readonly method: string;
   readonly peer: string;
   readonly principal: string;
+  /** What its bytes are charged to; not recorded. Default: `principal`. */
+  readonly account?: string;
   readonly requestId: string;
   readonly traceparent: string;
   readonly durationUs: number;
@@ -91,7 +101,7 @@ export function escapeUnsafe(json: string): string {
 }
 
 function encodeField(input: RecordFieldInput, event: AuditEvent): object {
-  const { field, path, token, bound, outcome, reason } = input;
+  const { field, path, token, bound, outcome, reason, ref } = input;
   // Whatever the caller says: a refused call's tokens are unchecked text, which must not fill the disk.
   const keep = input.keep && event !== 'reject' && outcome !== 'refused';
   const { kid = '', alg = '', enc = '' } = input.header ?? peekHeader(token);
@@ -101,12 +111,12 @@ function encodeField(input: RecordFieldInput, event: AuditEvent): object {
     kid,
     alg,
     enc,
-    token: keep ? token : tokenDigest(token),
+    token: !keep ? tokenDigest(token) : ref === undefined ? token : tokenPointer(token, ref),
     bound: bound.map(([name, value]) => [name, typeof value === 'string' ? cutBound(value) : value]),
     outcome,
     reason,
-    // A grant is useless without its token.
-    grant: keep ? (input.grant ?? null) : null,
+    // A grant is useless without its token, and a token that is referred to has its own.
+    grant: keep && ref === undefined ? (input.grant ?? null) : null,
   };
 }
 
@@ -118,6 +128,23 @@ export interface TokenDigest {
   readonly length: number;
   /** The decoded header, at most 2 KiB. */
   readonly header: string;
+}
+
+/** What stands for a token that another record has whole. */
+export interface TokenPointer {
+  /** As in {@link TokenDigest}. */
+  readonly digest: string;
+  readonly length: number;
+  readonly ref: TokenRef;
+}
+
+function tokenPointer(token: string, { origin, seq }: TokenRef): TokenPointer {
+  return { digest: sha256(token), length: token.length, ref: { origin, seq } };
+}
+
+/** @returns bytes of the record's line with its newline, about: sequence numbers differ in length */
+export function encodedBytes(input: RecordInput, origin: string): number {
+  return Buffer.byteLength(encodeRecord(input, { seq: Number.MAX_SAFE_INTEGER, time: 0, origin })) + 1;
 }
 
 /** @param token any text */

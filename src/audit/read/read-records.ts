@@ -1,6 +1,6 @@
 /** Records of a log, forward or from the end, and the one with a number. */
 import { SealwireError } from '../../errors.js';
-import { type LogRecord, parseRecord } from '../format/log-record.js';
+import { digestOf, type LogField, type LogRecord, parseRecord } from '../format/log-record.js';
 import { type LineBlock, type LogSegment, listLog, readLineBlocks, withoutRemoved } from './line-blocks.js';
 import type { LogFilter } from './log-filter.js';
 
@@ -67,6 +67,25 @@ export function findRecord(dir: string, seq: number): FoundRecord | Absence {
   const segment = segments.findLast(({ first }) => first <= seq);
   if (segment === undefined) return segments.length > 0 ? 'removed' : 'not written';
   return segment.lines === undefined ? 'removed' : (findInSegment(segment, segment.lines, seq) ?? 'not written');
+}
+
+/**
+ * @param field of a record of that log
+ * @returns the field with its token and grant, from the record that has them whole if this one refers to it; or why not
+ * @throws SealwireError `AUDIT_FILE_INVALID`
+ */
+export function followRef(dir: string, { origin }: LogRecord, field: LogField): LogField | string {
+  const { token } = field;
+  if (typeof token === 'string' || !('ref' in token)) return field;
+  const { ref } = token;
+  const place = `record ${ref.seq}, which has the token whole,`;
+  if (ref.origin !== origin) return `${place} is in another log`;
+  const found = findRecord(dir, ref.seq);
+  if (found === 'removed') return `${place} was removed by retention`;
+  const fields = typeof found === 'string' ? [] : (found.record?.fields ?? []);
+  // The reference says where to look, the digest what it is.
+  const whole = fields.find((other) => typeof other.token === 'string' && digestOf(other) === token.digest);
+  return whole === undefined ? `${place} does not have it` : { ...field, token: whole.token, grant: whole.grant };
 }
 
 function findInSegment({ first }: LogSegment, path: string, seq: number): FoundRecord | undefined {

@@ -4,6 +4,7 @@ import { SealwireError } from '../../errors.js';
 import { peekHeader } from '../../jwe/header.js';
 import { sha256 } from '../../jwe/sha256.js';
 import { listSegments, segmentFile } from '../format/log-files.js';
+import { CLOCK_SLACK_MS } from '../format/log-record.js';
 import { damagedLine, readLinesBackwards } from './lines-backwards.js';
 
 /** One opened token. */
@@ -18,12 +19,10 @@ export interface RecentToken {
   readonly method: string;
 }
 
-/** Records stand in the order of their times unless the clock was set; small corrections are normal. */
-const CLOCK_SLACK_MS = 60_000;
-
 /**
- * Reads a log backwards, from its end to the first record that is older than asked for by more than a
- * minute, one block at a time. Tokens count that were opened from the wire (`open` records,
+ * Reads a log backwards, of each segment from its end to the first record that is older than asked for by more than a
+ * minute, one block at a time. The writer begins a new segment when the clock was set back, so that no segment hides what
+ * is before it in time, and of old ones only the end is read. Tokens count that were opened from the wire (`open` records,
  * outcome `opened`): refused and stored tokens and those that were passed on unopened do not.
  *
  * Call it when the log is open for writing in this process: nobody else writes then, and a torn last line, which
@@ -42,7 +41,7 @@ export async function* readRecentTokens(dir: string, sinceMs: number): AsyncGene
     for (const name of names.reverse()) {
       for await (const { bytes, at } of readLinesBackwards(join(dir, name), isLast)) {
         const record = parseRecord(bytes, join(dir, name), at);
-        if (record.timeMs < sinceMs - CLOCK_SLACK_MS) return;
+        if (record.timeMs < sinceMs - CLOCK_SLACK_MS) break;
         if (record.timeMs < sinceMs) continue;
         for (const token of record.tokens) yield token;
       }

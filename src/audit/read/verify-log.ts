@@ -8,6 +8,7 @@ import type { Checkpoint } from '../format/checkpoint.js';
 import { segmentFile, VERIFIER_KEY_FILE } from '../format/log-files.js';
 import { MerkleFrontier } from '../format/merkle-tree.js';
 import type { NoteVerifier } from '../format/note-keys.js';
+import type { Retirement } from '../format/retirement.js';
 import { type LatestCheckpoint, type Pin, PinQueue, readLatestCheckpoint } from './checkpoint-queue.js';
 import type { Finding } from './findings.js';
 import { type LogSegment, listLog, readSmallFile, withoutRemoved } from './line-blocks.js';
@@ -36,7 +37,7 @@ export interface VerifyReport {
   readonly origin: string;
   /** Records in the log. */
   readonly records: number;
-  /** Records whose lines retention has removed; their leaf hashes remain. */
+  /** Records whose lines retention has removed, as a covered record says; their leaf hashes remain. */
   readonly removed: number;
   /** Records after the latest checkpoint: nothing vouches for them yet. */
   readonly unsigned: number;
@@ -50,13 +51,20 @@ export interface VerifyReport {
 
 /** More than these, about records and about none, are not listed; the first one is what matters. */
 const MAX_FINDINGS = 20;
+/** How often a log is read that is changed by its writer meanwhile. */
+const MAX_ATTEMPTS = 3;
 
 /**
  * @returns what was found; see {@link VerifyReport}
  * @throws SealwireError `AUDIT_FILE_INVALID` when a file of the log cannot be read
  */
 export function verifyLog(options: VerifyOptions): VerifyReport {
-  return new LogCheck(options).run();
+  for (let attempt = 1; ; attempt++) {
+    const check = new LogCheck(options);
+    const report = check.run();
+    // Retention may have told of what it removed in a segment that was begun meanwhile.
+    if (attempt === MAX_ATTEMPTS || !check.isOvertaken()) return report;
+  }
 }
 
 class LogCheck {
@@ -75,7 +83,12 @@ class LogCheck {
   /** Paths of lines that were read; retention may remove them behind us. */
   readonly #read: string[] = [];
   #isOff = false;
+  /** Records whose lines are not there, with none before them that are, and the number after the last one. */
   #removed = 0;
+  #removedEnd = 0;
+  /** Records, from the first on, that covered records tell to be removed by retention. */
+  #retired = 0;
+  #isUnexplained = false;
 
   constructor(options: VerifyOptions) {
     const { dir, verifier, kept = [] } = options;
@@ -106,6 +119,7 @@ class LogCheck {
     let kept = 0;
     if (!this.#isOff) for (const segment of segments) kept = this.#checkSegment(segment);
     const records = this.#isOff ? (segments.at(-1)?.first ?? 0) : kept;
+    this.#checkRemoved();
     if (!this.#isOff) this.#checkRest(records);
     this.#pins.close();
     return this.#conclude(records);
@@ -121,14 +135,17 @@ class LogCheck {
       from: since,
       report: (finding) => this.#report(finding),
       append: (leaf, line) => this.#append(leaf, line),
+      retired: (seq, retirement) => this.#noteRetirement(seq, retirement),
       progress: (records) => this.#options.progress?.(records),
     });
     const records = check.run();
     const next = segment.first + records;
     if (segment.lines !== undefined) this.#read.push(segment.lines);
     // Retention removes the oldest, and never the one that is written to.
-    else if (segment.end !== undefined && !this.#read.some((path) => existsSync(path))) this.#removed += records;
-    else
+    else if (segment.end !== undefined && !this.#read.some((path) => existsSync(path))) {
+      this.#removed += records;
+      this.#removedEnd = next;
+    } else
       this.#report({
         kind: 'missing',
         seq: segment.first,
@@ -136,6 +153,28 @@ class LogCheck {
         detail: 'the lines of the segment are not there',
       });
     return next;
+  }
+
+  /** Only what a checkpoint covers counts, and what goes on where another such record ends. */
+  #noteRetirement(seq: number, { first, last }: Retirement): void {
+    const isCovered = seq < (this.#latest?.checkpoint?.size ?? 0);
+    if (isCovered && first <= this.#retired && last < seq) this.#retired = Math.max(this.#retired, last + 1);
+  }
+
+  #checkRemoved(): void {
+    if (this.#removedEnd <= this.#retired) return;
+    const [seq, last] = [this.#retired, this.#removedEnd - 1];
+    const detail = 'the lines are not there, and no record that a checkpoint covers tells that retention removed them';
+    this.#report({ kind: 'missing', seq, ...(last !== seq && { last }), detail });
+    this.#removed -= this.#removedEnd - this.#retired;
+    this.#isUnexplained = true;
+  }
+
+  /** Whether lines are missing, and the log has another checkpoint by now, which may cover why. */
+  isOvertaken(): boolean {
+    if (!this.#isUnexplained) return false;
+    const { dir, verifier } = this.#options;
+    return readLatestCheckpoint(dir, verifier)?.checkpoint?.size !== this.#latest?.checkpoint?.size;
   }
 
   #append(leaf: Buffer, line: Buffer): void {

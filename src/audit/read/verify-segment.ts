@@ -1,4 +1,6 @@
 /** Verifies the lines of one segment against its leaf hashes and their own numbers. */
+import { parseRecord } from '../format/log-record.js';
+import { parseRetirement, type Retirement } from '../format/retirement.js';
 import { claimedSeq, explainMismatch, type Finding } from './findings.js';
 import { LeafCursor } from './leaf-cursor.js';
 import { type LogSegment, readLineBlocks } from './line-blocks.js';
@@ -10,12 +12,21 @@ export interface SegmentCheckOptions {
   /** Lines before this record are taken as verified. */
   readonly from: number;
   readonly report: (finding: Finding) => void;
+  /** Told of each record that retention removed others; it fits its leaf. */
+  readonly retired: (seq: number, retirement: Retirement) => void;
   /** Takes the leaf hash of the next record, and that of its line: the same object where they agree. */
   readonly append: (leaf: Buffer, line: Buffer) => void;
   readonly progress: (records: number) => void;
 }
 
 const PROGRESS_RECORDS = 4_096;
+/** By its place, as the encoder of records writes it: parsing every line would take longer than hashing it. */
+const RETIRE = Buffer.from('","event":"retire","');
+const HEAD_BYTES = 96;
+
+function isRetirement(line: Buffer): boolean {
+  return line.subarray(0, HEAD_BYTES).includes(RETIRE);
+}
 
 /** Goes through one segment. */
 export class SegmentCheck {
@@ -47,7 +58,7 @@ export class SegmentCheck {
       for (const block of readLineBlocks(lines, 0, () => this.#cut())) {
         for (let index = 0; index < block.length; index++) {
           if (this.#seq === stop) extra++;
-          else if (this.#seq < this.#options.from) this.#skip(block.leafHash.bind(block, index));
+          else if (this.#seq < this.#options.from) this.#skip(block.line(index), block.leafHash.bind(block, index));
           else this.#compare(block.line(index), block.leafHash(index), block.at(index));
         }
       }
@@ -70,8 +81,9 @@ export class SegmentCheck {
   }
 
   /** A line that was verified before: its leaf counts. */
-  #skip(hash: () => Buffer): void {
+  #skip(line: Buffer, hash: () => Buffer): void {
     const leaf = this.#leaves.next();
+    if (isRetirement(line) && leaf?.equals(hash())) this.#noteRetirement(this.#seq, line);
     const used = leaf === undefined ? hash() : Buffer.from(leaf);
     this.#options.append(used, used);
     this.#seq++;
@@ -85,12 +97,18 @@ export class SegmentCheck {
     if (leaf === undefined || leaf.equals(hash)) {
       if (leaf === undefined) this.#missLeaf(seq);
       this.#options.append(hash, hash);
+      if (isRetirement(line)) this.#noteRetirement(seq, line);
       if (this.#inStep) this.#checkNumber(seq, claimedSeq(line));
       return;
     }
     // First: a checkpoint right after this record says whether the line is wrong or the leaf.
     if (this.#inStep) this.#explain(seq, at);
     this.#options.append(Buffer.from(leaf), hash);
+  }
+
+  #noteRetirement(seq: number, line: Buffer): void {
+    const retirement = parseRetirement(parseRecord(line)?.detail ?? '');
+    if (retirement !== undefined) this.#options.retired(seq, retirement);
   }
 
   #explain(seq: number, at: number): void {

@@ -4,6 +4,7 @@ import { open, rename, rm } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { promisify } from 'node:util';
 import { SealwireError } from '../../errors.js';
+import { findOthersRights } from '../../own-files.js';
 
 /** The file operations that a log needs; tests inject failures into them. */
 export interface AppendFile {
@@ -26,29 +27,22 @@ export interface OpenedFile {
  * Opens a file for appending; creates it with mode 0600.
  *
  * @param path not a symbolic link
+ * @param isNew there must be none yet
  * @throws SealwireError `AUDIT_FILE_INVALID` when others may change it; the system's errors
  */
-export function openAppendFile(path: string): OpenedFile {
-  const { O_RDWR, O_CREAT, O_APPEND, O_NOFOLLOW } = constants;
-  const fd = openSync(path, O_RDWR | O_CREAT | O_APPEND | O_NOFOLLOW, 0o600);
+export function openAppendFile(path: string, isNew = false): OpenedFile {
+  const { O_RDWR, O_CREAT, O_APPEND, O_NOFOLLOW, O_NONBLOCK, O_EXCL } = constants;
+  const flags = O_RDWR | O_CREAT | O_APPEND | O_NOFOLLOW | O_NONBLOCK | (isNew ? O_EXCL : 0);
+  const fd = openSync(path, flags, 0o600);
   try {
-    const { mode, size } = fstatSync(fd);
-    refuseWritable(path, mode);
-    return { file: new DescriptorFile(fd), size };
+    const found = fstatSync(fd);
+    const odd = found.isFile() ? findOthersRights(found) : 'is not a file';
+    if (odd !== undefined) throw new SealwireError('AUDIT_FILE_INVALID', `${path}: ${odd}`);
+    return { file: new DescriptorFile(fd), size: found.size };
   } catch (error) {
     closeSync(fd);
     throw error;
   }
-}
-
-/** @throws SealwireError `AUDIT_FILE_INVALID` when group or others may write */
-export function refuseWritable(path: string, mode: number): void {
-  if ((mode & 0o022) === 0) return;
-  const octal = (mode & 0o777).toString(8).padStart(4, '0');
-  throw new SealwireError(
-    'AUDIT_FILE_INVALID',
-    `${path}: mode ${octal} lets others change the log; run chmod go-w ${path}`,
-  );
 }
 
 /**

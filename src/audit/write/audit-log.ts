@@ -5,19 +5,23 @@ import { createLogger, format, type Logger } from 'winston';
 import type Transport from 'winston-transport';
 import { SealwireError } from '../../errors.js';
 import { type AuditEvent, encodeRecord, type RecordInput } from '../format/record.js';
+import { formatRetirement } from '../format/retirement.js';
 import { type AuditLogEntry, DurableTransport, RECORD } from './durable-transport.js';
 import { FanOut } from './fan-out.js';
 import { GroupWriter, type GroupWriterStats, type PendingRecord, type WriterState } from './group-writer.js';
+import { KnownTokens } from './known-tokens.js';
 import { MerkleLog, type MerkleLogOptions } from './merkle-log.js';
 import { BLANK_INPUT, estimateSize } from './record-input.js';
 import { RejectNotes, type RejectNotesOptions } from './reject-notes.js';
 import type { AuditReport, Reporter } from './reports.js';
 import { Retention, type RetentionOptions } from './retention.js';
+import { StoredBudget, type StoredBudgetOptions } from './stored-budget.js';
 
 /** Options of {@link AuditLog.open}. */
 export interface AuditLogOptions
   extends MerkleLogOptions,
     Omit<RejectNotesOptions, 'now'>,
+    StoredBudgetOptions,
     Omit<RetentionOptions, 'now'> {
   /** `sync` (default): a commit resolves when the record is on disk. `async`: when it is queued; what the log tells of itself is waited for even so. */
   readonly mode?: 'sync' | 'async';
@@ -58,6 +62,8 @@ export class AuditLog {
   readonly #now: () => number;
   readonly #durable: DurableTransport;
   readonly #rejects: RejectNotes;
+  readonly #stored: StoredBudget;
+  readonly #known: KnownTokens;
   readonly #retention: Retention;
   readonly #report: Reporter;
   #removing: Promise<void> = Promise.resolve();
@@ -70,8 +76,10 @@ export class AuditLog {
     this.#store = store;
     this.#now = options.now ?? Date.now;
     this.#report = options.report ?? (() => {});
-    this.#rejects = new RejectNotes(options, (input, lost) => this.#log(input, { sync: false, lost }));
-    this.#retention = new Retention(store.path, options);
+    this.#rejects = new RejectNotes(options, options.origin, (input, lost) => this.#log(input, { sync: false, lost }));
+    this.#stored = new StoredBudget(options);
+    this.#known = new KnownTokens(options.origin);
+    this.#retention = new Retention(store.path, store.signer, options);
     this.#writer = new GroupWriter(store, {
       async: options.mode === 'async',
       onState: (state) => this.#onState(state),
@@ -113,11 +121,13 @@ export class AuditLog {
 
   /**
    * @returns when the record is durable
-   * @throws SealwireError `AUDIT_FAILED`
+   * @throws SealwireError `AUDIT_FAILED`; `STORED_BYTES` when the caller had too much written about stored tokens
    */
-  commit(input: RecordInput): Promise<void> {
-    if (this.#closed) return Promise.reject(new SealwireError('AUDIT_FAILED', 'the audit log is closed'));
-    return this.#commit(input, false);
+  async commit(input: RecordInput): Promise<void> {
+    if (this.#closed) throw new SealwireError('AUDIT_FAILED', 'the audit log is closed');
+    const referring = this.#known.refer(input);
+    this.#stored.take(referring, this.#options.origin, this.#now());
+    return this.#commit(referring, false);
   }
 
   /** Takes a `reject` record: written soon, not synced, and past a rate only counted. Never throws. */
@@ -158,14 +168,21 @@ export class AuditLog {
     settle?: (result: Promise<void>) => void,
   ): void {
     const { origin } = this.#options;
-    const time = this.#now();
+    let at = 0;
     const entry: AuditLogEntry = {
       level: 'info',
       message: input.event,
       [RECORD]: {
         record: {
-          encode: (seq) => encodeRecord(input, { seq, time, origin }),
-          written: (line) => this.#fanOut.push(line),
+          // Its time is that of its place: whoever reads backwards leans on their order.
+          encode: (seq) => {
+            at = seq;
+            return encodeRecord(input, { seq, time: this.#now(), origin });
+          },
+          written: (line) => {
+            this.#known.learn(input, at);
+            this.#fanOut.push(line);
+          },
           ...how,
           size: estimateSize(input),
         },
@@ -211,12 +228,14 @@ export class AuditLog {
 
   async #removeOld(): Promise<void> {
     const segments = await this.#retention.find();
-    const [first, last] = [segments[0]?.first, segments[segments.length - 1]?.last];
-    if (first === undefined || last === undefined || this.#closed) return;
-    // Recorded first: lines that are missing without a record of it were removed by somebody else.
-    const detail = `records ${first} to ${last} are removed by retention`;
-    await this.#event('retire', detail);
-    await this.#retention.remove(segments);
+    const [begin, last] = [segments[0]?.first, segments[segments.length - 1]?.last];
+    if (begin === undefined || last === undefined || this.#closed) return;
+    const first = this.#retention.findFirst(begin);
+    this.#known.forget(last);
+    // Recorded and signed first: lines that are missing without a record of it were removed by somebody else.
+    await this.#event('retire', formatRetirement(first, last));
+    if (!(await this.#store.whenCovered()) || this.#closed) return;
+    await this.#retention.remove(segments, first);
     this.#report({ level: 'info', message: 'old audit records were removed', facts: { first, last } });
   }
 }
@@ -230,6 +249,11 @@ async function hasRoom(path: string): Promise<boolean> {
 const STATES: Readonly<Record<WriterState, AuditReport>> = {
   full: { level: 'error', message: 'the disk of the audit log is full: sealed calls are refused', facts: {} },
   room: { level: 'info', message: 'the disk of the audit log has room again', facts: {} },
+  lost: {
+    level: 'error',
+    message: 'another process has taken over the audit log: sealed calls are refused; stop this one',
+    facts: {},
+  },
   failed: {
     level: 'error',
     message: 'the audit log cannot be written: sealed calls are refused until a restart',

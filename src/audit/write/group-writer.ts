@@ -2,6 +2,7 @@
 import { SealwireError } from '../../errors.js';
 import { checkRange } from '../../profile/options.js';
 import { MAX_LINE_BYTES } from '../format/line-batch.js';
+import { LockLost } from './log-folder.js';
 
 /** Options of {@link GroupWriter}. */
 export interface GroupWriterOptions {
@@ -17,8 +18,8 @@ export interface GroupWriterOptions {
   readonly onState?: (state: WriterState) => void;
 }
 
-/** The state of the disk. */
-export type WriterState = 'full' | 'room' | 'failed';
+/** The state of the disk; `lost`: another process has taken the folder over. */
+export type WriterState = 'full' | 'room' | 'failed' | 'lost';
 
 /** Where lines go. One call at a time; {@link GroupWriter} sees to that. */
 export interface LineStore {
@@ -182,8 +183,8 @@ export class GroupWriter {
       if (this.#failed) return;
       if (this.#unsynced) await this.#sync();
       await this.#store.finish();
-    } catch {
-      this.#fail();
+    } catch (error) {
+      this.#fail(error);
     }
   }
 
@@ -191,12 +192,12 @@ export class GroupWriter {
     // One turn of the event loop: calls that arrive together share the first batch too.
     await new Promise((resolve) => setImmediate(resolve));
     while (this.#queue.length > 0 || this.#isDue()) {
+      if (this.#isDue()) await this.#upkeep();
       const batch = this.#queue;
       this.#queue = [];
       if (batch.length > 0) await this.#write(batch);
       this.#heldRecords -= batch.length;
       for (const { record } of batch) this.#heldBytes -= record.size;
-      if (this.#isDue()) await this.#upkeep();
     }
     // In the same turn as the check above: a record that comes later must start a new run.
     this.#running = undefined;
@@ -210,15 +211,15 @@ export class GroupWriter {
     try {
       if (this.#unsynced) await this.#sync();
       await this.#store.upkeep();
-    } catch {
-      this.#fail();
+    } catch (error) {
+      this.#fail(error);
     }
   }
 
-  #fail(): void {
+  #fail(error: unknown): void {
     if (this.#failed) return;
     this.#failed = true;
-    this.#onState('failed');
+    this.#onState(error instanceof LockLost ? 'lost' : 'failed');
   }
 
   #setFull(isFull: boolean): void {
@@ -237,8 +238,8 @@ export class GroupWriter {
         this.#unsynced = true;
         if (encoded.some(({ record }) => record.sync)) await this.#sync();
       }
-    } catch {
-      this.#fail();
+    } catch (error) {
+      this.#fail(error);
     }
     if (this.#failed || this.#full) {
       for (const { settle } of encoded) settle(unavailable());

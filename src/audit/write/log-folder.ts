@@ -1,9 +1,12 @@
 /** The folder of a log, opened by its one writer. */
-import { mkdir, realpath, stat } from 'node:fs/promises';
+import { mkdir, readdir, readFile, realpath, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { SealwireError } from '../../errors.js';
 import { type FileLock, FileLockBusy, takeFileLock } from '../../file-lock.js';
-import { refuseWritable } from './append-file.js';
+import { findOddFolder } from '../../own-files.js';
+import { CHECKPOINT_FILE, CHECKPOINTS_FILE, listSegments, segmentFile } from '../format/log-files.js';
+import { replaceFile } from './append-file.js';
+import type { Reporter } from './reports.js';
 
 const LOCK_FILE = 'lock';
 
@@ -18,16 +21,38 @@ export interface LogFolder {
  * Opens a log's folder for writing, alone.
  *
  * @param dir created with mode 0700 if it is missing
+ * @param report told when it takes time to find out whether another writer is still there
  * @throws SealwireError `AUDIT_FILE_INVALID` when another process writes there, others may change the log, or the
  *   folder cannot be used
  */
-export function openFolder(dir: string): Promise<LogFolder> {
+export function openFolder(dir: string, report: Reporter): Promise<LogFolder> {
   return explain(dir, async () => {
     await mkdir(dir, { recursive: true, mode: 0o700 });
     const path = await realpath(dir);
-    refuseWritable(path, (await stat(path)).mode);
-    return { path, lock: await takeFileLock(join(path, LOCK_FILE)) };
+    const odd = await findOddFolder(path);
+    if (odd !== undefined) throw new SealwireError('AUDIT_FILE_INVALID', odd);
+    const onWait = (holder: string) =>
+      report({ level: 'warn', message: 'waiting up to 10 s for the lock of the audit log', facts: { path, holder } });
+    return { path, lock: await takeFileLock(join(path, LOCK_FILE), { onWait }) };
   });
+}
+
+/** Another process has taken over the folder. */
+export class LockLost extends Error {
+  override readonly name = 'LockLost';
+}
+
+/** Puts copies in the place of files that a paused writer may have open: what it appends when it wakes goes nowhere. */
+export async function detachFiles(dir: string): Promise<void> {
+  const names = await readdir(dir);
+  const last = listSegments(names, 'jsonl').at(-1) ?? 0;
+  const open = [segmentFile(last, 'jsonl'), segmentFile(last, 'leaves'), CHECKPOINTS_FILE];
+  for (const name of open) {
+    const path = join(dir, name);
+    if (names.includes(name)) await replaceFile(path, await readFile(path));
+  }
+  // Nor may it put a checkpoint in its place that it has begun.
+  await rm(join(dir, `${CHECKPOINT_FILE}.tmp`), { force: true });
 }
 
 /** Runs `work`, and turns the system's errors into ours, with the place. */

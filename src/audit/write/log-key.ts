@@ -3,6 +3,7 @@ import { constants } from 'node:fs';
 import { mkdir, open, rename } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { SealwireError } from '../../errors.js';
+import { findOthersRights } from '../../own-files.js';
 import { createSignerKey, type NoteSigner, parseSignerKey } from '../format/note-keys.js';
 import { replaceFile, syncFolder } from './append-file.js';
 
@@ -64,13 +65,16 @@ function parseKey(path: string, text: string, origin: string): NoteSigner {
 }
 
 async function readSecret(path: string): Promise<string | undefined> {
-  const file = await open(path, constants.O_RDONLY).catch((error: NodeJS.ErrnoException) => {
+  const file = await open(path, constants.O_RDONLY | constants.O_NONBLOCK).catch((error: NodeJS.ErrnoException) => {
     if (error.code === 'ENOENT') return undefined;
     throw error;
   });
   if (file === undefined) return undefined;
   try {
-    const { mode, size } = await file.stat();
+    const found = await file.stat();
+    const { mode, size } = found;
+    const odd = found.isFile() ? findOthersRights({ ...found, mode: 0 }) : 'is not a file';
+    if (odd !== undefined) throw invalid(path, odd);
     if ((mode & 0o077) !== 0) {
       const octal = (mode & 0o777).toString(8).padStart(4, '0');
       throw invalid(path, `mode ${octal} lets others read it; run chmod 600 ${path}`);

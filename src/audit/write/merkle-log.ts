@@ -2,10 +2,12 @@
 
 import { checkRange } from '../../profile/options.js';
 import { encodeBatch } from '../format/line-batch.js';
+import { CLOCK_SLACK_MS } from '../format/log-record.js';
 import type { MerkleFrontier } from '../format/merkle-tree.js';
+import type { NoteSigner } from '../format/note-keys.js';
 import { isDiskFull, syncFolder } from './append-file.js';
 import type { CheckpointStore } from './checkpoint-store.js';
-import { explain, type LogFolder, openFolder } from './log-folder.js';
+import { detachFiles, explain, LockLost, type LogFolder, openFolder } from './log-folder.js';
 import {
   type LogFilesFound,
   type LogFilesOptions,
@@ -15,6 +17,7 @@ import {
   type WrapFile,
 } from './open-log.js';
 import { writeFrontier } from './recovery.js';
+import type { Reporter } from './reports.js';
 
 /** Options of {@link MerkleLog.open}. */
 export interface MerkleLogOptions extends LogFilesOptions {
@@ -28,6 +31,8 @@ export interface MerkleLogOptions extends LogFilesOptions {
   readonly checkpointRecords?: number;
   /** Time after which the first record behind a checkpoint gets the next one, in ms. Default 10,000; 10 to 86,400,000. */
   readonly checkpointMs?: number;
+  /** Told what whoever runs the service should know: that a lock has to be waited for. Default: nobody. */
+  readonly report?: Reporter;
   /** Clock in ms since 1970. Default `Date.now`. */
   readonly now?: () => number;
 }
@@ -45,6 +50,8 @@ export class MerkleLog {
   readonly #limits: ReturnType<typeof checkLimits>;
   readonly #now: () => number;
   readonly #wrap: WrapFile;
+  /** The log's key. */
+  readonly signer: NoteSigner;
   #segment: Segment;
   /**
    * Leaves that are not in their file yet. They go there with the next checkpoint: written with each batch they would be
@@ -61,6 +68,7 @@ export class MerkleLog {
   #isTimeUp = false;
   #timer: NodeJS.Timeout | undefined;
   #isRetryAllowed = true;
+  #uncovered: { readonly size: number; readonly settle: (isCovered: boolean) => void }[] = [];
   #wake: () => void = () => {};
   #rotated: () => void = () => {};
 
@@ -71,6 +79,7 @@ export class MerkleLog {
     this.#folder = folder;
     this.#checkpoints = found.checkpoints;
     this.#frontier = found.frontier;
+    this.signer = found.signer;
     this.#segment = found.segment;
   }
 
@@ -84,12 +93,17 @@ export class MerkleLog {
     options: MerkleLogOptions,
   ): Promise<{ readonly log: MerkleLog; readonly repairs: readonly string[] }> {
     checkLimits(options);
-    const folder = await openFolder(options.dir);
+    const folder = await openFolder(options.dir, options.report ?? (() => {}));
+    const { isTakenOver } = folder.lock;
+    let log: MerkleLog | undefined;
     try {
+      if (isTakenOver) await explain(folder.path, () => detachFiles(folder.path));
       const found = await explain(folder.path, () => openLogFiles(folder.path, options));
-      return { log: new MerkleLog(options, folder, found), repairs: found.repairs };
+      log = new MerkleLog(options, folder, found);
+      if (isTakenOver && log.#frontier.size > log.#segment.firstSeq) await log.#rotate();
+      return { log, repairs: found.repairs };
     } catch (error) {
-      await folder.lock.release();
+      await (log?.close() ?? folder.lock.release());
       throw error;
     }
   }
@@ -102,6 +116,19 @@ export class MerkleLog {
   /** Path of the folder. */
   get path(): string {
     return this.#folder.path;
+  }
+
+  /** @returns when a checkpoint covers all that was appended until now; false when none will */
+  whenCovered(): Promise<boolean> {
+    const size = this.#frontier.size;
+    if (this.#failure !== undefined || this.#checkpoints.size >= size) {
+      return Promise.resolve(this.#failure === undefined);
+    }
+    this.#isTimeUp = true;
+    return new Promise((settle) => {
+      this.#uncovered.push({ size, settle });
+      this.#wake();
+    });
   }
 
   /** Called when {@link isDue} turns true while nothing is appended. */
@@ -137,19 +164,22 @@ export class MerkleLog {
     }
     this.#isUnsynced = true;
     segment.lineBytes += bytes.length;
-    segment.startedAtMs ??= this.#now();
+    const now = this.#now();
+    segment.startedAtMs ??= now;
+    segment.latestMs = Math.max(now, segment.latestMs ?? now);
     for (const leaf of leaves) this.#frontier.append(leaf);
     this.#keepLeaves([Buffer.concat(leaves)]);
     this.#scheduleCheckpoint();
     return true;
   }
 
-  /** Makes what was appended durable. Never tried again once it failed. */
+  /** Makes what was appended durable, in a folder that is still ours. Never tried again once it failed. */
   async sync(): Promise<void> {
     this.#throwFailure();
     if (!this.#isUnsynced) return;
     await this.#segment.lines.sync().catch((error) => this.#fail(error));
     this.#isUnsynced = false;
+    await this.#checkLock();
     // A checkpoint may have failed meanwhile: nothing is acknowledged after that.
     this.#throwFailure();
   }
@@ -175,13 +205,16 @@ export class MerkleLog {
   async close(): Promise<void> {
     clearTimeout(this.#timer);
     this.#failure ??= new Error('the log is closed');
+    this.#tellCovered();
     await Promise.allSettled([this.#segment.lines.close(), this.#segment.leaves.close(), this.#checkpoints.close()]);
     await this.#folder.lock.release();
   }
 
   #isRotationDue(): boolean {
-    const { lineBytes, startedAtMs, firstSeq } = this.#segment;
+    const { lineBytes, startedAtMs, latestMs = 0, firstSeq } = this.#segment;
     if (firstSeq === this.#frontier.size) return false;
+    // The clock was set back: within a segment, whoever finds a record that is too old knows that those before it are, too.
+    if (this.#now() < latestMs - CLOCK_SLACK_MS) return true;
     const age = startedAtMs === undefined ? 0 : this.#now() - startedAtMs;
     return lineBytes >= this.#limits.segmentBytes || age >= this.#limits.segmentAgeMs;
   }
@@ -212,14 +245,25 @@ export class MerkleLog {
     this.#pending = [];
     this.#pendingBytes = 0;
     this.#checkpointing = this.#tryWithRoom(async () => {
+      await this.#checkLock();
       await this.#writeLeaves(segment, leaves);
       await this.#checkpoints.write(head);
     }).finally(() => {
       this.#checkpointing = undefined;
+      this.#tellCovered();
       if (this.#frontier.size > this.#checkpoints.size) this.#scheduleCheckpoint();
       if (this.isDue()) this.#wake();
     });
     return this.#checkpointing;
+  }
+
+  #tellCovered(): void {
+    const isOver = this.#failure !== undefined;
+    const waiting = this.#uncovered;
+    this.#uncovered = waiting.filter(({ size }) => !isOver && this.#checkpoints.size < size);
+    for (const { size, settle } of waiting) {
+      if (isOver || this.#checkpoints.size >= size) settle(this.#checkpoints.size >= size);
+    }
   }
 
   #keepLeaves(leaves: readonly Buffer[]): void {
@@ -258,7 +302,7 @@ export class MerkleLog {
     if (this.#checkpoints.size < this.#frontier.size) return;
     const old = this.#segment;
     await writeFrontier(this.#folder.path, this.#frontier);
-    this.#segment = openSegment(this.#folder.path, this.#frontier.size, this.#wrap);
+    this.#segment = openSegment(this.#folder.path, this.#frontier.size, this.#wrap, true);
     await syncFolder(this.#folder.path);
     await Promise.all([old.lines.close(), old.leaves.close()]);
     this.#rotated();
@@ -276,6 +320,11 @@ export class MerkleLog {
         if (this.isDue()) this.#wake();
       }, FULL_RETRY_MS).unref();
     }
+  }
+
+  /** Who was paused may find that somebody else writes the log: nothing is acknowledged then. */
+  async #checkLock(): Promise<void> {
+    if (!(await this.#folder.lock.isHeld())) this.#fail(new LockLost());
   }
 
   #fail(error: unknown): never {

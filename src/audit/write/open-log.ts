@@ -3,6 +3,7 @@ import { rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { type SegmentFileKind, segmentFile } from '../format/log-files.js';
 import { HASH_BYTES, type MerkleFrontier } from '../format/merkle-tree.js';
+import type { NoteSigner } from '../format/note-keys.js';
 import { type AppendFile, openAppendFile, syncFolder } from './append-file.js';
 import { CheckpointStore, isLogSigned, recoverCheckpoint } from './checkpoint-store.js';
 import { openLogKey } from './log-key.js';
@@ -27,6 +28,8 @@ export interface LogFilesOptions {
 /** The opened state of a log. */
 export interface LogFilesFound {
   readonly checkpoints: CheckpointStore;
+  /** The log's key. */
+  readonly signer: NoteSigner;
   /** The tree over all records. */
   readonly frontier: MerkleFrontier;
   readonly segment: Segment;
@@ -43,6 +46,8 @@ export interface Segment {
   leafBytes: number;
   /** Time of its first record. */
   startedAtMs: number | undefined;
+  /** The latest time of its records. */
+  latestMs: number | undefined;
 }
 
 /**
@@ -70,22 +75,27 @@ export async function openLogFiles(dir: string, options: LogFilesOptions): Promi
       checkpoints = await CheckpointStore.open(dir, signer, latest, wrap);
       if (latest.tornBytes > 0) told.push(`cut ${latest.tornBytes} bytes of a checkpoint that was not finished`);
     }
-    const { firstSeq, lineBytes, startedAtMs } = segment;
+    const { firstSeq, lineBytes, startedAtMs, latestMs } = segment;
     const leafBytes = (frontier.size - firstSeq) * HASH_BYTES;
-    return { checkpoints, frontier, segment: { ...files, lineBytes, leafBytes, startedAtMs }, repairs: told };
+    const opened = { ...files, lineBytes, leafBytes, startedAtMs, latestMs };
+    return { checkpoints, signer, frontier, segment: opened, repairs: told };
   } catch (error) {
     await Promise.allSettled([files.lines.close(), files.leaves.close(), checkpoints?.close()]);
     throw error;
   }
 }
 
-/** Opens the files of a segment, or begins it. */
-export function openSegment(dir: string, firstSeq: number, wrap: WrapFile): Segment {
+/**
+ * Opens the files of a segment, or begins it.
+ *
+ * @param isNew somebody else's must not be in its place
+ */
+export function openSegment(dir: string, firstSeq: number, wrap: WrapFile, isNew = false): Segment {
   // Lines last: a segment is there once they are.
   const path = join(dir, segmentFile(firstSeq, 'leaves'));
-  const leaves = openAppendFile(path);
+  const leaves = openAppendFile(path, isNew);
   try {
-    const lines = openAppendFile(join(dir, segmentFile(firstSeq, 'jsonl'))).file;
+    const lines = openAppendFile(join(dir, segmentFile(firstSeq, 'jsonl')), isNew).file;
     return {
       firstSeq,
       lines: wrap(lines, 'jsonl'),
@@ -93,6 +103,7 @@ export function openSegment(dir: string, firstSeq: number, wrap: WrapFile): Segm
       lineBytes: 0,
       leafBytes: 0,
       startedAtMs: undefined,
+      latestMs: undefined,
     };
   } catch (error) {
     void leaves.file.close();

@@ -25,6 +25,8 @@ export interface RecoveredLog {
     readonly lineBytes: number;
     /** Time of its first record, ms since 1970; undefined when it has none. */
     readonly startedAtMs: number | undefined;
+    /** The latest time of its records, likewise. */
+    readonly latestMs: number | undefined;
   };
   /** What was repaired, in sentences. */
   readonly repairs: readonly string[];
@@ -56,7 +58,7 @@ export async function writeFrontier(dir: string, frontier: MerkleFrontier): Prom
 /** Makes leaves for a log that has none: a new one, or one written before there were any. */
 async function adopt(dir: string, segments: readonly number[]): Promise<RecoveredLog> {
   let frontier = MerkleFrontier.empty();
-  let segment = { firstSeq: 0, lineBytes: 0, startedAtMs: undefined as number | undefined };
+  let segment: RecoveredLog['segment'] = { firstSeq: 0, lineBytes: 0, startedAtMs: undefined, latestMs: undefined };
   const repairs: string[] = [];
   for (const [index, firstSeq] of segments.entries()) {
     if (firstSeq !== frontier.size) throw misses(dir, frontier.size, firstSeq);
@@ -177,8 +179,8 @@ async function repairSegment(dir: string, firstSeq: number, scan: ScannedSegment
   }
 }
 
-function describe(firstSeq: number, { lineBytes, startedAtMs }: ScannedSegment): RecoveredLog['segment'] {
-  return { firstSeq, lineBytes, startedAtMs };
+function describe(firstSeq: number, { lineBytes, startedAtMs, latestMs }: ScannedSegment): RecoveredLog['segment'] {
+  return { firstSeq, lineBytes, startedAtMs, latestMs };
 }
 
 function misses(dir: string, from: number, to: number): SealwireError {

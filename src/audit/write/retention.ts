@@ -1,10 +1,16 @@
 /** Removes the lines of old segments. Their leaves stay, so that what is left still verifies. */
+
+import { existsSync } from 'node:fs';
 import { readdir, rm, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { checkRange } from '../../profile/options.js';
-import { listSegments, segmentFile } from '../format/log-files.js';
-import { readLineBlocks } from '../read/line-blocks.js';
-import { syncFolder } from './append-file.js';
+import { listSegments, RETIRED_FILE, segmentFile } from '../format/log-files.js';
+import { timeOf } from '../format/log-record.js';
+import type { NoteSigner } from '../format/note-keys.js';
+import { openNote, signNote } from '../format/signed-note.js';
+import { readSmallFile } from '../read/line-blocks.js';
+import { readLinesBackwards } from '../read/lines-backwards.js';
+import { replaceFile, syncFolder } from './append-file.js';
 
 /** Options of {@link Retention}. */
 export interface RetentionOptions {
@@ -29,13 +35,18 @@ const ALWAYS_KEPT_MS = 900_000;
 /** Decides which segments a log may drop: only whole ones, oldest first, never the last. */
 export class Retention {
   readonly #dir: string;
+  readonly #signer: NoteSigner;
   readonly #retainMs: number | undefined;
   readonly #retainBytes: number | undefined;
   readonly #now: () => number;
 
-  /** @throws SealwireError `OPTIONS_INVALID` */
-  constructor(dir: string, { retainMs, retainBytes, now = Date.now }: RetentionOptions) {
+  /**
+   * @param signer the log's key
+   * @throws SealwireError `OPTIONS_INVALID`
+   */
+  constructor(dir: string, signer: NoteSigner, { retainMs, retainBytes, now = Date.now }: RetentionOptions) {
     this.#dir = dir;
+    this.#signer = signer;
     this.#now = now;
     if (retainMs !== undefined) checkRange('retainMs', retainMs, [3_600_000, 10_000_000_000_000]);
     if (retainBytes !== undefined) checkRange('retainBytes', retainBytes, [1_048_576, Number.MAX_SAFE_INTEGER]);
@@ -58,8 +69,8 @@ export class Retention {
       const next = firsts[index + 1];
       if (next === undefined) break;
       const isTooMuch = this.#retainBytes !== undefined && total > this.#retainBytes;
-      // The next segment's first record is younger than all of this one.
-      const age = this.#now() - (readFirstTime(this.#path(next)) ?? this.#now());
+      // None of its records is younger by more than a minute: a segment ends when the clock is set back.
+      const age = this.#now() - ((await readLastTime(this.#path(first))) ?? this.#now());
       const isTooOld = this.#retainMs !== undefined && age > this.#retainMs;
       if (age < ALWAYS_KEPT_MS || !(isTooMuch || isTooOld)) break;
       removable.push({ path: this.#path(first), first, last: next - 1 });
@@ -68,10 +79,46 @@ export class Retention {
     return removable;
   }
 
-  /** Removes lines; the leaves stay. */
-  async remove(segments: readonly Removable[]): Promise<void> {
+  /**
+   * Where the records begin that the log answers for having removed. Nobody else's removal becomes ours by being in front of
+   * it: what we removed before is signed, for the record that told of it may be gone itself.
+   *
+   * @param begin the first record that is there
+   */
+  findFirst(begin: number): number {
+    return this.#readRetired() >= begin ? 0 : begin;
+  }
+
+  /**
+   * Removes lines; the leaves stay. A `retire` record of it must be covered by a checkpoint.
+   *
+   * @param first see {@link findFirst}
+   */
+  async remove(segments: readonly Removable[], first: number): Promise<void> {
+    const count = (segments.at(-1)?.last ?? -1) + 1;
+    if (first === 0) await replaceFile(this.#retiredPath, signNote(this.#formatRetired(count), [this.#signer]));
     for (const { path } of segments) await rm(path, { force: true });
     await syncFolder(this.#dir);
+  }
+
+  get #retiredPath(): string {
+    return join(this.#dir, RETIRED_FILE);
+  }
+
+  /** No checkpoint looks like this. */
+  #formatRetired(count: number): string {
+    return `${this.#signer.verifier.name}\nretired ${count}\n`;
+  }
+
+  #readRetired(): number {
+    if (!existsSync(this.#retiredPath)) return 0;
+    try {
+      const text = openNote(readSmallFile(this.#retiredPath), [this.#signer.verifier]);
+      const count = Number(/^retired (\d{1,15})$/m.exec(text)?.[1]);
+      return text === this.#formatRetired(count) ? count : 0;
+    } catch {
+      return 0;
+    }
   }
 
   #path(first: number): string {
@@ -79,12 +126,8 @@ export class Retention {
   }
 }
 
-/** Time of a segment's first record, ms since 1970; undefined when it has none yet. */
-function readFirstTime(path: string): number | undefined {
-  for (const block of readLineBlocks(path)) {
-    const { time } = JSON.parse(block.line(0).toString('utf8')) as { time?: unknown };
-    const timeMs = Date.parse(String(time));
-    return Number.isNaN(timeMs) ? undefined : timeMs;
-  }
+/** Time of a segment's last record, ms since 1970; undefined when it has none yet. */
+async function readLastTime(path: string): Promise<number | undefined> {
+  for await (const { bytes } of readLinesBackwards(path, true)) return timeOf(bytes);
   return undefined;
 }

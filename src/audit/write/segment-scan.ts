@@ -3,6 +3,7 @@ import { existsSync, readFileSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { SealwireError } from '../../errors.js';
 import { segmentFile } from '../format/log-files.js';
+import { timeOf } from '../format/log-record.js';
 import { HASH_BYTES, type MerkleFrontier } from '../format/merkle-tree.js';
 import { type LineBlock, readLineBlocks } from '../read/line-blocks.js';
 
@@ -32,6 +33,7 @@ export interface ScannedSegment {
   readonly goodLeafBytes: number;
   readonly newLeaves: readonly Buffer[];
   readonly startedAtMs: number | undefined;
+  readonly latestMs: number | undefined;
   /** What has to be repaired, in sentences. */
   readonly repairs: readonly string[];
 }
@@ -57,6 +59,7 @@ class SegmentScan {
   #signedRoot: Buffer | undefined;
   #mismatch: string | undefined;
   #startedAtMs: number | undefined;
+  #latestMs: number | undefined;
 
   constructor(options: ScanOptions) {
     const { dir, firstSeq, before, ignoreLeaves } = options;
@@ -88,6 +91,7 @@ class SegmentScan {
       goodLeafBytes: this.#goodLeaves * HASH_BYTES,
       newLeaves: this.#newLeaves,
       startedAtMs: this.#startedAtMs,
+      latestMs: this.#latestMs,
       repairs: this.#tellRepairs(lines, tornBytes),
     };
   }
@@ -106,7 +110,9 @@ class SegmentScan {
     const { firstSeq, signedSize } = this.#options;
     const seq = this.#frontier.size;
     const at = block.at(index);
-    if (seq === firstSeq) this.#startedAtMs = readTime(block.line(index));
+    const time = timeOf(block.line(index));
+    if (seq === firstSeq) this.#startedAtMs = time;
+    if (time !== undefined && time > (this.#latestMs ?? Number.NEGATIVE_INFINITY)) this.#latestMs = time;
     if (seq >= signedSize && readSeq(block.line(index)) !== seq) {
       throw this.#invalid(`the line at byte ${at} is not record ${seq}`);
     }
@@ -158,11 +164,6 @@ function sizeOf(path: string): number {
 
 function readSeq(line: Buffer): unknown {
   return parse(line)?.['seq'];
-}
-
-function readTime(line: Buffer): number | undefined {
-  const time = Date.parse(String(parse(line)?.['time']));
-  return Number.isNaN(time) ? undefined : time;
 }
 
 function parse(line: Buffer): Record<string, unknown> | undefined {

@@ -3,7 +3,7 @@ import { readFileSync } from 'node:fs';
 import { userInfo } from 'node:os';
 import type { LogField, LogRecord } from '../../audit/format/log-record.js';
 import { readOrThrow } from '../../audit/read/line-blocks.js';
-import { findRecord } from '../../audit/read/read-records.js';
+import { findRecord, followRef } from '../../audit/read/read-records.js';
 import { AuditLog } from '../../audit/write/audit-log.js';
 import { SealwireError } from '../../errors.js';
 import { SealedPaymentService } from '../../gen/payments/v1/payments_sealed.js';
@@ -59,7 +59,11 @@ export async function open(seq: number, flags: OpenFlags): Promise<number> {
   if (record.seq !== seq) return refuse(seq, 'the line has another number; run sealwire audit verify');
   const fields = record.fields.filter(({ path }) => flags.path === undefined || path === flags.path);
   if (fields.length === 0) return refuse(seq, 'no such field');
-  const granted = fields.filter(({ grant, token }) => grant !== null && typeof token === 'string');
+  const followed = fields.map((field) => followRef(flags.dir, record, field));
+  const whole = followed.filter((field) => typeof field !== 'string');
+  const granted = whole.filter(({ grant, token }) => grant !== null && typeof token === 'string');
+  const why = followed.find((field) => typeof field === 'string');
+  if (granted.length === 0 && why !== undefined) return refuse(seq, visible(why));
   if (granted.length === 0) return refuse(seq, 'it carries no grant, so no reviewer can open it');
   const opened: object[] = [];
   for (const field of granted) {

@@ -1,6 +1,6 @@
 /** `sealwire audit search`, `show`, `stats` and `export`: reading a log. */
 
-import { digestOf, headerOf } from '../../audit/format/log-record.js';
+import { digestOf, headerOf, type LogField } from '../../audit/format/log-record.js';
 import { compileFilter } from '../../audit/read/log-filter.js';
 import { countLog } from '../../audit/read/log-stats.js';
 import { type FoundRecord, findRecord, searchLog } from '../../audit/read/read-records.js';
@@ -70,12 +70,17 @@ export async function show(seq: number, { dir, format }: ShowFlags): Promise<num
   else {
     const text = formatRecord(found.record, (field) => [
       ['digest', digestOf(field)],
-      ['kept', typeof field.token === 'string' ? `whole, ${field.token.length} characters` : 'digest and header only'],
+      ['kept', describeKept(field)],
       ['header', headerOf(field)],
     ]);
     await print(text);
   }
   return ExitCode.DONE;
+}
+
+function describeKept({ token }: LogField): string {
+  if (typeof token === 'string') return `whole, ${token.length} characters`;
+  return 'ref' in token ? `whole in record ${token.ref.seq}` : 'digest and header only';
 }
 
 /** Flags of `stats`. */

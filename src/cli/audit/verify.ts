@@ -50,6 +50,9 @@ export async function verify(flags: VerifyFlags): Promise<number> {
   progress.end();
   const findings = [...kept.flatMap(({ finding }) => (finding === undefined ? [] : [finding])), ...report.findings];
   const result = { ...report, ok: findings.length === 0, findings };
+  // Of nothing, nothing is verified; a kept checkpoint of records makes a finding of it.
+  if (result.ok && report.records === 0)
+    throw new SealwireError('AUDIT_FILE_INVALID', `${dir}: no log, or an empty one`);
   if (format === 'json') {
     const { latestNote: _, ...facts } = result;
     await print(`${visibleJson(facts, 2)}\n`);
@@ -134,7 +137,8 @@ function describe(report: VerifyReport, { vkey, checkpoint: paths = [] }: Verify
   lines.push(
     `${visible(origin)}: ${count(records, 'record')}, ${count(checkpoints, 'checkpoint')} of its own, ${kept} kept`,
   );
-  if (removed > 0) lines.push(`${count(removed, 'record')} removed by retention; their hashes fit`);
+  if (removed > 0)
+    lines.push(`${count(removed, 'record')} removed by retention, as a signed record tells; their hashes fit`);
   if (unsigned > 0) lines.push(`${count(unsigned, 'record')} after the latest checkpoint: not signed yet`);
   if (vkey === undefined)
     lines.push(`the key came with the log: keep ${VERIFIER_KEY_FILE} elsewhere and give it with --vkey`);

@@ -137,6 +137,7 @@ export class DescriptorPlans {
       recipient: option.recipient,
       required: option.required,
       transient: option.transient,
+      ...(option.maxBytes && { maxBytes: option.maxBytes }),
       bind: bound.map((sibling) => this.#bound(sibling)),
     };
   }

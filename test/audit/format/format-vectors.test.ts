@@ -8,7 +8,7 @@ import { encodeRecord } from '../../../src/audit/format/record.js';
 import { BLANK_INPUT } from '../../../src/audit/write/record-input.js';
 import { recoverLog } from '../../../src/audit/write/recovery.js';
 import { writeLog } from '../../support/log-builder.js';
-import { inFolder } from '../helpers.js';
+import { field, inFolder, input } from '../helpers.js';
 import { verify } from '../write/crashed-log.js';
 
 describe('the vectors in docs/audit-format.md', () => {
@@ -82,4 +82,13 @@ describe('the vectors in docs/audit-format.md', () => {
       expect(frontier.size).to.equal(3);
       expect(repairs).to.deep.equal([]);
     }));
+
+  it('show a reference as it is written', async () => {
+    const page = await readFile('docs/audit-format.md', 'utf8');
+    const [, shown = ''] = /```json\n(\{"digest".*\})\n```/.exec(page) ?? [];
+    const ref = { origin: 'sealwire-payments', seq: 17 };
+    const record = input({ event: 'openStored', fields: [field({ token: 'a.b.c.d', ref, grant: 'h.k' })] });
+    const line = encodeRecord(record, { seq: 18, time: 0, origin: ref.origin });
+    expect(line).to.include(`"token":${shown},"bound":`).and.to.include('"grant":null');
+  });
 });

@@ -95,10 +95,34 @@ describe('readRecentTokens', () => {
       expect(await readDigests(dir)).to.deep.equal(expected(2, 1));
     }));
 
-  it('reads over as many segments as it takes, and not one more', () =>
+  it('finds tokens that were used before the clock was set back and right again', () =>
+    inFolder(async (dir) => {
+      let now = SINCE_MS + 1;
+      await withLog(dir, { now: () => now }, async (log) => {
+        await log.commit(open(token('before')));
+        now -= 3_600_000;
+        await log.commit(open(token('back')));
+        await log.commit(open(token('back again')));
+        now += 3_600_000 + 2;
+        await log.commit(open(token('after')));
+        now -= 60_000;
+        await log.commit(open(token('corrected a little')));
+      });
+      expect(await segments(dir)).to.have.length(2);
+      expect(await readDigests(dir, SINCE_MS)).to.deep.equal([token('after'), token('before')].map(digestOf));
+      // And a log that was closed meanwhile.
+      now = NOW_MS;
+      await withLog(dir, { now: () => now }, (log) => log.commit(open(token('later'))));
+      now -= 3_600_000;
+      await withLog(dir, { now: () => now }, (log) => log.commit(open(token('back'))));
+      const expected = [token('later'), token('after'), token('before')].map(digestOf);
+      expect(await readDigests(dir, SINCE_MS)).to.deep.equal(expected);
+    }));
+
+  it('reads as much of each segment as it takes, and of old ones the last record only', () =>
     inFolder(async (dir) => {
       const old = SINCE_MS - 60_001;
-      await writeFile(join(dir, segmentFile(0, 'jsonl')), 'not a log at all\n');
+      await writeFile(join(dir, segmentFile(0, 'jsonl')), `not a log at all\n${line(4, old)}`);
       await writeSegment(dir, 5, [old, old, SINCE_MS + 1]);
       await writeSegment(dir, 8, [SINCE_MS + 2]);
       await writeFile(join(dir, segmentFile(9, 'jsonl')), '');

@@ -5,6 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { expect } from 'chai';
 import { openCheckpoint } from '../../../src/audit/format/checkpoint.js';
+import type { AuditEvent, RecordInput } from '../../../src/audit/format/record.js';
 import { compileFilter } from '../../../src/audit/read/log-filter.js';
 import { searchLog } from '../../../src/audit/read/read-records.js';
 import { type VerifyReport, verifyLog } from '../../../src/audit/read/verify-log.js';
@@ -24,6 +25,11 @@ function verify(files: LogFiles, kept: readonly LogFiles[] = [], sinceKept = fal
   } finally {
     rmSync(dir, { recursive: true, force: true });
   }
+}
+
+function retireInput(event: AuditEvent, detail: string): RecordInput {
+  const blank = { method: '', peer: '', principal: '', requestId: '', traceparent: '', durationUs: 0, fields: [] };
+  return { ...blank, event, detail };
 }
 
 const summary = ({ findings }: VerifyReport) => findings.map(({ kind, seq, last }) => [kind, seq, last]);
@@ -163,13 +169,69 @@ describe('verifying a log', () => {
     expect(summary(verify(cut))[0]).to.deep.equal(['missing', 400, 419]);
   });
 
-  it('verifies what retention left', () => {
+  /** A log whose record 390 tells that records were removed. */
+  const retiredLog = (first: number, last: number, event: AuditEvent = 'retire', records = 420) =>
+    buildLog({
+      records,
+      segmentRecords: 100,
+      checkpointRecords: 50,
+      signer,
+      input: (seq) =>
+        retireInput(seq === 390 ? event : 'reject', `records ${first} to ${last} are removed by retention`),
+    });
+
+  it('does not vouch for records that somebody without a key removed', () => {
+    // Their leaf hashes are there, and no record tells of it.
     const files = log(420, 100);
     files.delete('00000000000000000000.jsonl');
     files.delete('00000000000000000100.jsonl');
-    expect(verify(files, [log(150)])).to.include({ ok: true, records: 420, removed: 200, kept: 1 });
+    expect(summary(verify(files))).to.deep.equal([['missing', 0, 199]]);
+    const removed = (from: LogFiles, ...firsts: number[]) => {
+      for (const first of firsts) from.delete(`${String(first).padStart(20, '0')}.jsonl`);
+      return verify(from, [log(0)]);
+    };
+    expect(removed(retiredLog(0, 199), 0, 100)).to.include({ ok: true, removed: 200 });
+    // Told of fewer, of others, or by a record that is none of retention's.
+    expect(summary(removed(retiredLog(0, 99), 0, 100))).to.deep.equal([['missing', 100, 199]]);
+    expect(summary(removed(retiredLog(100, 199), 0, 100))).to.deep.equal([['missing', 0, 199]]);
+    expect(summary(removed(retiredLog(0, 199, 'rotate'), 0, 100))).to.deep.equal([['missing', 0, 199]]);
+    expect(summary(removed(retiredLog(0, 1e6), 0, 100))).to.deep.equal([['missing', 0, 199]]);
+    // Of a crash between telling and removing.
+    expect(removed(retiredLog(0, 199), 0)).to.include({ ok: true, removed: 100 });
+    // By a record that no checkpoint covers yet, which anybody can append.
+    const uncovered = retiredLog(0, 199);
+    uncovered.set('checkpoint', retiredLog(0, 199, 'retire', 350).get('checkpoint') as Buffer);
+    uncovered.set('checkpoints', retiredLog(0, 199, 'retire', 350).get('checkpoints') as Buffer);
+    expect(summary(removed(uncovered, 0, 100))).to.deep.equal([['missing', 0, 199]]);
+  });
+
+  it('takes a record of retention for what it says also where lines are not verified again', () => {
+    const files = retiredLog(0, 199);
+    files.delete('00000000000000000000.jsonl');
+    files.delete('00000000000000000100.jsonl');
+    expect(verify(files, [retiredLog(0, 199)], true)).to.include({ ok: true, removed: 200 });
+    const name = '00000000000000000300.jsonl';
+    const forged = retiredLog(0, 99);
+    forged.delete('00000000000000000000.jsonl');
+    forged.delete('00000000000000000100.jsonl');
+    forged.set(name, Buffer.from(String(forged.get(name)).replace('records 0 to 99', 'records 0 to 199')));
+    expect(summary(verify(forged, [retiredLog(0, 99)], true))).to.deep.equal([['missing', 100, 199]]);
+  });
+
+  it('verifies what retention left', () => {
+    const files = retiredLog(0, 199);
+    files.delete('00000000000000000000.jsonl');
+    files.delete('00000000000000000100.jsonl');
+    expect(verify(files, [retiredLog(0, 199, 'retire', 150)])).to.include({
+      ok: true,
+      records: 420,
+      removed: 200,
+      kept: 1,
+    });
+    files.delete('00000000000000000200.jsonl');
     files.delete('00000000000000000300.jsonl');
-    expect(summary(verify(files))).to.deep.equal([['missing', 300, 399]]);
+    files.set('00000000000000000200.jsonl', retiredLog(0, 199).get('00000000000000000200.jsonl') as Buffer);
+    expect(summary(verify(files))).to.deep.include(['missing', 300, 399]);
     files.delete('00000000000000000000.leaves');
     expect(summary(verify(files))[0]).to.deep.equal(['missing', 0, 99]);
   });
@@ -177,7 +239,7 @@ describe('verifying a log', () => {
   it('takes lines that retention removes meanwhile for removed, and a gap for missing', () => {
     const dir = mkdtempSync(join(tmpdir(), 'sealwire-verify-'));
     const removeWhenAsked = (...names: string[]) => {
-      writeLog(dir, log(420, 100));
+      writeLog(dir, retiredLog(0, 199));
       // Told for the first time when the first segment is open and the others are listed.
       const progress = () => {
         for (const name of names) rmSync(join(dir, name), { force: true });

@@ -1,15 +1,22 @@
+import { createHash } from 'node:crypto';
 import { expect } from 'chai';
+import { type LogField, type LogRecord, parseRecord } from '../../../src/audit/format/log-record.js';
+import type { RecordFieldInput } from '../../../src/audit/format/record.js';
+import { followRef } from '../../../src/audit/read/read-records.js';
 import { AuditLog } from '../../../src/audit/write/audit-log.js';
 import {
   expectAuditFailed,
   expectCode,
+  field,
   inFolder,
   input,
   makeGate,
   openBroken,
   readLines,
+  readText,
   reject,
   settle,
+  TOKEN,
   withLog,
   withTestFile,
 } from '../helpers.js';
@@ -261,4 +268,79 @@ describe('AuditLog.note', () => {
         expect(file.calls).to.deep.equal(['append']);
       }),
     ));
+
+  describe('of stored tokens', () => {
+    const token = (id: string, bytes = 20_000) => `${TOKEN}.${id}${'A'.repeat(bytes)}`;
+    const stored = (id: string, changes: Partial<RecordFieldInput> = {}) =>
+      input({ event: 'openStored', fields: [field({ token: token(id), ...changes })] });
+    const digestOf = (text: string) => createHash('sha256').update(text).digest('base64url');
+
+    it('writes each once: later records have its digest and where it is', () =>
+      inFolder(async (dir) => {
+        await withLog(dir, {}, async (log) => {
+          await log.commit(input({ fields: [field({ token: token('a') })] }));
+          for (let opening = 0; opening < 50; opening++) await log.commit(stored('a'));
+          await log.commit(input({ event: 'seal', fields: [field({ token: token('a'), outcome: 'passed' })] }));
+        });
+        const lines = await readLines(dir);
+        const expected = { digest: digestOf(token('a')), length: token('a').length, ref: { origin: 'test', seq: 1 } };
+        expect(lines.slice(1).map(({ fields }) => fields[0]?.['token'])).to.deep.equal([
+          token('a'),
+          ...Array.from({ length: 51 }, () => expected),
+        ]);
+        expect((await readText(dir)).length).to.be.lessThan(20_000 + 52 * 1_000);
+        const [, whole, pointer] = lines.map((line) => parseRecord(JSON.stringify(line)) as LogRecord);
+        expect(followRef(dir, pointer as LogRecord, pointer?.fields[0] as LogField)).to.deep.equal(whole?.fields[0]);
+      }));
+
+    it('writes it whole when it is new, was opened on the wire again, has its first grant, or is not known any more', () =>
+      inFolder(async (dir) => {
+        await withLog(dir, {}, async (log) => {
+          await log.commit(stored('a'));
+          await log.commit(input({ fields: [field({ token: token('a') })] }));
+          await log.commit(stored('a', { grant: 'h.k' }));
+          await log.commit(stored('a', { grant: 'h.other' }));
+          await log.commit(stored('b', { keep: false }));
+          await log.commit(stored('b'));
+          await log.commit(input({ event: 'seal', fields: [field({ token: token('b'), outcome: 'sealed' })] }));
+        });
+        await withLog(dir, {}, (log) => log.commit(stored('a')));
+        const kept = (await readLines(dir)).flatMap(({ fields }) =>
+          fields.map(({ token: found, grant }) => [typeof found, grant]),
+        );
+        expect(kept).to.deep.equal([
+          ['string', null],
+          ['string', null],
+          ['string', 'h.k'],
+          ['object', null],
+          ['object', null],
+          ['string', null],
+          ['string', null],
+          ['string', null],
+        ]);
+      }));
+
+    it('refuses a caller who had too much written of them, before it is written, and nobody else', () =>
+      inFolder(async (dir) => {
+        let now = Date.UTC(2026, 0, 1);
+        const options = { storedBytesPerHour: 100_000, now: () => now };
+        await withLog(dir, options, async (log) => {
+          const from = (account: string, id: string) => log.commit({ ...stored(id), account });
+          await from('address:1', 'a');
+          await from('address:1', 'b');
+          await expectCode(from('address:1', 'c'), 'STORED_BYTES');
+          await from('certificate:1', 'c');
+          // By reference it costs less; the token counts that an answer has sealed anew.
+          await from('certificate:1', 'c');
+          await from('certificate:1', 'c');
+          await expectCode(from('certificate:1', 'c'), 'STORED_BYTES');
+          for (let own = 0; own < 10; own++) await from('internal:', `own-${own}`);
+          await log.commit(input({ account: 'address:1' }));
+          now += 3_600_000;
+          await from('address:1', 'd');
+        });
+        const seqs = (await readLines(dir)).filter(({ event }) => event === 'openStored');
+        expect(seqs).to.have.length(2 + 3 + 10 + 1);
+      }));
+  });
 });

@@ -1,5 +1,5 @@
-import { spawn } from 'node:child_process';
-import { chmod, mkdir, readdir, symlink, writeFile } from 'node:fs/promises';
+import { execFileSync, spawn } from 'node:child_process';
+import { chmod, chown, mkdir, readdir, readFile, rm, symlink, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { expect } from 'chai';
 import Transport from 'winston-transport';
@@ -174,6 +174,29 @@ describe('the folder of a log', () => {
       }));
   }
 
+  it('is refused when it, or a file in it, belongs to somebody else', function () {
+    if (process.getuid?.() !== 0) this.skip();
+    return inFolder(async (dir) => {
+      await chown(dir, 65_534, 65_534);
+      expect((await expectCode(openStore(dir), 'AUDIT_FILE_INVALID')).message).to.include('belongs to user 65534');
+      await chown(dir, 0, 0);
+      await (await openStore(dir)).close();
+      await chown(join(dir, FIRST), 65_534, 65_534);
+      expect((await expectCode(openStore(dir), 'AUDIT_FILE_INVALID')).message).to.include('belongs to user 65534');
+    });
+  });
+
+  for (const name of [FIRST, 'lock', 'checkpoint', 'checkpoints', 'log.vkey', '00000000000000000000.frontier']) {
+    it(`is refused at once when ${name} is a pipe`, () =>
+      inFolder(async (dir) => {
+        await (await openStore(dir)).close();
+        await rm(join(dir, name), { force: true });
+        execFileSync('mkfifo', ['-m', '600', join(dir, name)]);
+        const { message } = await expectCode(openStore(dir), 'AUDIT_FILE_INVALID');
+        expect(message).to.equal(`${join(dir, name)}: is not a file`);
+      }));
+  }
+
   it('is refused when its segment is a symbolic link or it is no folder', () =>
     inFolder(async (dir) => {
       await writeFile(join(dir, 'elsewhere'), '');
@@ -184,7 +207,10 @@ describe('the folder of a log', () => {
 
   it('is taken over from a process that had our number: in a container every start has the same', () =>
     inFolder(async (dir) => {
-      await writeFile(join(dir, 'lock'), `${process.pid}\n`);
+      const opening = await openStore(dir);
+      const text = await readFile(join(dir, 'lock'), 'utf8');
+      await opening.close();
+      await writeFile(join(dir, 'lock'), text.replace(/"start":"\d+"/, '"start":"1"'));
       const opened = await openStore(dir);
       await expectCode(openStore(dir), 'AUDIT_FILE_INVALID');
       await symlink(dir, join(dir, 'alias'));
@@ -197,7 +223,11 @@ describe('the folder of a log', () => {
     return inFolder(async (dir) => {
       const child = spawn(process.execPath, ['-e', 'process.stdin.resume()'], { stdio: ['pipe', 'ignore', 'ignore'] });
       try {
-        await writeFile(join(dir, 'lock'), `${child.pid} another-boot/1\n`);
+        const opening = await openStore(dir);
+        const text = await readFile(join(dir, 'lock'), 'utf8');
+        await opening.close();
+        const other = text.replace(/"pid":\d+/, `"pid":${child.pid}`);
+        await writeFile(join(dir, 'lock'), other.replace(/"start":"\d+"/, '"start":"1"'));
         await (await openStore(dir)).close();
       } finally {
         child.stdin?.end();

@@ -1,14 +1,14 @@
 import { expect } from 'chai';
-import type { RecordInput } from '../../../src/audit/format/record.js';
+import { encodedBytes, encodeRecord, type RecordInput } from '../../../src/audit/format/record.js';
 import { RejectNotes } from '../../../src/audit/write/reject-notes.js';
 import { SealwireError } from '../../../src/errors.js';
-import { reject } from '../helpers.js';
+import { field, reject } from '../helpers.js';
 
 /** Notes with a clock, and what was written. */
 function makeNotes(options: object) {
   const state = { now: Date.UTC(2026, 0, 1), isFull: false };
   const written: RecordInput[] = [];
-  const notes = new RejectNotes({ ...options, now: () => state.now }, (input, lost) => {
+  const notes = new RejectNotes({ ...options, now: () => state.now }, 'test', (input, lost) => {
     if (state.isFull) lost();
     else written.push(input);
   });
@@ -23,10 +23,11 @@ describe('RejectNotes', () => {
       state.now += 1_000;
     }
     const single = written.filter(({ fields }) => fields.length > 0).length;
-    expect(single).to.be.within(80, 100);
-    const counted = details().map((detail) => Number(/^(\d+) more/.exec(detail)?.[1] ?? 0));
+    const bytes = written.filter(({ fields }) => fields.length > 0).map((note) => encodedBytes(note, 'test'));
+    expect(bytes.reduce((sum, size) => sum + size, 0)).to.be.within(99_000, 100_000);
     notes.close();
-    expect(counted.reduce((sum, count) => sum + count, 0)).to.be.within(36_000 - single - 10, 36_000 - single);
+    const counted = details().map((detail) => Number(/^(\d+) more/.exec(detail)?.[1] ?? 0));
+    expect(counted.reduce((sum, count) => sum + count, 0)).to.equal(36_000 - single);
     // The next hour has a budget of its own.
     const before = written.length;
     const again = makeNotes({ rejectBytesPerHour: 100_000 });
@@ -46,6 +47,55 @@ describe('RejectNotes', () => {
     }
     notes.close();
     expect(written.filter(({ fields }) => fields.length > 0).length).to.be.within(3, 6);
+  });
+
+  it('counts bytes as they are written, escapes too', () => {
+    const { written, notes } = makeNotes({ rejectBytesPerHour: 100_000, rejectsPerSecond: 10_000 });
+    const header = Buffer.from(JSON.stringify({ kid: '\u0001\u202e'.repeat(250) })).toString('base64url');
+    const token = `${header}.a.b.c.d`;
+    for (let call = 0; call < 1_000; call++) {
+      notes.note({
+        ...reject(),
+        fields: [field({ token, keep: false, outcome: 'refused', path: '\u0001'.repeat(500) })],
+      });
+    }
+    notes.close();
+    const bytes = written.map((note) => Buffer.byteLength(encodeRecord(note, { seq: 1, time: 0, origin: 'test' })));
+    expect(bytes[0]).to.be.greaterThan(5_000);
+    expect(bytes.reduce((sum, size) => sum + size, 0)).to.be.within(80_000, 100_500);
+  });
+
+  it('writes what one caller tries however much rubbish another one sends', () => {
+    const { state, written, notes } = makeNotes({ rejectBytesPerHour: 20_000, rejectsPerSecond: 10 });
+    const from = (account: string) => notes.note({ ...reject(), account, principal: `name of ${account}` });
+    for (let second = 0; second < 100; second++) {
+      for (let call = 0; call < 100; call++) from('address:flood');
+      from('certificate:probe');
+      state.now += 30_000;
+    }
+    notes.close();
+    const of = (account: string) => written.filter(({ principal }) => principal === `name of ${account}`);
+    const single = ({ fields }: RecordInput) => fields.length > 0;
+    expect(of('certificate:probe').filter(single).length).to.be.greaterThan(20);
+    expect(of('address:flood').filter(single).length).to.be.lessThan(40);
+    const told = of('address:flood').flatMap(({ detail }) => /^(\d+) more refused calls$/.exec(detail)?.[1] ?? []);
+    const sum = told.reduce((total, count) => total + Number(count), 0);
+    expect(sum + of('address:flood').filter(single).length).to.equal(10_000);
+  });
+
+  it('gives so many callers a budget of their own, and one to all others', () => {
+    const { written, notes } = makeNotes({ rejectsPerSecond: 1 });
+    for (let caller = 0; caller < 1_000; caller++) {
+      for (let call = 0; call < 2; call++)
+        notes.note({ ...reject(), account: `address:${caller}`, principal: `p${caller}` });
+    }
+    notes.close();
+    expect(written.filter(({ fields }) => fields.length > 0)).to.have.length(129);
+    const others = written.find(({ detail }) => detail.endsWith('of other callers'));
+    expect(others).to.include({
+      detail: `${2 * (1_000 - 128) - 1} more refused calls of other callers`,
+      principal: '',
+    });
   });
 
   it('keeps the number for later while nothing can be written', () => {

@@ -46,8 +46,8 @@ describe('retention', () => {
       await withLog(dir, options, async () =>
         until(async () => (await firstSeqs(dir, 'jsonl')).length < before.length),
       );
-      // The third segment goes on until hour 3, when the fourth begins: two hours ago, and not more.
-      const left = before.slice(2);
+      // The third segment ends in hour 2, the fourth in hour 3: two hours ago, and not more.
+      const left = before.slice(3);
       expect(await firstSeqs(dir, 'jsonl')).to.deep.equal(left);
       expect(await firstSeqs(dir, 'leaves')).to.deep.equal(before);
       const detail = `records 0 to ${(left[0] as number) - 1} are removed by retention`;
@@ -84,6 +84,34 @@ describe('retention', () => {
       );
       expect(sizes.reduce((sum, size) => sum + size, 0)).to.be.lessThan(1_048_576 + 2 * 400_000);
       expect(verify(dir)).to.deep.include({ findings: [], removed: firsts[0], unsigned: 0 });
+    }));
+
+  it('answers for all that it ever removed, and for nothing that somebody else did', () =>
+    inFolder(async (dir) => {
+      const retain = (hour: number) => {
+        const options = { retainMs: HOUR_MS, now: () => START_MS + hour * HOUR_MS };
+        return withLog(dir, options, () => until(async () => (await firstSeqs(dir, 'jsonl')).length === 1));
+      };
+      await writeHours(dir, 3);
+      await retain(6);
+      const first = (await firstSeqs(dir, 'jsonl'))[0] as number;
+      await writeHours(dir, 3, 7);
+      // The record that told of the first ones goes, too.
+      await retain(20);
+      const second = (await firstSeqs(dir, 'jsonl'))[0] as number;
+      expect(second).to.be.greaterThan(first);
+      expect(verify(dir)).to.deep.include({ findings: [], removed: second });
+
+      // Whoever can write the folder removes a segment, and the next retention must not make it right.
+      await writeHours(dir, 3, 21);
+      const [stolen, next] = (await firstSeqs(dir, 'jsonl')) as [number, number];
+      await rm(join(dir, segmentFile(stolen, 'jsonl')));
+      await retain(40);
+      const last = (await firstSeqs(dir, 'jsonl'))[0] as number;
+      expect(last).to.be.greaterThan(next);
+      const { findings } = verify(dir);
+      expect(findings[0]).to.include({ kind: 'missing', last: last - 1 });
+      expect(findings[0]?.seq).to.be.at.most(stolen);
     }));
 
   it('keeps what a replay guard needs after a restart, however large it is', () =>

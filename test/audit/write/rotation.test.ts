@@ -54,11 +54,11 @@ describe('segments', () => {
         now += 59_999;
         await log.commit(input());
         await settle();
-        expect(await firstSeqs(dir)).to.deep.equal([0, 3]);
+        expect(await firstSeqs(dir)).to.deep.equal([0, 2, 3]);
       });
       now += 1;
-      await withLog(dir, options, () => until(async () => (await segments(dir)).length === 3));
-      expect(await firstSeqs(dir)).to.deep.equal([0, 3, 6]);
+      await withLog(dir, options, () => until(async () => (await segments(dir)).length === 4));
+      expect(await firstSeqs(dir)).to.deep.equal([0, 2, 3, 5]);
       expect(verify(dir)).to.deep.include({ findings: [], unsigned: 0 });
     }));
 

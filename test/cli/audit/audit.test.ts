@@ -1,6 +1,6 @@
 /** `sealwire audit` as its users run it: as a process, on logs that nobody vouches for. */
 import { once } from 'node:events';
-import { chmodSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { chmodSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { expect } from 'chai';
@@ -69,6 +69,22 @@ describe('sealwire audit', function () {
   };
 
   describe('verify', () => {
+    it('verifies nothing where there is nothing', async () => {
+      const key = join(root, 'nothing.vkey');
+      writeFileSync(key, files.get('log.vkey') as Buffer);
+      const empty = join(root, 'nothing');
+      mkdirSync(empty);
+      const run = (...flags: string[]) => finishSealwire(['audit', 'verify', '--dir', empty, '--vkey', key, ...flags]);
+      const alone = await run();
+      expect([alone.code, alone.stdout]).to.deep.equal([3, '']);
+      expect(alone.stderr).to.include('no log, or an empty one');
+      const kept = join(root, 'nothing.checkpoint');
+      writeFileSync(kept, files.get('checkpoint') as Buffer);
+      const { code, stdout } = await run('--checkpoint', kept);
+      expect([code, stdout.includes('verified\n')]).to.deep.equal([1, false]);
+      expect(stdout).to.include('records 0 to 299: rolled-back');
+    });
+
     it('says that all is well, and what that is worth', async () => {
       const { code, stdout } = await audit('verify');
       expect(code).to.equal(0);
@@ -134,7 +150,7 @@ describe('sealwire audit', function () {
       writeLog(empty, new Map([['log.vkey', Buffer.from(`${signer.verifier.vkey}\n`)]]));
       const kept = join(root, 'kept-of-none');
       const { code, stderr } = await finishSealwire(['audit', 'verify', '--dir', empty, '--save-checkpoint', kept]);
-      expect([code, stderr]).to.deep.equal([3, 'sealwire: the log has no checkpoint to keep\n']);
+      expect([code, stderr]).to.deep.equal([3, `sealwire: ${empty}: no log, or an empty one\n`]);
     });
 
     it('tells a checkpoint of another key from a file that is none', async () => {
@@ -395,7 +411,7 @@ describe('sealwire audit', function () {
       writeLog(bad, changed.set(`${'0'.repeat(20)}.leaves`, leaves));
       const { code, stdout, stderr } = await finishSealwire(['audit', 'prove', 'inclusion', '17', '--dir', bad]);
       expect([code, stdout]).to.deep.equal([1, '']);
-      expect(stderr).to.include('the log is not what its checkpoint says');
+      expect(stderr).to.include('the log does not match its checkpoint');
     });
   });
 

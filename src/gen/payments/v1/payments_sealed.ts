@@ -10,40 +10,41 @@ import * as $payments from "./payments.js";
 
 /** The files that declare the inner messages, as a serialized `google.protobuf.FileDescriptorSet`. */
 const $descriptors = $sealwire.embeddedDescriptors(
-  "CrcCChhzZWFsd2lyZS92MS9zZWFsZWQucHJvdG8SC3NlYWx3aXJlLnYxGiBnb29nbGUvcHJvdG9idWYvZGVzY3JpcHRvci5wcm90"
-  + "byKNAQoLU2VhbGVkRmllbGQSEgoEdHlwZRgBIAEoCVIEdHlwZRIcCglyZWNpcGllbnQYAiABKAlSCXJlY2lwaWVudBIaCghyZXF1"
-  + "aXJlZBgDIAEoCFIIcmVxdWlyZWQSEgoEYmluZBgEIAMoCVIEYmluZBIcCgl0cmFuc2llbnQYBSABKAhSCXRyYW5zaWVudDpUCgZz"
-  + "ZWFsZWQSHS5nb29nbGUucHJvdG9idWYuRmllbGRPcHRpb25zGM2UAyABKAsyGC5zZWFsd2lyZS52MS5TZWFsZWRGaWVsZFIGc2Vh"
-  + "bGVkiAEBYgZwcm90bzMKphEKGnBheW1lbnRzL3YxL3BheW1lbnRzLnByb3RvEgtwYXltZW50cy52MRoYc2VhbHdpcmUvdjEvc2Vh"
-  + "bGVkLnByb3RvIooBCgtDYXJkRGV0YWlscxIWCgZudW1iZXIYASABKAlSBm51bWJlchIhCgxleHBpcnlfbW9udGgYAiABKAVSC2V4"
-  + "cGlyeU1vbnRoEh8KC2V4cGlyeV95ZWFyGAMgASgFUgpleHBpcnlZZWFyEh8KC2hvbGRlcl9uYW1lGAQgASgJUgpob2xkZXJOYW1l"
-  + "IpMBCg1Qb3N0YWxBZGRyZXNzEhQKBWxpbmUxGAEgASgJUgVsaW5lMRIUCgVsaW5lMhgCIAEoCVIFbGluZTISEgoEY2l0eRgDIAEo"
-  + "CVIEY2l0eRIfCgtwb3N0YWxfY29kZRgEIAEoCVIKcG9zdGFsQ29kZRIhCgxjb3VudHJ5X2NvZGUYBSABKAlSC2NvdW50cnlDb2Rl"
-  + "IvkCChBBdXRob3JpemVSZXF1ZXN0EhkKCG9yZGVyX2lkGAEgASgJUgdvcmRlcklkEiEKDGFtb3VudF9taW5vchgCIAEoA1ILYW1v"
-  + "dW50TWlub3ISIwoNY3VycmVuY3lfY29kZRgDIAEoCVIMY3VycmVuY3lDb2RlEloKBGNhcmQYBCABKAlCRuqkGUIKF3BheW1lbnRz"
-  + "LnYxLkNhcmREZXRhaWxzGAEiCG9yZGVyX2lkIgxhbW91bnRfbWlub3IiDWN1cnJlbmN5X2NvZGVSBGNhcmQSUgoPYmlsbGluZ19h"
-  + "ZGRyZXNzGAUgASgJQinqpBklChlwYXltZW50cy52MS5Qb3N0YWxBZGRyZXNzIghvcmRlcl9pZFIOYmlsbGluZ0FkZHJlc3MSUgoN"
-  + "c2VjdXJpdHlfY29kZRgGIAEoCUIt6qQZKQobZ29vZ2xlLnByb3RvYnVmLlN0cmluZ1ZhbHVlIghvcmRlcl9pZCgBUgxzZWN1cml0"
-  + "eUNvZGUiaQoRQXV0aG9yaXplUmVzcG9uc2USHQoKcGF5bWVudF9pZBgBIAEoCVIJcGF5bWVudElkEhYKBnN0YXR1cxgCIAEoCVIG"
-  + "c3RhdHVzEh0KCmNhcmRfbGFzdDQYAyABKAlSCWNhcmRMYXN0NCIyChFHZXRQYXltZW50UmVxdWVzdBIdCgpwYXltZW50X2lkGAEg"
-  + "ASgJUglwYXltZW50SWQi7AEKB1BheW1lbnQSHQoKcGF5bWVudF9pZBgBIAEoCVIJcGF5bWVudElkEhkKCG9yZGVyX2lkGAIgASgJ"
-  + "UgdvcmRlcklkEiEKDGFtb3VudF9taW5vchgDIAEoA1ILYW1vdW50TWlub3ISIwoNY3VycmVuY3lfY29kZRgEIAEoCVIMY3VycmVu"
-  + "Y3lDb2RlEhYKBnN0YXR1cxgFIAEoCVIGc3RhdHVzEkcKBGNhcmQYBiABKAlCM+qkGS8KF3BheW1lbnRzLnYxLkNhcmREZXRhaWxz"
-  + "IgpwYXltZW50X2lkIghvcmRlcl9pZFIEY2FyZCJEChJHZXRQYXltZW50UmVzcG9uc2USLgoHcGF5bWVudBgBIAEoCzIULnBheW1l"
-  + "bnRzLnYxLlBheW1lbnRSB3BheW1lbnQiUAoVSW1wb3J0UGF5bWVudHNSZXF1ZXN0EjcKB3BheW1lbnQYASABKAsyHS5wYXltZW50"
-  + "cy52MS5BdXRob3JpemVSZXF1ZXN0UgdwYXltZW50IjQKFkltcG9ydFBheW1lbnRzUmVzcG9uc2USGgoIaW1wb3J0ZWQYASABKANS"
-  + "CGltcG9ydGVkIjEKFFdhdGNoUGF5bWVudHNSZXF1ZXN0EhkKCG9yZGVyX2lkGAEgASgJUgdvcmRlcklkIkcKFVdhdGNoUGF5bWVu"
-  + "dHNSZXNwb25zZRIuCgdwYXltZW50GAEgASgLMhQucGF5bWVudHMudjEuUGF5bWVudFIHcGF5bWVudCKHAQoQUmVjb25jaWxlUmVx"
-  + "dWVzdBIdCgpwYXltZW50X2lkGAEgASgJUglwYXltZW50SWQSVAoOc3RhdGVtZW50X2xpbmUYAiABKAlCLeqkGSkKG2dvb2dsZS5w"
-  + "cm90b2J1Zi5TdHJpbmdWYWx1ZSIKcGF5bWVudF9pZFINc3RhdGVtZW50TGluZSKYAQoRUmVjb25jaWxlUmVzcG9uc2USHQoKcGF5"
-  + "bWVudF9pZBgBIAEoCVIJcGF5bWVudElkEhgKB21hdGNoZWQYAiABKAhSB21hdGNoZWQSSgoEbm90ZRgDIAEoCUI26qQZMgobZ29v"
-  + "Z2xlLnByb3RvYnVmLlN0cmluZ1ZhbHVlIgpwYXltZW50X2lkIgdtYXRjaGVkUgRub3RlMrwDCg5QYXltZW50U2VydmljZRJKCglB"
-  + "dXRob3JpemUSHS5wYXltZW50cy52MS5BdXRob3JpemVSZXF1ZXN0Gh4ucGF5bWVudHMudjEuQXV0aG9yaXplUmVzcG9uc2USUgoK"
-  + "R2V0UGF5bWVudBIeLnBheW1lbnRzLnYxLkdldFBheW1lbnRSZXF1ZXN0Gh8ucGF5bWVudHMudjEuR2V0UGF5bWVudFJlc3BvbnNl"
-  + "IgOQAgESWwoOSW1wb3J0UGF5bWVudHMSIi5wYXltZW50cy52MS5JbXBvcnRQYXltZW50c1JlcXVlc3QaIy5wYXltZW50cy52MS5J"
-  + "bXBvcnRQYXltZW50c1Jlc3BvbnNlKAESXQoNV2F0Y2hQYXltZW50cxIhLnBheW1lbnRzLnYxLldhdGNoUGF5bWVudHNSZXF1ZXN0"
-  + "GiIucGF5bWVudHMudjEuV2F0Y2hQYXltZW50c1Jlc3BvbnNlIgOQAgEwARJOCglSZWNvbmNpbGUSHS5wYXltZW50cy52MS5SZWNv"
-  + "bmNpbGVSZXF1ZXN0Gh4ucGF5bWVudHMudjEuUmVjb25jaWxlUmVzcG9uc2UoATABYgZwcm90bzM="
+  "CtQCChhzZWFsd2lyZS92MS9zZWFsZWQucHJvdG8SC3NlYWx3aXJlLnYxGiBnb29nbGUvcHJvdG9idWYvZGVzY3JpcHRvci5wcm90"
+  + "byKqAQoLU2VhbGVkRmllbGQSEgoEdHlwZRgBIAEoCVIEdHlwZRIcCglyZWNpcGllbnQYAiABKAlSCXJlY2lwaWVudBIaCghyZXF1"
+  + "aXJlZBgDIAEoCFIIcmVxdWlyZWQSEgoEYmluZBgEIAMoCVIEYmluZBIcCgl0cmFuc2llbnQYBSABKAhSCXRyYW5zaWVudBIbCglt"
+  + "YXhfYnl0ZXMYBiABKAVSCG1heEJ5dGVzOlQKBnNlYWxlZBIdLmdvb2dsZS5wcm90b2J1Zi5GaWVsZE9wdGlvbnMYzZQDIAEoCzIY"
+  + "LnNlYWx3aXJlLnYxLlNlYWxlZEZpZWxkUgZzZWFsZWSIAQFiBnByb3RvMwq3EQoacGF5bWVudHMvdjEvcGF5bWVudHMucHJvdG8S"
+  + "C3BheW1lbnRzLnYxGhhzZWFsd2lyZS92MS9zZWFsZWQucHJvdG8iigEKC0NhcmREZXRhaWxzEhYKBm51bWJlchgBIAEoCVIGbnVt"
+  + "YmVyEiEKDGV4cGlyeV9tb250aBgCIAEoBVILZXhwaXJ5TW9udGgSHwoLZXhwaXJ5X3llYXIYAyABKAVSCmV4cGlyeVllYXISHwoL"
+  + "aG9sZGVyX25hbWUYBCABKAlSCmhvbGRlck5hbWUikwEKDVBvc3RhbEFkZHJlc3MSFAoFbGluZTEYASABKAlSBWxpbmUxEhQKBWxp"
+  + "bmUyGAIgASgJUgVsaW5lMhISCgRjaXR5GAMgASgJUgRjaXR5Eh8KC3Bvc3RhbF9jb2RlGAQgASgJUgpwb3N0YWxDb2RlEiEKDGNv"
+  + "dW50cnlfY29kZRgFIAEoCVILY291bnRyeUNvZGUigQMKEEF1dGhvcml6ZVJlcXVlc3QSGQoIb3JkZXJfaWQYASABKAlSB29yZGVy"
+  + "SWQSIQoMYW1vdW50X21pbm9yGAIgASgDUgthbW91bnRNaW5vchIjCg1jdXJyZW5jeV9jb2RlGAMgASgJUgxjdXJyZW5jeUNvZGUS"
+  + "XQoEY2FyZBgEIAEoCUJJ6qQZRQoXcGF5bWVudHMudjEuQ2FyZERldGFpbHMYASIIb3JkZXJfaWQiDGFtb3VudF9taW5vciINY3Vy"
+  + "cmVuY3lfY29kZTCACFIEY2FyZBJVCg9iaWxsaW5nX2FkZHJlc3MYBSABKAlCLOqkGSgKGXBheW1lbnRzLnYxLlBvc3RhbEFkZHJl"
+  + "c3MiCG9yZGVyX2lkMIAQUg5iaWxsaW5nQWRkcmVzcxJUCg1zZWN1cml0eV9jb2RlGAYgASgJQi/qpBkrChtnb29nbGUucHJvdG9i"
+  + "dWYuU3RyaW5nVmFsdWUiCG9yZGVyX2lkKAEwQFIMc2VjdXJpdHlDb2RlImkKEUF1dGhvcml6ZVJlc3BvbnNlEh0KCnBheW1lbnRf"
+  + "aWQYASABKAlSCXBheW1lbnRJZBIWCgZzdGF0dXMYAiABKAlSBnN0YXR1cxIdCgpjYXJkX2xhc3Q0GAMgASgJUgljYXJkTGFzdDQi"
+  + "MgoRR2V0UGF5bWVudFJlcXVlc3QSHQoKcGF5bWVudF9pZBgBIAEoCVIJcGF5bWVudElkIu8BCgdQYXltZW50Eh0KCnBheW1lbnRf"
+  + "aWQYASABKAlSCXBheW1lbnRJZBIZCghvcmRlcl9pZBgCIAEoCVIHb3JkZXJJZBIhCgxhbW91bnRfbWlub3IYAyABKANSC2Ftb3Vu"
+  + "dE1pbm9yEiMKDWN1cnJlbmN5X2NvZGUYBCABKAlSDGN1cnJlbmN5Q29kZRIWCgZzdGF0dXMYBSABKAlSBnN0YXR1cxJKCgRjYXJk"
+  + "GAYgASgJQjbqpBkyChdwYXltZW50cy52MS5DYXJkRGV0YWlscyIKcGF5bWVudF9pZCIIb3JkZXJfaWQwgAhSBGNhcmQiRAoSR2V0"
+  + "UGF5bWVudFJlc3BvbnNlEi4KB3BheW1lbnQYASABKAsyFC5wYXltZW50cy52MS5QYXltZW50UgdwYXltZW50IlAKFUltcG9ydFBh"
+  + "eW1lbnRzUmVxdWVzdBI3CgdwYXltZW50GAEgASgLMh0ucGF5bWVudHMudjEuQXV0aG9yaXplUmVxdWVzdFIHcGF5bWVudCI0ChZJ"
+  + "bXBvcnRQYXltZW50c1Jlc3BvbnNlEhoKCGltcG9ydGVkGAEgASgDUghpbXBvcnRlZCIxChRXYXRjaFBheW1lbnRzUmVxdWVzdBIZ"
+  + "CghvcmRlcl9pZBgBIAEoCVIHb3JkZXJJZCJHChVXYXRjaFBheW1lbnRzUmVzcG9uc2USLgoHcGF5bWVudBgBIAEoCzIULnBheW1l"
+  + "bnRzLnYxLlBheW1lbnRSB3BheW1lbnQiigEKEFJlY29uY2lsZVJlcXVlc3QSHQoKcGF5bWVudF9pZBgBIAEoCVIJcGF5bWVudElk"
+  + "ElcKDnN0YXRlbWVudF9saW5lGAIgASgJQjDqpBksChtnb29nbGUucHJvdG9idWYuU3RyaW5nVmFsdWUiCnBheW1lbnRfaWQwgCBS"
+  + "DXN0YXRlbWVudExpbmUimwEKEVJlY29uY2lsZVJlc3BvbnNlEh0KCnBheW1lbnRfaWQYASABKAlSCXBheW1lbnRJZBIYCgdtYXRj"
+  + "aGVkGAIgASgIUgdtYXRjaGVkEk0KBG5vdGUYAyABKAlCOeqkGTUKG2dvb2dsZS5wcm90b2J1Zi5TdHJpbmdWYWx1ZSIKcGF5bWVu"
+  + "dF9pZCIHbWF0Y2hlZDCAIFIEbm90ZTK8AwoOUGF5bWVudFNlcnZpY2USSgoJQXV0aG9yaXplEh0ucGF5bWVudHMudjEuQXV0aG9y"
+  + "aXplUmVxdWVzdBoeLnBheW1lbnRzLnYxLkF1dGhvcml6ZVJlc3BvbnNlElIKCkdldFBheW1lbnQSHi5wYXltZW50cy52MS5HZXRQ"
+  + "YXltZW50UmVxdWVzdBofLnBheW1lbnRzLnYxLkdldFBheW1lbnRSZXNwb25zZSIDkAIBElsKDkltcG9ydFBheW1lbnRzEiIucGF5"
+  + "bWVudHMudjEuSW1wb3J0UGF5bWVudHNSZXF1ZXN0GiMucGF5bWVudHMudjEuSW1wb3J0UGF5bWVudHNSZXNwb25zZSgBEl0KDVdh"
+  + "dGNoUGF5bWVudHMSIS5wYXltZW50cy52MS5XYXRjaFBheW1lbnRzUmVxdWVzdBoiLnBheW1lbnRzLnYxLldhdGNoUGF5bWVudHNS"
+  + "ZXNwb25zZSIDkAIBMAESTgoJUmVjb25jaWxlEh0ucGF5bWVudHMudjEuUmVjb25jaWxlUmVxdWVzdBoeLnBheW1lbnRzLnYxLlJl"
+  + "Y29uY2lsZVJlc3BvbnNlKAEwAWIGcHJvdG8z"
 );
 
 /** `payments.v1.AuthorizeRequest` with its inner messages in place. */
@@ -78,6 +79,7 @@ export const AuthorizeRequestPlan: $sealwire.MessagePlan = {
       recipient: "",
       required: true,
       transient: false,
+      maxBytes: 1024,
       bind: [
         { name: "order_id", key: "orderId", number: 1, kind: 'string', explicitPresence: false },
         { name: "amount_minor", key: "amountMinor", number: 2, kind: 'int64', explicitPresence: false },
@@ -92,6 +94,7 @@ export const AuthorizeRequestPlan: $sealwire.MessagePlan = {
       recipient: "",
       required: false,
       transient: false,
+      maxBytes: 2048,
       bind: [
         { name: "order_id", key: "orderId", number: 1, kind: 'string', explicitPresence: false },
       ],
@@ -104,6 +107,7 @@ export const AuthorizeRequestPlan: $sealwire.MessagePlan = {
       recipient: "",
       required: false,
       transient: true,
+      maxBytes: 64,
       bind: [
         { name: "order_id", key: "orderId", number: 1, kind: 'string', explicitPresence: false },
       ],
@@ -139,6 +143,7 @@ export const PaymentPlan: $sealwire.MessagePlan = {
       recipient: "",
       required: false,
       transient: false,
+      maxBytes: 1024,
       bind: [
         { name: "payment_id", key: "paymentId", number: 1, kind: 'string', explicitPresence: false },
         { name: "order_id", key: "orderId", number: 2, kind: 'string', explicitPresence: false },
@@ -236,6 +241,7 @@ export const ReconcileRequestPlan: $sealwire.MessagePlan = {
       recipient: "",
       required: false,
       transient: false,
+      maxBytes: 4096,
       bind: [
         { name: "payment_id", key: "paymentId", number: 1, kind: 'string', explicitPresence: false },
       ],
@@ -270,6 +276,7 @@ export const ReconcileResponsePlan: $sealwire.MessagePlan = {
       recipient: "",
       required: false,
       transient: false,
+      maxBytes: 4096,
       bind: [
         { name: "payment_id", key: "paymentId", number: 1, kind: 'string', explicitPresence: false },
         { name: "matched", key: "matched", number: 2, kind: 'bool', explicitPresence: false },

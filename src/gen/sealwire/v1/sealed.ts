@@ -26,10 +26,15 @@ export interface SealedField {
    * cannot get the token.
    */
   transient: boolean;
+  /**
+   * The longest inner message, in encoded bytes, up to 65,536; 0: the general
+   * limit.
+   */
+  maxBytes: number;
 }
 
 function createBaseSealedField(): SealedField {
-  return { type: "", recipient: "", required: false, bind: [], transient: false };
+  return { type: "", recipient: "", required: false, bind: [], transient: false, maxBytes: 0 };
 }
 
 export const SealedField: MessageFns<SealedField> = {
@@ -48,6 +53,9 @@ export const SealedField: MessageFns<SealedField> = {
     }
     if (message.transient !== false) {
       writer.uint32(40).bool(message.transient);
+    }
+    if (message.maxBytes !== 0) {
+      writer.uint32(48).int32(message.maxBytes);
     }
     return writer;
   },
@@ -105,6 +113,14 @@ export const SealedField: MessageFns<SealedField> = {
             message.transient = reader.bool();
             continue;
           }
+          case 6: {
+            if (tag !== 48) {
+              break;
+            }
+
+            message.maxBytes = reader.int32();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -124,6 +140,11 @@ export const SealedField: MessageFns<SealedField> = {
       required: isSet(object.required) ? globalThis.Boolean(object.required) : false,
       bind: globalThis.Array.isArray(object?.bind) ? object.bind.map((e: any) => globalThis.String(e)) : [],
       transient: isSet(object.transient) ? globalThis.Boolean(object.transient) : false,
+      maxBytes: isSet(object.maxBytes)
+        ? globalThis.Number(object.maxBytes)
+        : isSet(object.max_bytes)
+        ? globalThis.Number(object.max_bytes)
+        : 0,
     };
   },
 
@@ -144,6 +165,9 @@ export const SealedField: MessageFns<SealedField> = {
     if (message.transient !== false) {
       obj.transient = message.transient;
     }
+    if (message.maxBytes !== 0) {
+      obj.maxBytes = Math.round(message.maxBytes);
+    }
     return obj;
   },
 
@@ -157,6 +181,7 @@ export const SealedField: MessageFns<SealedField> = {
     message.required = object.required ?? false;
     message.bind = object.bind?.map((e) => e) || [];
     message.transient = object.transient ?? false;
+    message.maxBytes = object.maxBytes ?? 0;
     return message;
   },
 };
