@@ -10,13 +10,14 @@ import { pathToFileURL } from 'node:url';
  */
 const allowed = {
   errors: [],
+  files: ['errors'],
   'file-lock': [],
   'turn-queue': [],
   profile: ['errors'],
   schema: ['errors', 'profile'],
   web: ['errors', 'profile', 'schema'],
   jwe: ['errors', 'profile'],
-  keys: ['errors', 'profile', 'file-lock', 'jwe'],
+  keys: ['errors', 'profile', 'files', 'file-lock', 'jwe'],
   loader: ['errors', 'schema'],
   client: ['errors', 'profile', 'turn-queue', 'jwe', 'keys', 'schema'],
   server: ['errors', 'profile', 'turn-queue', 'jwe', 'keys', 'schema'],
@@ -25,6 +26,7 @@ const allowed = {
   'audit/write': [
     'errors',
     'profile',
+    'files',
     'file-lock',
     'jwe/header',
     'jwe/sha256',
@@ -34,11 +36,12 @@ const allowed = {
   'audit/read': ['errors', 'profile', 'jwe/header', 'jwe/sha256', 'audit/format'],
   'audit/index': ['audit/format', 'audit/write', 'audit/read'],
   codegen: ['schema', 'errors'],
-  host: ['errors', 'profile', 'jwe', 'keys', 'schema', 'client', 'server', 'audit'],
+  host: ['errors', 'profile', 'files', 'jwe', 'keys', 'schema', 'client', 'server', 'audit'],
   payments: ['errors', 'profile', 'schema', 'server', 'host'],
   cli: [
     'errors',
     'profile',
+    'files',
     'jwe',
     'keys',
     'schema',

@@ -1,10 +1,10 @@
 /** Removes the lines of old segments. Their leaves stay, so that what is left still verifies. */
 import { readdir, rm, stat } from 'node:fs/promises';
 import { join } from 'node:path';
+import { syncFolder } from '../../files/replace-file.js';
 import { checkRange } from '../../profile/options.js';
 import { listSegments, segmentFile } from '../format/log-files.js';
 import { readLineBlocks } from '../read/line-blocks.js';
-import { syncFolder } from './append-file.js';
 
 /** Options of {@link Retention}. */
 export interface RetentionOptions {
