@@ -1,9 +1,9 @@
 /** Runs an app: keys, audit log, interceptor, the app's handlers, health, and an orderly end. */
-import { servicePaths } from '../files/service-paths.js';
-import { join, resolve } from 'node:path';
+import { resolve } from 'node:path';
 import { ServerCredentials } from '@grpc/grpc-js';
 import type { Logger } from 'winston';
 import { readRecentTokens } from '../audit/read/recent-tokens.js';
+import { servicePaths } from '../files/service-paths.js';
 import { peekHeader } from '../jwe/header.js';
 import { findPassphrase } from '../keys/passphrase.js';
 import { loadReviewerKey } from '../keys/reviewer-keys.js';

@@ -1,5 +1,4 @@
 /** Opens the service's audit log as configured. */
-import { join } from 'node:path';
 import type { Logger } from 'winston';
 import { AuditLog } from '../audit/write/audit-log.js';
 import { servicePaths } from '../files/service-paths.js';
