@@ -1,8 +1,9 @@
 /** Runs an app: keys, audit log, interceptor, the app's handlers, health, and an orderly end. */
-import { join, resolve } from 'node:path';
+import { resolve } from 'node:path';
 import { ServerCredentials } from '@grpc/grpc-js';
 import type { Logger } from 'winston';
 import { readRecentTokens } from '../audit/read/recent-tokens.js';
+import { servicePaths } from '../files/service-paths.js';
 import { peekHeader } from '../jwe/header.js';
 import { findPassphrase } from '../keys/passphrase.js';
 import { loadReviewerKey } from '../keys/reviewer-keys.js';
@@ -20,7 +21,7 @@ import { describeApp, reflectIfConfigured } from './describe-service.js';
 import { addGauges } from './gauges.js';
 import { ServiceHealth } from './health.js';
 import { type AskPin, checkHardware, createHardware, watchHardware } from './hsm.js';
-import { keyPaths, loadKeys } from './key-files.js';
+import { loadKeys } from './key-files.js';
 import { LiveKeys } from './live-keys.js';
 import { HandlerErrors } from './log/handler-errors.js';
 import { createApplicationLogger } from './log/logger.js';
@@ -141,7 +142,7 @@ async function start<R extends RunningApp, O>(
   stops.push(() => metrics.close());
   const guard = new ReplayGuard();
   await checkHardware(ring, hardware, logger);
-  await guard.restore(readRecentTokens(join(dir, 'audit'), Date.now() - REPLAY_WINDOW_MS));
+  await guard.restore(readRecentTokens(servicePaths(dir).audit, Date.now() - REPLAY_WINDOW_MS));
 
   const { interceptor, tokenOpener, openStored, resealStored, forgetKey } = createOpenInterceptor({
     services: app.services,
@@ -175,7 +176,7 @@ async function start<R extends RunningApp, O>(
   health.addTo(server);
   reflectIfConfigured(server, config, description);
 
-  const { ring: ringPath, publicKeys: publicPath } = keyPaths(dir);
+  const { ring: ringPath, publicKeys: publicPath } = servicePaths(dir);
   const load = { hardware, ...(passphrase && { passphrase }) };
   const onChanged = () => {
     lookAtCustody();
@@ -206,7 +207,7 @@ async function start<R extends RunningApp, O>(
   });
   logger.info(`${app.name} on ${address}${certificates === undefined ? ' (plain text)' : ' (TLS)'}`);
   logger.info(`key ${ring.currentKid}${created ? ' (created)' : ''}, policy ${config.policy}`);
-  logger.info(`private keys ${ringPath}; public keys ${publicPath}; audit log ${join(dir, 'audit')}`);
+  logger.info(`private keys ${ringPath}; public keys ${publicPath}; audit log ${servicePaths(dir).audit}`);
   logger.info(`key set of '${origin}', signing root ${root}`);
   if (metricsAddress !== undefined) logger.info(`metrics on http://${metricsAddress}/metrics`);
   return {

@@ -1,35 +1,13 @@
 /** The service's key files: made on first run, loaded afterwards. */
 import { mkdir } from 'node:fs/promises';
-import { join } from 'node:path';
 import { SealwireError } from '../errors.js';
+import { findOddFolder } from '../files/own-files.js';
+import { servicePaths } from '../files/service-paths.js';
 import { generatePem } from '../keys/generate-pem.js';
 import type { KeyRing, KeyRingOptions } from '../keys/ring.js';
 import { importRingKey, type RingKey, withDates } from '../keys/ring-file.js';
 import { RingStore } from '../keys/ring-store.js';
-import { findOddFolder } from '../own-files.js';
 import type { Curve } from '../profile/algorithms.js';
-
-/** Where things are. */
-export interface KeyPaths {
-  readonly ring: string;
-  readonly publicKeys: string;
-  readonly root: string;
-  readonly rootPublic: string;
-  /** Signs the checkpoints of the audit log. */
-  readonly log: string;
-}
-
-/** @param dir the service's folder */
-export function keyPaths(dir: string): KeyPaths {
-  const keys = join(dir, 'keys');
-  return {
-    ring: join(keys, 'ring.json'),
-    publicKeys: join(keys, 'public.jwks.json'),
-    root: join(keys, 'root.json'),
-    rootPublic: join(keys, 'root.pub.json'),
-    log: join(keys, 'log.key'),
-  };
-}
 
 /** What was loaded, and whether it was made just now. */
 export interface LoadedKeys {
@@ -45,7 +23,7 @@ export interface LoadedKeys {
  *   `KEY_FILE_ENCRYPTED`, `KEY_PASSPHRASE_WRONG`
  */
 export async function loadKeys(dir: string, { passphrase, ...ring }: KeyRingOptions = {}): Promise<LoadedKeys> {
-  const paths = keyPaths(dir);
+  const paths = servicePaths(dir);
   await makeKeyFolder(dir);
   const store = new RingStore({ path: paths.ring, ring, ...(passphrase && { passphrase }) });
   const { ring: loaded, created } = await store.ensure(async () => [await createFirstKey('P-521')]);
@@ -59,7 +37,7 @@ export async function loadKeys(dir: string, { passphrase, ...ring }: KeyRingOpti
  * @throws SealwireError `KEY_FILE_WRITE`; `KEY_FILE_INVALID` when others can change it, or something in it is not a file
  */
 export async function makeKeyFolder(dir: string): Promise<void> {
-  const folder = join(dir, 'keys');
+  const { keys: folder } = servicePaths(dir);
   await mkdir(folder, { recursive: true, mode: 0o700 }).catch((error: NodeJS.ErrnoException) => {
     throw new SealwireError('KEY_FILE_WRITE', `${folder}: ${error.code ?? 'cannot be created'}`);
   });

@@ -1,10 +1,9 @@
 /** Opens the service's audit log as configured. */
-import { join } from 'node:path';
 import type { Logger } from 'winston';
 import { AuditLog } from '../audit/write/audit-log.js';
+import { servicePaths } from '../files/service-paths.js';
 import { createTransports } from './audit-transports.js';
 import type { HostConfig } from './config.js';
-import { keyPaths } from './key-files.js';
 
 /** What {@link openAuditLog} needs. */
 export interface OpenAuditLogOptions {
@@ -28,8 +27,8 @@ export async function openAuditLog({ config, dir, logger, onWritable }: OpenAudi
     ...(retainMs !== undefined && { retainMs }),
     ...(retainBytes !== undefined && { retainBytes }),
     origin,
-    dir: join(dir, 'audit'),
-    keyFile: keyPaths(dir).log,
+    dir: servicePaths(dir).audit,
+    keyFile: servicePaths(dir).log,
     transports: await createTransports(transports),
     onState: (state) => onWritable(state === 'room'),
     report: ({ level, message, facts }) => logger.log(level, message, facts),

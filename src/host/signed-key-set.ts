@@ -1,11 +1,11 @@
 /** The service's own signed key set: from its files to the key service and the log. */
-import { join } from 'node:path';
 import type { Logger } from 'winston';
 import { SealwireError } from '../errors.js';
+import { type ServicePaths, servicePaths } from '../files/service-paths.js';
 import { ABANDONED_MS, fileVersion, removeLeftovers, UNFINISHED } from '../keys/files.js';
 import type { PassphraseSource } from '../keys/protected-file.js';
 import { KeySetPublisher, type PublishedKeys, type SetSigner } from '../keys/signed-set/key-set-publisher.js';
-import { ensureRoot, loadSetSigner, setSignerPaths } from '../keys/signed-set/set-signer.js';
+import { ensureRoot, loadSetSigner } from '../keys/signed-set/set-signer.js';
 
 const DAY_SECONDS = 86_400;
 const DAY_MS = DAY_SECONDS * 1000;
@@ -46,9 +46,8 @@ export interface StartedKeySet {
  */
 export async function startKeySet(options: KeySetOptions): Promise<StartedKeySet> {
   const { dir, origin, keys, logger, passphrase, statement, lifeSeconds, maxAgeSeconds, now = Date.now } = options;
-  const paths = setSignerPaths(join(dir, 'keys'));
-  const file = join(dir, 'keys', 'key-set.jws');
-  for (const path of [...Object.values(paths), file]) await removeLeftovers(path, UNFINISHED, ABANDONED_MS);
+  const paths = servicePaths(dir);
+  for (const path of Object.values(paths)) await removeLeftovers(path, UNFINISHED, ABANDONED_MS);
   const root = await ensureRoot(paths, passphrase);
   const complain = createComplaints(logger, now);
   const publisher = new KeySetPublisher({
@@ -58,7 +57,7 @@ export async function startKeySet(options: KeySetOptions): Promise<StartedKeySet
     lifeSeconds,
     maxAgeSeconds,
     now,
-    file,
+    file: paths.keySet,
     signer: createSignerSource(paths, { recipient: origin, passphrase }, complain, now),
     onError: (error) => complain.failed(error, paths.delegation),
     onLeftOut: (kids) =>
@@ -72,7 +71,7 @@ export async function startKeySet(options: KeySetOptions): Promise<StartedKeySet
 
 /** Loads the signer again when one of its files has changed, or its delegation nears its end. */
 function createSignerSource(
-  paths: ReturnType<typeof setSignerPaths>,
+  paths: ServicePaths,
   load: { readonly recipient: string; readonly passphrase: PassphraseSource | undefined },
   complain: Complaints,
   now: () => number,

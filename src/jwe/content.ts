@@ -43,6 +43,13 @@ export function encryptGcm(cek: Buffer, iv: Buffer, aad: Buffer, plaintext: Uint
   return [ciphertext, cipher.getAuthTag()];
 }
 
+/** What an encryption gave; a taken apart token is one. */
+export interface EncryptedContent {
+  readonly iv: Buffer;
+  readonly ciphertext: Buffer;
+  readonly tag: Buffer;
+}
+
 /**
  * Decrypts and verifies.
  *
@@ -52,16 +59,14 @@ export function encryptGcm(cek: Buffer, iv: Buffer, aad: Buffer, plaintext: Uint
 export function decryptContent(
   enc: ContentEncryption,
   cek: KeyObject | Buffer,
-  iv: Buffer,
   aad: Buffer,
-  ciphertext: Buffer,
-  tag: Buffer,
+  content: EncryptedContent,
 ): Buffer {
   const facts = encryptions[enc];
   try {
-    if (facts.hmac === undefined) return decryptGcm(facts.cipher as CipherGCMTypes, cek, iv, aad, ciphertext, tag);
+    if (facts.hmac === undefined) return decryptGcm(facts.cipher as CipherGCMTypes, cek, aad, content);
     const key = Buffer.isBuffer(cek) ? cek : cek.export();
-    return decryptCbcHmac(facts, key, iv, aad, ciphertext, tag);
+    return decryptCbcHmac(facts, key, aad, content);
   } catch {
     throw new SealwireError('DECRYPTION_FAILED', 'decryption failed');
   }
@@ -70,10 +75,8 @@ export function decryptContent(
 function decryptGcm(
   cipher: CipherGCMTypes,
   cek: KeyObject | Buffer,
-  iv: Buffer,
   aad: Buffer,
-  ciphertext: Buffer,
-  tag: Buffer,
+  { iv, ciphertext, tag }: EncryptedContent,
 ): Buffer {
   // Without authTagLength Node accepts tags of 4 bytes.
   const decipher = createDecipheriv(cipher, toCipherKey(cek), iv, GCM_OPTIONS);
@@ -88,10 +91,8 @@ function decryptGcm(
 function decryptCbcHmac(
   facts: EncryptionFacts,
   cek: Buffer,
-  iv: Buffer,
   aad: Buffer,
-  ciphertext: Buffer,
-  tag: Buffer,
+  { iv, ciphertext, tag }: EncryptedContent,
 ): Buffer {
   const half = facts.keyBytes / 2;
   const aadBits = Buffer.alloc(8);

@@ -66,7 +66,8 @@ export interface GrantedContent {
  */
 export function openGranted(token: string, grant: string, privateKey: KeyObject): GrantedContent {
   const { header, encryptedKey } = readGrant(grant);
-  const { headerPart, iv, ciphertext, tag } = splitToken(token, LIMITS);
+  const parts = splitToken(token, LIMITS);
+  const { headerPart, iv, tag } = parts;
   const { enc, cty } = parseMembers(headerPart, LIMITS.headerBytes);
   if (!isContentEncryption(enc) || encryptedKey.length !== encryptedKeyBytes('ECDH-ES+A256KW', enc)) throw failed();
   const { ivBytes, tagBytes } = encryptions[enc];
@@ -76,7 +77,7 @@ export function openGranted(token: string, grant: string, privateKey: KeyObject)
   if (agreed === undefined) throw failed();
   const kek = deriveKey(Buffer.from(agreed.z), 'ECDH-ES+A256KW', 'A256GCM');
   const cek = new KeyUnwrapper(kek).unwrap(encryptedKey, enc);
-  const plaintext = decryptContent(enc, cek, iv, headerAad(headerPart), ciphertext, tag);
+  const plaintext = decryptContent(enc, cek, headerAad(headerPart), parts);
   cek.fill(0);
   return { plaintext, cty: typeof cty === 'string' ? cty : undefined };
 }

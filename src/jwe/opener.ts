@@ -354,12 +354,12 @@ export class TokenOpener {
   }
 
   #decrypt(parsed: ParsedToken, keys: AgreementKeys, grant?: Grant): Buffer {
-    const { header, headerPart, encryptedKey, iv, ciphertext, tag } = parsed;
+    const { header, headerPart, encryptedKey } = parsed;
     const { enc } = header;
     const cek = keys.direct ?? keys.unwrapper.unwrap(encryptedKey, enc);
     let plaintext: Buffer;
     try {
-      plaintext = decryptContent(enc, cek, iv, headerAad(headerPart), ciphertext, tag);
+      plaintext = decryptContent(enc, cek, headerAad(headerPart), parsed);
     } catch (error) {
       keys.unwrapper?.evenOut(enc);
       throw error;

@@ -111,7 +111,8 @@ export class ReplyOpener {
    *   `DECRYPTION_FAILED`
    */
   open(token: string, expected: Expected): { readonly plaintext: Buffer; readonly cty: string } {
-    const { headerPart, encryptedKey, iv, ciphertext, tag } = splitToken(token, this.#limits);
+    const parts = splitToken(token, this.#limits);
+    const { headerPart, encryptedKey, iv, tag } = parts;
     const { alg, enc, kid, typ, cty, fld, iat, bnd, rto, cid, seq } = parseMembers(
       headerPart,
       this.#limits.headerBytes,
@@ -132,7 +133,7 @@ export class ReplyOpener {
     if (cid !== (this.#cid ?? cid)) throw new SealwireError('REPLY_MISMATCH', 'of another call with this reply token');
     if (seq !== this.#seq) throw new SealwireError('REPLY_MISMATCH', 'not the next reply of this call');
     const cek = this.#key.unwrap(encryptedKey);
-    const plaintext = decryptContent(ENC, cek, iv, headerAad(headerPart), ciphertext, tag);
+    const plaintext = decryptContent(ENC, cek, headerAad(headerPart), parts);
     this.#cid = cid;
     this.#seq++;
     return { plaintext, cty };

@@ -1,10 +1,11 @@
 /** Key files: read only when nobody else can, written so that a crash leaves the old file or the new one. */
 import { randomBytes } from 'node:crypto';
 import { constants } from 'node:fs';
-import { link, lstat, open, readdir, rename, rm, stat } from 'node:fs/promises';
+import { lstat, open, readdir, rm, stat } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import { SealwireError } from '../errors.js';
-import { findOthersRights } from '../own-files.js';
+import { findOthersRights } from '../files/own-files.js';
+import { replaceFile } from '../files/replace-file.js';
 
 const MAX_KEY_FILE_BYTES = 1_048_576;
 
@@ -49,7 +50,7 @@ export interface WriteKeyFileOptions {
 }
 
 /**
- * Writes a file atomically: a new file beside it, synced, renamed over it, and the folder synced.
+ * Replaces a file of at most 1 MiB; others may do so at the same time.
  *
  * @param mode permissions, e.g. 0o600
  * @throws SealwireError `KEY_FILE_WRITE`
@@ -64,23 +65,14 @@ export async function writeKeyFile(
   if (Buffer.byteLength(text) > MAX_KEY_FILE_BYTES) {
     throw new SealwireError('KEY_FILE_WRITE', `${path}: too large for a key file`);
   }
-  const temporary = `${path}.${randomBytes(6).toString('hex')}.tmp`;
+  const create = async (name: string) => {
+    const file = await open(name, 'wx', mode);
+    return { append: (bytes: Uint8Array) => file.writeFile(bytes), sync: () => file.sync(), close: () => file.close() };
+  };
   try {
-    const file = await open(temporary, 'wx', mode);
-    try {
-      await file.writeFile(text);
-      await file.sync();
-    } finally {
-      await file.close();
-    }
-    if (isNew) {
-      await link(temporary, path);
-      await rm(temporary);
-    } else await rename(temporary, path);
-    const folder = await open(dirname(path), 'r');
-    await folder.sync().finally(() => folder.close());
+    const temporary = `${path}.${randomBytes(6).toString('hex')}.tmp`;
+    await replaceFile(path, text, { temporary, create, isNew });
   } catch (cause) {
-    await rm(temporary, { force: true }).catch(() => {});
     const { code = 'cannot be written' } = cause as NodeJS.ErrnoException;
     throw new SealwireError('KEY_FILE_WRITE', `${path}: ${code === 'EEXIST' ? 'the file exists already' : code}`);
   }

@@ -3,7 +3,7 @@ import { realpath } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { SealwireError } from '../errors.js';
-import { type FileLock, FileLockBusy, takeFileLock } from '../file-lock.js';
+import { type FileLock, FileLockBusy, takeFileLock } from '../files/file-lock.js';
 import { ABANDONED_MS, isTaken, removeLeftovers, UNFINISHED } from './files.js';
 import { type PassphraseSource, readProtectedFile, writeProtectedFile } from './protected-file.js';
 import { KeyRing, type KeyRingOptions } from './ring.js';

@@ -177,7 +177,7 @@ const SINGLE_USE: OpenMode = { singleUse: true, ended: () => false };
 
 function openRecord(openings: readonly Opening[], call: CallFacts, startedAt: number) {
   const fields = openings.map(({ site, token, ours, parsed, grant }) =>
-    describeField(site, token, parsed, ours ? 'opened' : 'passed', '', !site.field.transient, grant?.text),
+    describeField(site, token, { parsed, outcome: ours ? 'opened' : 'passed', grant: grant?.text }),
   );
   return createRecord('open', call, fields, '', startedAt);
 }
@@ -185,7 +185,7 @@ function openRecord(openings: readonly Opening[], call: CallFacts, startedAt: nu
 function rejectRecord(error: unknown, openings: readonly Opening[], call: CallFacts, startedAt: number) {
   return createRejectRecord(error, call, startedAt, (path, code) =>
     openings.map(({ site, token, parsed }) =>
-      describeField(site, token, parsed, 'refused', site.path === path ? code : '', false),
+      describeField(site, token, { parsed, outcome: 'refused', reason: site.path === path ? code : '' }),
     ),
   );
 }

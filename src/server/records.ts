@@ -54,16 +54,21 @@ export function createRecord(
   return { event, method, peer, principal, account, requestId, traceparent, durationUs, detail, fields };
 }
 
-/** A field as it goes into a record. `keep` false: its token's digest only. */
-export function describeField(
-  { field, path, holder }: SealedSite,
-  token: string,
-  parsed: ParsedToken | undefined,
-  outcome: CallRecordField['outcome'],
-  reason: string,
-  keep: boolean,
-  grant?: string,
-): CallRecordField {
+/** What became of a token. */
+export interface FieldOutcome {
+  readonly outcome: CallRecordField['outcome'];
+  /** Why it was refused. Default: empty. */
+  readonly reason?: string;
+  /** The token, if it was read. */
+  readonly parsed?: ParsedToken | undefined;
+  readonly grant?: string | undefined;
+}
+
+/** A field as it goes into a record: of a transient field or a refused token the digest only. */
+export function describeField(site: SealedSite, token: string, result: FieldOutcome): CallRecordField {
+  const { field, path, holder } = site;
+  const { outcome, reason = '', parsed, grant } = result;
+  const keep = outcome !== 'refused' && !field.transient;
   const bound = boundFacts(field, holder);
   return { field: field.fullName, path, token, keep, header: parsed?.header, bound, outcome, reason, grant };
 }

@@ -104,15 +104,10 @@ function createSealRecord(
 ): CallRecord | undefined {
   if (sites.length === 0) return undefined;
   const fields = sites.map((site, index) =>
-    describeField(
-      site,
-      tokens[index] as string,
-      undefined,
-      typeof site.value === 'string' ? 'passed' : 'sealed',
-      '',
-      !site.field.transient,
-      grants[index]?.text,
-    ),
+    describeField(site, tokens[index] as string, {
+      outcome: typeof site.value === 'string' ? 'passed' : 'sealed',
+      grant: grants[index]?.text,
+    }),
   );
   return createRecord('seal', call, fields, '', startedAt);
 }

@@ -16,13 +16,14 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Writable } from 'node:stream';
 import { expect } from 'chai';
+import { servicePaths } from '../../src/files/service-paths.js';
 import { loadKeys } from '../../src/host/key-files.js';
 import { createApplicationLogger } from '../../src/host/log/logger.js';
 import { startKeySet } from '../../src/host/signed-key-set.js';
 import { KeyRing } from '../../src/keys/ring.js';
 import { signDelegation } from '../../src/keys/signed-set/delegation.js';
 import { verifyKeySet } from '../../src/keys/signed-set/key-set.js';
-import { ensureRoot, ensureSetSigningKey, setSignerPaths } from '../../src/keys/signed-set/set-signer.js';
+import { ensureRoot, ensureSetSigningKey } from '../../src/keys/signed-set/set-signer.js';
 import { loadVerificationKey, SigningKey } from '../../src/keys/signed-set/signing-key.js';
 import { refusal } from '../keys/helpers.js';
 
@@ -70,7 +71,7 @@ describe('the key set of a service', () => {
     return started;
   }
 
-  const paths = () => setSignerPaths(join(dir, 'keys'));
+  const paths = () => servicePaths(dir);
   const verify = (root: string, issuer = 'payments') =>
     verifyKeySet(started?.publisher.current()?.jws ?? '', { roots: [root], issuer, nowMs });
 

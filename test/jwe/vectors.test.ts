@@ -81,7 +81,11 @@ describe('RFC 7520', () => {
     expect(cek.export().toString('base64url')).to.equal(vector.encrypting_key.cek);
     const { protected_b64u, ciphertext, tag } = vector.encrypting_content;
     const iv = b64(vector.generated.iv);
-    const plaintext = decryptContent('A128CBC-HS256', cek, iv, Buffer.from(protected_b64u), b64(ciphertext), b64(tag));
+    const plaintext = decryptContent('A128CBC-HS256', cek, Buffer.from(protected_b64u), {
+      iv,
+      ciphertext: b64(ciphertext),
+      tag: b64(tag),
+    });
     expect(plaintext.toString()).to.equal(vector.input.plaintext);
     expectCode('HEADER_VALUE', () => parseHeader(protected_b64u));
   });
@@ -149,7 +153,7 @@ describe('Wycheproof', () => {
       const [key, iv, aad, message, ciphertext, tag] = [test.key, test.iv, test.aad, test.msg, test.ct, test.tag].map(
         hex,
       ) as [Buffer, Buffer, Buffer, Buffer, Buffer, Buffer];
-      const open = () => decryptContent('A256GCM', key, iv, aad, ciphertext, tag);
+      const open = () => decryptContent('A256GCM', key, aad, { iv, ciphertext, tag });
       if (test.result === 'invalid') expectCode('DECRYPTION_FAILED', open);
       else {
         expect(open(), `tcId ${test.tcId}`).to.deep.equal(message);
@@ -193,7 +197,8 @@ describe('Wycheproof', () => {
         const z = await pool.agree(privateKey, { crv: epk.crv as Curve, x: b64(epk.x), y: b64(epk.y) });
         const key = deriveKey(z, alg, enc);
         const cek = alg === 'ECDH-ES' ? key : new KeyUnwrapper(key).unwrap(b64(wrapped), enc);
-        const open = () => decryptContent(enc, cek, b64(iv), Buffer.from(part), b64(ciphertext), b64(tag));
+        const open = () =>
+          decryptContent(enc, cek, Buffer.from(part), { iv: b64(iv), ciphertext: b64(ciphertext), tag: b64(tag) });
         if (test.result === 'invalid') expectCode('DECRYPTION_FAILED', open);
         else {
           expect(open().toString('hex'), `tcId ${test.tcId}`).to.equal(test.pt);

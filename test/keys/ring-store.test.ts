@@ -1,7 +1,7 @@
 import { mkdir, readdir, readFile, readlink, rm, symlink, utimes, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { expect } from 'chai';
-import { takeFileLock } from '../../src/file-lock.js';
+import { takeFileLock } from '../../src/files/file-lock.js';
 import { isEncrypted } from '../../src/keys/encryption.js';
 import { KeyRing } from '../../src/keys/ring.js';
 import { importRingKey, type RingKey, withDates } from '../../src/keys/ring-file.js';

@@ -1,10 +1,10 @@
 /** Files that are appended to, cut back after a failed write, and synced on demand. */
 import { closeSync, constants, fdatasync, fstatSync, ftruncate, openSync, write } from 'node:fs';
-import { open, rename, rm } from 'node:fs/promises';
-import { dirname } from 'node:path';
+import { rm } from 'node:fs/promises';
 import { promisify } from 'node:util';
 import { SealwireError } from '../../errors.js';
-import { findOthersRights } from '../../own-files.js';
+import { findOthersRights } from '../../files/own-files.js';
+import { replaceFile, rethrowSync } from '../../files/replace-file.js';
 
 /** The file operations that a log needs; tests inject failures into them. */
 export interface AppendFile {
@@ -46,53 +46,24 @@ export function openAppendFile(path: string, isNew = false): OpenedFile {
 }
 
 /**
- * Replaces a file so that a crash leaves the old one or the new one: a file beside it, synced, renamed over it, the
- * folder synced. One call at a time for each path.
+ * Replaces a file of the log. One call at a time for each path.
  *
  * @param wrap see `wrapFile` of the log's options
  */
-export async function replaceFile(
+export async function replaceLogFile(
   path: string,
   content: string | Uint8Array,
   wrap: (file: AppendFile) => AppendFile = (file) => file,
 ): Promise<void> {
   const temporary = `${path}.tmp`;
-  try {
-    await rm(temporary, { force: true });
-    const file = wrap(openAppendFile(temporary).file);
-    try {
-      await file.append(typeof content === 'string' ? Buffer.from(content) : content);
-      await file.sync();
-    } finally {
-      await file.close();
-    }
-    await rename(temporary, path);
-  } catch (error) {
-    await rm(temporary, { force: true });
-    throw error;
-  }
-  await syncFolder(dirname(path));
-}
-
-/** Makes names in a folder durable. */
-export async function syncFolder(dir: string): Promise<void> {
-  const folder = await open(dir, 'r');
-  try {
-    await folder.sync().catch(rethrowSync);
-  } finally {
-    await folder.close();
-  }
+  await rm(temporary, { force: true });
+  await replaceFile(path, content, { temporary, create: () => wrap(openAppendFile(temporary).file) });
 }
 
 /** Whether a write failed for lack of space, which may pass. A failed sync never counts, whatever its code. */
 export function isDiskFull(error: unknown): boolean {
   const code = (error as NodeJS.ErrnoException | undefined)?.code;
   return code === 'ENOSPC' || code === 'EDQUOT';
-}
-
-/** Removes the code: after a failed sync the system may have dropped the pages, so no retry is possible. */
-function rethrowSync(cause: unknown): never {
-  throw new Error('sync failed', { cause });
 }
 
 const writeAsync = promisify(write) as (fd: number, bytes: Uint8Array) => Promise<{ bytesWritten: number }>;

@@ -5,7 +5,7 @@ import { SealwireError } from '../../errors.js';
 import { type Checkpoint, openCheckpoint, signCheckpoint } from '../format/checkpoint.js';
 import { CHECKPOINT_FILE, CHECKPOINTS_FILE, VERIFIER_KEY_FILE } from '../format/log-files.js';
 import type { NoteSigner, NoteVerifier } from '../format/note-keys.js';
-import { type AppendFile, isDiskFull, openAppendFile, replaceFile } from './append-file.js';
+import { type AppendFile, isDiskFull, openAppendFile, replaceLogFile } from './append-file.js';
 
 /** Stands between a store and its two files. */
 type WrapFile = (file: AppendFile, kind: 'checkpoint' | 'checkpoints') => AppendFile;
@@ -51,7 +51,7 @@ export class CheckpointStore {
     const store = new CheckpointStore(dir, signer, wrap);
     try {
       await store.#cutList(0);
-      await replaceFile(join(dir, VERIFIER_KEY_FILE), `${signer.verifier.vkey}\n`);
+      await replaceLogFile(join(dir, VERIFIER_KEY_FILE), `${signer.verifier.vkey}\n`);
       return store;
     } catch (error) {
       await store.close();
@@ -94,7 +94,7 @@ export class CheckpointStore {
   async write(head: TreeHead): Promise<void> {
     if (head.size !== this.#size) {
       const note = signCheckpoint(head, this.#signer);
-      await replaceFile(this.#path, note, (file) => this.#wrap(file, 'checkpoint'));
+      await replaceLogFile(this.#path, note, (file) => this.#wrap(file, 'checkpoint'));
       this.#size = head.size;
       this.#unlisted += `${note}\n`;
     }

@@ -2,10 +2,10 @@
 import { mkdir, readdir, readFile, realpath, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { SealwireError } from '../../errors.js';
-import { type FileLock, FileLockBusy, takeFileLock } from '../../file-lock.js';
-import { findOddFolder } from '../../own-files.js';
+import { type FileLock, FileLockBusy, takeFileLock } from '../../files/file-lock.js';
+import { findOddFolder } from '../../files/own-files.js';
 import { CHECKPOINT_FILE, CHECKPOINTS_FILE, listSegments, segmentFile } from '../format/log-files.js';
-import { replaceFile } from './append-file.js';
+import { replaceLogFile } from './append-file.js';
 import type { Reporter } from './reports.js';
 
 const LOCK_FILE = 'lock';
@@ -49,7 +49,7 @@ export async function detachFiles(dir: string): Promise<void> {
   const open = [segmentFile(last, 'jsonl'), segmentFile(last, 'leaves'), CHECKPOINTS_FILE];
   for (const name of open) {
     const path = join(dir, name);
-    if (names.includes(name)) await replaceFile(path, await readFile(path));
+    if (names.includes(name)) await replaceLogFile(path, await readFile(path));
   }
   // Nor may it put a checkpoint in its place that it has begun.
   await rm(join(dir, `${CHECKPOINT_FILE}.tmp`), { force: true });

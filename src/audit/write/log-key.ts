@@ -3,9 +3,10 @@ import { constants } from 'node:fs';
 import { mkdir, open, rename } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { SealwireError } from '../../errors.js';
-import { findOthersRights } from '../../own-files.js';
+import { findOthersRights } from '../../files/own-files.js';
+import { syncFolder } from '../../files/replace-file.js';
 import { createSignerKey, type NoteSigner, parseSignerKey } from '../format/note-keys.js';
-import { replaceFile, syncFolder } from './append-file.js';
+import { replaceLogFile } from './append-file.js';
 
 const MAX_KEY_FILE_BYTES = 4_096;
 
@@ -40,7 +41,7 @@ export async function openLogKey(path: string, origin: string, isLogSigned: bool
       );
     pending = `${createSignerKey(origin)}\n`;
     await mkdir(dirname(path), { recursive: true, mode: 0o700 });
-    await replaceFile(waiting, pending);
+    await replaceLogFile(waiting, pending);
   }
   return {
     signer: parseKey(waiting, pending, origin),

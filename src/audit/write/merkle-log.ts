@@ -1,11 +1,12 @@
 /** The log on disk: lines and leaves of the current segment, the tree over all of them, and its checkpoints. */
 
+import { syncFolder } from '../../files/replace-file.js';
 import { checkRange } from '../../profile/options.js';
 import { encodeBatch } from '../format/line-batch.js';
 import { CLOCK_SLACK_MS } from '../format/log-record.js';
 import type { MerkleFrontier } from '../format/merkle-tree.js';
 import type { NoteSigner } from '../format/note-keys.js';
-import { isDiskFull, syncFolder } from './append-file.js';
+import { isDiskFull } from './append-file.js';
 import type { CheckpointStore } from './checkpoint-store.js';
 import { detachFiles, explain, LockLost, type LogFolder, openFolder } from './log-folder.js';
 import {

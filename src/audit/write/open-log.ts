@@ -1,10 +1,11 @@
 /** Opens the files that a log's writer needs, in an order that a crash between any two can be recovered from. */
 import { rmSync } from 'node:fs';
 import { join } from 'node:path';
+import { syncFolder } from '../../files/replace-file.js';
 import { type SegmentFileKind, segmentFile } from '../format/log-files.js';
 import { HASH_BYTES, type MerkleFrontier } from '../format/merkle-tree.js';
 import type { NoteSigner } from '../format/note-keys.js';
-import { type AppendFile, openAppendFile, syncFolder } from './append-file.js';
+import { type AppendFile, openAppendFile } from './append-file.js';
 import { CheckpointStore, isLogSigned, recoverCheckpoint } from './checkpoint-store.js';
 import { openLogKey } from './log-key.js';
 import { recoverLog } from './recovery.js';

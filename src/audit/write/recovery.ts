@@ -11,7 +11,7 @@ import { SealwireError } from '../../errors.js';
 import { listSegments, segmentFile } from '../format/log-files.js';
 import { HASH_BYTES, MerkleFrontier } from '../format/merkle-tree.js';
 import { readItemBlocks } from '../read/line-blocks.js';
-import { openAppendFile, replaceFile } from './append-file.js';
+import { openAppendFile, replaceLogFile } from './append-file.js';
 import type { TreeHead } from './checkpoint-store.js';
 import { type ScannedSegment, scanSegment } from './segment-scan.js';
 
@@ -52,7 +52,7 @@ export async function recoverLog(dir: string, signed: TreeHead | undefined): Pro
 
 /** Writes `<first-seq>.frontier`: a shortcut, so it is no secret and needs no proof. */
 export async function writeFrontier(dir: string, frontier: MerkleFrontier): Promise<void> {
-  await replaceFile(join(dir, segmentFile(frontier.size, 'frontier')), Buffer.concat(frontier.hashes));
+  await replaceLogFile(join(dir, segmentFile(frontier.size, 'frontier')), Buffer.concat(frontier.hashes));
 }
 
 /** Makes leaves for a log that has none: a new one, or one written before there were any. */

@@ -3,6 +3,7 @@
 import { existsSync } from 'node:fs';
 import { readdir, rm, stat } from 'node:fs/promises';
 import { join } from 'node:path';
+import { syncFolder } from '../../files/replace-file.js';
 import { checkRange } from '../../profile/options.js';
 import { listSegments, RETIRED_FILE, segmentFile } from '../format/log-files.js';
 import { timeOf } from '../format/log-record.js';
@@ -10,7 +11,7 @@ import type { NoteSigner } from '../format/note-keys.js';
 import { openNote, signNote } from '../format/signed-note.js';
 import { readSmallFile } from '../read/line-blocks.js';
 import { readLinesBackwards } from '../read/lines-backwards.js';
-import { replaceFile, syncFolder } from './append-file.js';
+import { replaceLogFile } from './append-file.js';
 
 /** Options of {@link Retention}. */
 export interface RetentionOptions {
@@ -96,7 +97,7 @@ export class Retention {
    */
   async remove(segments: readonly Removable[], first: number): Promise<void> {
     const count = (segments.at(-1)?.last ?? -1) + 1;
-    if (first === 0) await replaceFile(this.#retiredPath, signNote(this.#formatRetired(count), [this.#signer]));
+    if (first === 0) await replaceLogFile(this.#retiredPath, signNote(this.#formatRetired(count), [this.#signer]));
     for (const { path } of segments) await rm(path, { force: true });
     await syncFolder(this.#dir);
   }

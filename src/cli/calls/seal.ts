@@ -1,11 +1,11 @@
 /** `sealwire seal` and `sealwire open`: one inner message to one token, and back. */
 import { userInfo } from 'node:os';
-import { join, resolve } from 'node:path';
+import { resolve } from 'node:path';
 import { AuditLog } from '../../audit/write/audit-log.js';
 import { SealwireError } from '../../errors.js';
+import { servicePaths } from '../../files/service-paths.js';
 import { descriptorSet } from '../../gen/descriptors.js';
 import { HSM_PIN_VARIABLE } from '../../host/config.js';
-import { keyPaths } from '../../host/key-files.js';
 import { peekHeader } from '../../jwe/header.js';
 import { TokenOpener } from '../../jwe/opener.js';
 import { SealingSessions } from '../../jwe/sender.js';
@@ -121,7 +121,7 @@ async function decrypt(
     readPin: ({ pinSource }) => readSecret({ name: 'PIN', file: pinSource ?? pinFile, variable: HSM_PIN_VARIABLE }),
   });
   try {
-    const path = ringFile === undefined ? keyPaths(resolve(dir)).ring : resolve(ringFile);
+    const path = ringFile === undefined ? servicePaths(resolve(dir)).ring : resolve(ringFile);
     const keys = await KeyRing.load(path, { passphrase, hardware });
     const opener = new TokenOpener({ keys, policy: 'interop' });
     const { bnd } = inspectToken(token, { nowMs: Date.now() }).header;
@@ -150,9 +150,9 @@ async function record(token: string, field: string, reason: string, flags: OpenF
   const dir = resolve(flags.dir);
   const { audit } = flags;
   const log = await AuditLog.open({
-    dir: audit === undefined ? join(dir, 'audit') : resolve(audit),
+    dir: audit === undefined ? servicePaths(dir).audit : resolve(audit),
     origin: flags.name,
-    ...(audit === undefined && { keyFile: keyPaths(dir).log }),
+    ...(audit === undefined && { keyFile: servicePaths(dir).log }),
   }).catch((error: unknown) => {
     if (!(error instanceof SealwireError)) throw error;
     const hint = audit === undefined ? '; while the service runs, give another folder with --audit' : '';

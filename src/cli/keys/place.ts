@@ -1,7 +1,7 @@
 /** Where `sealwire keys` finds its files, and how it reads and prints keys. */
 import { resolve } from 'node:path';
 import { SealwireError } from '../../errors.js';
-import { keyPaths } from '../../host/key-files.js';
+import { servicePaths } from '../../files/service-paths.js';
 import type { HardwareCustody } from '../../keys/custody.js';
 import { PASSPHRASE_VARIABLE } from '../../keys/passphrase.js';
 import type { PassphraseSource } from '../../keys/protected-file.js';
@@ -30,12 +30,12 @@ const UNASKED: HardwareCustody = {
 /** @param isNew whether it is a new passphrase, to be asked for twice */
 export function findPlace(flags: PlaceFlags, isNew = false): KeyPlace {
   const { ring: ringFile, passphraseFile: file } = flags;
-  const paths = keyPaths(resolve(flags.dir));
+  const paths = servicePaths(resolve(flags.dir));
   const alone = ringFile !== undefined;
   const ringPath = alone ? resolve(ringFile) : paths.ring;
   const publicPath = alone ? undefined : paths.publicKeys;
   const passphrase = askOnce({ file, variable: PASSPHRASE_VARIABLE, name: 'passphrase', confirm: isNew });
-  const auditDir = alone ? undefined : resolve(flags.dir, 'audit');
+  const auditDir = alone ? undefined : paths.audit;
   return { ringPath, publicPath, auditDir, passphrase, store: openStore({ ringPath, publicPath }, passphrase) };
 }
 

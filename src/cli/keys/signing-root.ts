@@ -1,7 +1,8 @@
 /** `sealwire keys root`: making the root, delegating with it, replacing it. */
 import { access } from 'node:fs/promises';
-import { join, resolve } from 'node:path';
+import { resolve } from 'node:path';
 import { SealwireError } from '../../errors.js';
+import { type ServicePaths, servicePaths } from '../../files/service-paths.js';
 import { makeKeyFolder } from '../../host/key-files.js';
 import { readKeyFile, writeKeyFile } from '../../keys/files.js';
 import { findPassphrase } from '../../keys/passphrase.js';
@@ -15,12 +16,7 @@ import {
   type RootPaths,
   rootPaths,
 } from '../../keys/signed-set/root-files.js';
-import {
-  ensureSetSigningKey,
-  delegate as putDelegation,
-  type SetSignerPaths,
-  setSignerPaths,
-} from '../../keys/signed-set/set-signer.js';
+import { ensureSetSigningKey, delegate as putDelegation } from '../../keys/signed-set/set-signer.js';
 import { loadVerificationKey, SigningKey, type VerificationJwk } from '../../keys/signed-set/signing-key.js';
 import { PAYMENTS_NAME } from '../../payments/name.js';
 import { print } from '../output.js';
@@ -52,11 +48,11 @@ export interface RotateRootFlags extends DelegateFlags {
 
 interface Place {
   readonly root: RootPaths;
-  readonly keys: SetSignerPaths;
+  readonly keys: ServicePaths;
 }
 
 function findPlace({ dir, root }: Pick<RootFlags, 'dir' | 'root'>): Place {
-  const keys = setSignerPaths(join(resolve(dir), 'keys'));
+  const keys = servicePaths(resolve(dir));
   return { keys, root: rootPaths(root === undefined ? keys.root : resolve(root)) };
 }
 
@@ -121,7 +117,7 @@ async function writeDelegation(root: SigningKey, { keys }: Place, flags: Delegat
   return `delegation for '${recipient}' until ${end}: ${path}\n`;
 }
 
-async function findSigner(keys: SetSignerPaths, { signer, newKey, out }: DelegateFlags): Promise<VerificationJwk> {
+async function findSigner(keys: ServicePaths, { signer, newKey, out }: DelegateFlags): Promise<VerificationJwk> {
   if (signer !== undefined) return (await loadVerificationKey(resolve(signer))).jwk;
   if (newKey === true) {
     if (out !== undefined)

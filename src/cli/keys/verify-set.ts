@@ -1,10 +1,11 @@
 /** `sealwire keys verify`: a service's key files, or a key set from anywhere, against pinned roots. */
-import { join, resolve } from 'node:path';
+import { resolve } from 'node:path';
 import { createKeySetFetcher } from '../../client/key-set-fetcher.js';
 import { SealwireError } from '../../errors.js';
+import { type ServicePaths, servicePaths } from '../../files/service-paths.js';
 import { readKeyFile } from '../../keys/files.js';
 import { type VerifiedKeySet, verifyKeySet } from '../../keys/signed-set/key-set.js';
-import { readDelegation, setSignerPaths } from '../../keys/signed-set/set-signer.js';
+import { readDelegation } from '../../keys/signed-set/set-signer.js';
 import { loadVerificationKey } from '../../keys/signed-set/signing-key.js';
 import { readCredentials } from '../calls/credentials.js';
 import { ExitCode } from '../exit.js';
@@ -38,7 +39,7 @@ const DEADLINE_MS = 10_000;
 /** Prints what was checked; exit code 1 when something does not verify. */
 export async function verify(flags: VerifyKeysFlags): Promise<void> {
   const dir = resolve(flags.dir);
-  const paths = setSignerPaths(join(dir, 'keys'));
+  const paths = servicePaths(dir);
   const name = flags.name ?? (await findName(paths.delegation));
   const roots = async () => flags.root ?? [(await loadVerificationKey(paths.rootPublic)).kid];
   const given = await readGivenSet(flags);
@@ -73,12 +74,11 @@ async function readGivenSet({ address, file, tls, tlsCa }: VerifyKeysFlags): Pro
 
 async function checkFolder(
   flags: VerifyKeysFlags,
-  paths: ReturnType<typeof setSignerPaths>,
+  paths: ServicePaths,
   name: string,
   roots: () => Promise<readonly string[]>,
 ): Promise<Check[]> {
   const nowMs = Date.now();
-  const keySet = join(resolve(flags.dir), 'keys', 'key-set.jws');
   return [
     await check('ring', async () => {
       const { dir, passphraseFile } = flags;
@@ -98,7 +98,7 @@ async function checkFolder(
       return `for '${name}', ${count(days, 'day')} left`;
     }),
     await check('key set', async () => {
-      const text = (await readKeyFile(keySet, { secret: false })).trim();
+      const text = (await readKeyFile(paths.keySet, { secret: false })).trim();
       return describeSet(await verifySet(text, await roots(), name));
     }),
   ];

@@ -2,38 +2,15 @@
  * The files of set signing: root, set-signing key, delegation. If the root is here, everything is made and
  * renewed automatically; if it is elsewhere, somebody brings a delegation every 90 days.
  */
-import { join } from 'node:path';
 import { type ErrorCode, SealwireError } from '../../errors.js';
+import type { ServicePaths } from '../../files/service-paths.js';
 import { isTaken, readKeyFile, writeKeyFile } from '../files.js';
 import type { PassphraseSource } from '../protected-file.js';
 import { type Delegation, signDelegation, verifyDelegation } from './delegation.js';
 import type { SetSigner } from './key-set-publisher.js';
 import { loadVerificationKey, SigningKey } from './signing-key.js';
 
-/** Where the files are. */
-export interface SetSignerPaths {
-  /** Private JWK of the root, mode 0600; may be kept elsewhere. */
-  readonly root: string;
-  /** Public JWK of the root. */
-  readonly rootPublic: string;
-  /** Private JWK of the set-signing key, mode 0600. */
-  readonly signer: string;
-  /** Public JWK of the set-signing key, to be carried to the root. */
-  readonly signerPublic: string;
-  /** Compact JWS. */
-  readonly delegation: string;
-}
-
-/** @param keys the folder of key files */
-export function setSignerPaths(keys: string): SetSignerPaths {
-  return {
-    root: join(keys, 'root.json'),
-    rootPublic: join(keys, 'root.pub.json'),
-    signer: join(keys, 'set-signing.json'),
-    signerPublic: join(keys, 'set-signing.pub.json'),
-    delegation: join(keys, 'delegation.jws'),
-  };
-}
+type SetSignerPaths = Pick<ServicePaths, 'root' | 'rootPublic' | 'signer' | 'signerPublic' | 'delegation'>;
 
 /** If the root is here, a delegation is renewed when it has less than this left. */
 const RENEW_BELOW_SECONDS = 30 * 86_400;

@@ -85,7 +85,7 @@ export function createStoredReader({ services, tokenOpener, audit, granter }: St
     } catch (error) {
       audit.note(
         createRejectRecord(error, facts, startedAt, (_path, code) => [
-          describeField(site, token, parsed, 'refused', code, false),
+          describeField(site, token, { parsed, outcome: 'refused', reason: code }),
         ]),
       );
       throw error;
@@ -108,7 +108,7 @@ export function createOpenStoredRecord(
   { site, parsed, grant, facts, startedAt }: OpenedStored,
   detail: string,
 ): CallRecord {
-  const field = describeField(site, parsed.token, parsed, 'opened', '', !site.field.transient, grant?.text);
+  const field = describeField(site, parsed.token, { parsed, outcome: 'opened', grant: grant?.text });
   return createRecord('openStored', facts, [field], detail, startedAt);
 }
 

@@ -64,6 +64,6 @@ export function createStoredResealer({
 }
 
 function createResealRecord({ site, parsed, startedAt }: OpenedStored, sealed: string, grant: string | undefined) {
-  const field = describeField(site, sealed, undefined, 'sealed', '', !site.field.transient, grant);
+  const field = describeField(site, sealed, { outcome: 'sealed', grant });
   return createRecord('seal', NO_CALL, [field], `re-sealed from ${parsed.header.kid}`, startedAt);
 }

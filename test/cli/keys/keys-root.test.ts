@@ -210,7 +210,11 @@ describe('sealwire keys root', () => {
     expectFailure(await delegate('--new-key', '--out', at('x')), 2, /cannot be used with --out/);
     expectFailure(await delegate('--signer', at('absent.json')), 3, /absent\.json: no such file/);
     await writeFile(at('private.json'), await read(at('service/keys/root.json')));
-    expectFailure(await delegate('--signer', at('private.json')), 3, /private\.json: a private key where a public one/);
+    expectFailure(
+      await delegate('--signer', at('private.json')),
+      3,
+      /private\.json: a private key in place of a public one/,
+    );
     expectFailure(await keys('root', 'show', '--dir', at('nowhere')), 3, /root\.pub\.json: no such file/);
     for (const args of [
       ['--days', 'x'],

@@ -3,7 +3,7 @@ import { cp, mkdir, mkdtemp, readFile, rm, utimes, writeFile } from 'node:fs/pro
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { expect } from 'chai';
-import { FileLockBusy, takeFileLock } from '../src/file-lock.js';
+import { FileLockBusy, takeFileLock } from '../../src/files/file-lock.js';
 
 async function inFolder<T>(work: (dir: string) => Promise<T>): Promise<T> {
   const dir = await mkdtemp(join(tmpdir(), 'sealwire-lock-'));

@@ -2,8 +2,8 @@ import { execFileSync } from 'node:child_process';
 import { chmod, chown, mkdir, rm, symlink, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { expect } from 'chai';
-import { keyPaths, loadKeys } from '../../src/host/key-files.js';
-import { inFolder, refusal } from './helpers.js';
+import { keyPaths, loadKeys } from '../../src/files/service-paths.js';
+import { inFolder, refusal } from '../keys/helpers.js';
 
 describe('the folder of the keys', () => {
   it("is refused when others can change it, or it is somebody else's", () =>
@@ -17,9 +17,9 @@ describe('the folder of the keys', () => {
       await chown(join(dir, 'keys'), 65_534, 65_534);
       await refusal(() => loadKeys(dir), 'KEY_FILE_INVALID');
       await chown(join(dir, 'keys'), 0, 0);
-      await chown(keyPaths(dir).ring, 65_534, 65_534);
+      await chown(servicePaths(dir).ring, 65_534, 65_534);
       await refusal(() => loadKeys(dir), 'KEY_FILE_MODE');
-      await chown(keyPaths(dir).ring, 0, 0);
+      await chown(servicePaths(dir).ring, 0, 0);
       await loadKeys(dir);
     }));
 
@@ -36,7 +36,7 @@ describe('the folder of the keys', () => {
   it('may consist of links, as a mounted secret does', () =>
     inFolder(async (dir) => {
       await loadKeys(dir);
-      const { ring } = keyPaths(dir);
+      const { ring } = servicePaths(dir);
       await mkdir(join(dir, 'keys', '..data'));
       execFileSync('mv', [ring, join(dir, 'keys', '..data', 'ring.json')]);
       await symlink('..data/ring.json', ring);

@@ -1,0 +1,59 @@
+/** The one way in which a file is replaced: a crash leaves the old one or the new one. */
+import { link, open, rename, rm } from 'node:fs/promises';
+import { dirname } from 'node:path';
+
+/** A file that is being written. */
+export interface NewFile {
+  append(bytes: Uint8Array): Promise<void>;
+  sync(): Promise<void>;
+  close(): Promise<void>;
+}
+
+/** Options of {@link replaceFile}. */
+export interface ReplaceOptions {
+  /** Name of the unfinished file, in the same folder; a process that is killed leaves it there. */
+  readonly temporary: string;
+  /** Makes that file. */
+  create(path: string): NewFile | Promise<NewFile>;
+  /** Refuse to take the place of anything, with `EEXIST`. Default false. */
+  readonly isNew?: boolean;
+}
+
+/**
+ * Writes a file beside another one, syncs it, renames it over the other, and syncs the folder.
+ *
+ * @throws the system's errors; nothing unfinished is left then
+ */
+export async function replaceFile(path: string, content: string | Uint8Array, options: ReplaceOptions): Promise<void> {
+  const { temporary, isNew = false } = options;
+  try {
+    const file = await options.create(temporary);
+    try {
+      await file.append(typeof content === 'string' ? Buffer.from(content) : content);
+      await file.sync();
+    } finally {
+      await file.close();
+    }
+    await (isNew ? link(temporary, path) : rename(temporary, path));
+    if (isNew) await rm(temporary);
+  } catch (error) {
+    await rm(temporary, { force: true }).catch(() => {});
+    throw error;
+  }
+  await syncFolder(dirname(path));
+}
+
+/** Makes names in a folder durable. */
+export async function syncFolder(dir: string): Promise<void> {
+  const folder = await open(dir, 'r');
+  try {
+    await folder.sync().catch(rethrowSync);
+  } finally {
+    await folder.close();
+  }
+}
+
+/** Removes the code: after a failed sync the system may have dropped the pages, so no retry is possible. */
+export function rethrowSync(cause: unknown): never {
+  throw new Error('sync failed', { cause });
+}
