@@ -2,7 +2,8 @@ import { execFileSync } from 'node:child_process';
 import { chmod, chown, mkdir, rm, symlink, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { expect } from 'chai';
-import { keyPaths, loadKeys } from '../../src/files/service-paths.js';
+import { servicePaths } from '../../src/files/service-paths.js';
+import { loadKeys } from '../../src/host/key-files.js';
 import { inFolder, refusal } from '../keys/helpers.js';
 
 describe('the folder of the keys', () => {
