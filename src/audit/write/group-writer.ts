@@ -231,17 +231,21 @@ export class GroupWriter {
   async #write(batch: readonly Waiting[]): Promise<void> {
     const { lines, encoded } = this.#encode(batch);
     if (encoded.length === 0) return;
+    const isAwaited = encoded.some(({ record }) => record.sync);
+    let isWritten = false;
     try {
       if (this.#failed) throw unavailable();
-      this.#setFull(!(await this.#store.append(lines)));
-      if (!this.#full) {
+      isWritten = await this.#store.append(lines);
+      // A refusal is short, and fits where the record of a call does not.
+      if (!isWritten || isAwaited) this.#setFull(!isWritten);
+      if (isWritten) {
         this.#unsynced = true;
-        if (encoded.some(({ record }) => record.sync)) await this.#sync();
+        if (isAwaited) await this.#sync();
       }
     } catch (error) {
       this.#fail(error);
     }
-    if (this.#failed || this.#full) {
+    if (this.#failed || !isWritten) {
       for (const { settle } of encoded) settle(unavailable());
       return;
     }
