@@ -6,6 +6,7 @@ import { join } from 'node:path';
 import { expect } from 'chai';
 import { work as sendRubbish } from '../support/floods-refused.js';
 import { work as askAgain } from '../support/floods-stored.js';
+import { FloodReport } from '../support/floods-work.js';
 import { failureOf, validRequest } from '../support/harness.js';
 import { readRecords } from '../support/payments-load.js';
 import {
@@ -41,11 +42,12 @@ describe('the audit log under a caller', () => {
   const countUntil = (name: string, enough: number) => {
     const stop = new AbortController();
     const counts: Record<string, number> = {};
-    const count = (seen: string) => {
+    const report = new FloodReport(() => {});
+    report.count = (seen) => {
       counts[seen] = (counts[seen] ?? 0) + 1;
       if ((counts[name] ?? 0) >= enough) stop.abort();
     };
-    return { stop, counts, report: { begin: () => {}, count } };
+    return { stop, counts, report };
   };
 
   it('who asks for a stored card again and again grows by no more than its hour, and others are served', async () => {

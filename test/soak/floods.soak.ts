@@ -9,6 +9,8 @@ const SECONDS = 30;
 /** Attacks by name, and what they are told to. Each must leave honest callers as they were. */
 const FLOODS: Readonly<Record<string, Omit<FloodOptions, 'seconds'>>> = {
   'rubbish tokens that cost agreements': { attacks: ['rubbish'] },
+  'small reads that make large records': { attacks: ['stored'] },
+  'rubbish that is dear to record': { attacks: ['refused'] },
   'the same, where each record carries a grant': {
     attacks: ['rubbish'],
     prepare: makeReviewerKey,

@@ -1,16 +1,12 @@
 /** Rubbish that is dear to record: no tokens, but texts whose JSON escapes are six times as long, from one sender. */
 import { credentials, Metadata } from '@grpc/grpc-js';
 import { PaymentServiceClient } from '../../src/gen/payments/v1/payments.js';
+import type { FloodWork } from './floods-work.js';
 import { callRaw, validRequest } from './harness.js';
 
 const LANES = 16;
 
-/** @param report told what each call was refused with */
-export async function work(
-  target: { readonly address: string },
-  stop: AbortSignal,
-  report: { begin(): void; count(name: string): void },
-): Promise<void> {
+export const work: FloodWork = async (target, stop, report) => {
   const metadata = new Metadata();
   metadata.set('x-sealwire-caller', 'refused');
   const client = new PaymentServiceClient(target.address, credentials.createInsecure());
@@ -34,4 +30,4 @@ export async function work(
   };
   await Promise.all(Array.from({ length: LANES }, lane));
   client.close();
-}
+};

@@ -83,10 +83,14 @@ describe('the writer lock', () => {
     inFolder(async (dir) => {
       const child = spawn(process.execPath, ['-e', 'process.stdin.resume()'], { stdio: ['pipe', 'ignore', 'ignore'] });
       try {
-        await writeFile(join(dir, 'lock'), `${child.pid}\n`, { mode: 0o600 });
+        const own = await openStore(dir);
+        const holder = JSON.parse(await readFile(join(dir, 'lock'), 'utf8')) as object;
+        await own.close();
+        const text = `${JSON.stringify({ ...holder, pid: child.pid, start: '' })}\n`;
+        await writeFile(join(dir, 'lock'), text, { mode: 0o600 });
         const error = await expectCode(openStore(dir), 'AUDIT_FILE_INVALID');
         expect(error.message).to.contain(String(child.pid));
-        expect(await readFile(join(dir, 'lock'), 'utf8')).to.equal(`${child.pid}\n`);
+        expect(await readFile(join(dir, 'lock'), 'utf8')).to.equal(text);
       } finally {
         const ended = once(child, 'exit');
         child.stdin?.end();
@@ -95,7 +99,7 @@ describe('the writer lock', () => {
       await (await openStore(dir)).close();
     }));
 
-  for (const text of ['', 'rubbish', '-1\n', '0\n']) {
+  for (const text of ['rubbish', '{"pid":-1}\n']) {
     it(`takes over a lock file that names no process: ${JSON.stringify(text)}`, () =>
       inFolder(async (dir) => {
         await writeFile(join(dir, 'lock'), text);
