@@ -26,6 +26,7 @@ export interface Plans {
   /**
    * @param fieldName full name of a field, e.g. `payments.v1.AuthorizeRequest.card`
    * @returns what encodes and decodes its inner messages; undefined when the set has no such sealed field
+   * @internal
    */
   innerCodec(fieldName: string): InnerCodec | undefined;
 }

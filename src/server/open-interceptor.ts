@@ -4,7 +4,7 @@
  */
 import { ServerInterceptingCall, type ServerInterceptor } from '@grpc/grpc-js';
 import type { MeterProvider } from '@opentelemetry/api';
-import { type AgreementCacheOptions, type CallerRateOptions, TokenOpener } from '../jwe/opener.js';
+import { type AgreementCacheOptions, type CallerRateOptions, type OpenerStats, TokenOpener } from '../jwe/opener.js';
 import type { OpeningKeys, RecipientKey } from '../jwe/recipient.js';
 import { SealingSessions, type SealingSessionsOptions } from '../jwe/sender.js';
 import { type KeySource, staticKeySource } from '../keys/key-source.js';
@@ -70,7 +70,7 @@ export interface OpenInterceptorOptions {
 export interface OpenInterceptor {
   readonly interceptor: ServerInterceptor;
   /** For reading statistics; see {@link forgetKey} for retired keys. */
-  readonly tokenOpener: TokenOpener;
+  readonly tokenOpener: { stats(): OpenerStats };
   /** Opens stored tokens, for handlers. */
   readonly openStored: OpenStored;
   /** Seals stored tokens anew, to the key that senders use now. */

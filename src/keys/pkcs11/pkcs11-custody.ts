@@ -6,11 +6,11 @@ import type { HardwareCustody } from '../custody.js';
 import { importKey, type PublicJwk } from '../import.js';
 import { hasCryptoki } from './cryptoki.js';
 import type { KeyName, TokenKey } from './pkcs11-messages.js';
-import { Pkcs11Pool, type Pkcs11PoolOptions, type Pkcs11Stats } from './pkcs11-pool.js';
+import { type Pkcs11Limits, Pkcs11Pool, type Pkcs11Stats } from './pkcs11-pool.js';
 import { formatPkcs11Uri, type Pkcs11Uri, parsePkcs11Uri } from './pkcs11-uri.js';
 
 /** Options of {@link Pkcs11Custody}. */
-export interface Pkcs11CustodyOptions extends Omit<Pkcs11PoolOptions, 'open'> {
+export interface Pkcs11CustodyOptions extends Pkcs11Limits {
   /** Path of the PKCS#11 library for URIs that name none. */
   readonly modulePath?: string | undefined;
   /** Gives the PIN of a token; asked once for each token, at first use. */
