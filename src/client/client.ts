@@ -16,7 +16,7 @@ import type { SealingSessions } from '../jwe/sender.js';
 import type { KeySource } from '../keys/key-source.js';
 import { type ErrorDetails, readErrorDetails, STATUS_DETAILS_KEY } from '../schema/error-status.js';
 import type { SealedServiceDefinition, ServicePlan } from '../schema/plan.js';
-import { cancelOnAbort, type SealedCallOptions } from './call-options.js';
+import { cancelOnAbort, checkCredentials, type SealedCallOptions } from './call-options.js';
 import type { CallSealer, CredentialFunction } from './call-sealer.js';
 import { DirectCalls, type Settle } from './direct-call.js';
 import { refreshKeys } from './refresh-keys.js';
@@ -72,6 +72,7 @@ export class SealedClient {
     service: SealedServiceDefinition<ServiceDefinition>,
     options: SealedClientOptions,
   ) {
+    checkCredentials(credentials);
     const { keys, sessions, credential, meterProvider, forwardTokens, now } = options;
     const sealing = createCallSealer({
       keys,
@@ -261,7 +262,8 @@ function takeEncoded(definition: ServiceDefinition): ServiceDefinition {
  */
 export function errorDetails(error: unknown): ErrorDetails | undefined {
   const metadata = (error as Partial<ServiceError> | null | undefined)?.metadata;
-  const [details] = metadata instanceof Metadata ? metadata.get(STATUS_DETAILS_KEY) : [];
+  // Not `instanceof`: a wrapper may have made the error with another copy of grpc-js.
+  const [details] = typeof metadata?.get === 'function' ? metadata.get(STATUS_DETAILS_KEY) : [];
   return Buffer.isBuffer(details) ? readErrorDetails(details) : undefined;
 }
 

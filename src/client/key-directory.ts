@@ -5,6 +5,7 @@ import type { RecipientKey } from '../jwe/recipient.js';
 import type { KeySource } from '../keys/key-source.js';
 import { checkRange } from '../profile/options.js';
 import { CachedKeySet, type CacheSettings, type KeySetProblem } from './cached-key-set.js';
+import { checkCredentials } from './call-options.js';
 import { createKeySetFetcher, type KeySetFetcher } from './key-set-fetcher.js';
 import { createFileMemory, noMemory } from './key-set-memory.js';
 
@@ -72,6 +73,7 @@ export class KeyDirectory implements KeySource {
     this.#settings = resolveSettings(options);
     const { address, credentials, channelOptions, deadlineMs = 5_000 } = options;
     checkRange('deadlineMs', deadlineMs, [100, 60_000]);
+    checkCredentials(credentials);
     this.#fetcher = createKeySetFetcher({
       address,
       credentials,
