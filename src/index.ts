@@ -1,4 +1,8 @@
-/** `sealwire`: what services and clients on grpc-js call. */
+/**
+ * What services and clients on grpc-js call.
+ *
+ * @module sealwire
+ */
 
 export { errorDetails, type SealedCallOptions, type SealedClientOptions } from './client/client.js';
 export { KeyDirectory, type KeyDirectoryOptions, type KeySetProblem } from './client/key-directory.js';

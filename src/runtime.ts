@@ -1,4 +1,8 @@
-/** `sealwire/runtime`: what generated code imports. Nothing here is for application code. */
+/**
+ * What generated code imports. Nothing here is for application code.
+ *
+ * @module sealwire/runtime
+ */
 
 export { type SealedCallOptions, SealedClient, type SealedClientOptions } from './client/client.js';
 export type { CredentialFunction } from './client/seal-interceptor.js';

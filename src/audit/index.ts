@@ -1,4 +1,8 @@
-/** `sealwire/audit`: write an audit log, verify one, and restore a replay guard from it. */
+/**
+ * Write an audit log, verify one, and restore a replay guard from it.
+ *
+ * @module sealwire/audit
+ */
 
 export { type Checkpoint, openCheckpoint } from './format/checkpoint.js';
 export { type NoteVerifier, parseVerifierKey } from './format/note-keys.js';

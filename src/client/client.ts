@@ -259,6 +259,16 @@ function takeEncoded(definition: ServiceDefinition): ServiceDefinition {
  *
  * @param error a rejection of a call
  * @returns reason, field path and metadata, or undefined when the failure is not one of sealed fields
+ *
+ * @example
+ * ```ts
+ * import { errorDetails } from 'sealwire';
+ *
+ * export function describe(error: unknown): string {
+ *   const details = errorDetails(error);
+ *   return details ? `${details.reason} at ${details.field ?? 'no field'}` : 'not an error of sealed fields';
+ * }
+ * ```
  */
 export function errorDetails(error: unknown): ErrorDetails | undefined {
   const metadata = (error as Partial<ServiceError> | null | undefined)?.metadata;

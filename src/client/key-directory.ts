@@ -59,6 +59,22 @@ const THUMBPRINT = /^[A-Za-z0-9_-]{43}$/;
 /**
  * Gives recipients' keys out of signed key sets. Give one to every client of a process: `keys: directory`.
  * Which key is used follows from its dates, without a fetch. Timers of a directory do not keep a process alive.
+ *
+ * @example
+ * ```ts
+ * import { credentials } from '@grpc/grpc-js';
+ * import { KeyDirectory } from 'sealwire';
+ * import { SealedPaymentServiceClient } from './gen/payments/v1/payments_sealed.js';
+ *
+ * const channel = credentials.createSsl();
+ * const keys = new KeyDirectory({
+ *   address: 'payments.example:443',
+ *   credentials: channel,
+ *   roots: ['PtlKbMAjCZDbCpMA4mVnV0ZwTGGyAJu0NUj8SpYLp0s'],
+ *   issuer: 'payments',
+ * });
+ * const client = new SealedPaymentServiceClient('payments.example:443', channel, { keys });
+ * ```
  */
 export class KeyDirectory implements KeySource {
   readonly #issuer: string;

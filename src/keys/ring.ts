@@ -60,6 +60,15 @@ const MAX_WAIT_MS = 60_000;
 /**
  * Private keys by kid; their dates alone say what each is good for at the moment somebody asks.
  * Nothing of a ring prints: neither `console.log`, `JSON.stringify` nor an error shows a private key.
+ *
+ * @example
+ * ```ts
+ * import { KeyRing } from 'sealwire';
+ *
+ * const keys = await KeyRing.create();
+ * await keys.save('keys/ring.json');
+ * await keys.savePublic('keys/public.jwks.json');
+ * ```
  */
 export class KeyRing implements OpeningKeys {
   readonly #options: KeyRingOptions;

@@ -39,6 +39,15 @@ export interface Plans {
  * @param options what proto-loader was given
  * @throws SealwireError `OPTIONS_INVALID` for a setting that does not work; `PLAN_INVALID` for a set that is
  *   malformed, incomplete, lacks `sealwire/v1/sealed.proto`, or seals a field in a way that cannot work
+ *
+ * @example
+ * ```ts
+ * import { readFileSync } from 'node:fs';
+ * import { createPlans } from 'sealwire';
+ *
+ * const options = { longs: String, defaults: true };
+ * const service = createPlans(readFileSync('payments.binpb'), options).service('payments.v1.PaymentService');
+ * ```
  */
 export function createPlans(descriptors: Uint8Array | FileDescriptorSet, options: LoaderOptions = {}): Plans {
   const form = parseLoaderOptions(options);

@@ -85,6 +85,24 @@ export interface OpenInterceptor {
  * @param options keys, audit sink, services and limits
  * @returns the interceptor, for grpc-js's `interceptors` server option, and its token opener
  * @throws SealwireError `OPTIONS_INVALID`
+ *
+ * @example
+ * ```ts
+ * import { Server } from '@grpc/grpc-js';
+ * import { createOpenInterceptor, KeyRing, ReplayGuard } from 'sealwire';
+ * import { AuditLog } from 'sealwire/audit';
+ * import { SealedPaymentService } from './gen/payments/v1/payments_sealed.js';
+ *
+ * const keys = await KeyRing.load('keys/ring.json');
+ * const audit = await AuditLog.open({ dir: 'audit', origin: 'payments' });
+ * const { interceptor } = createOpenInterceptor({
+ *   services: [SealedPaymentService],
+ *   keys,
+ *   audit,
+ *   guard: new ReplayGuard(),
+ * });
+ * const server = new Server({ interceptors: [interceptor] });
+ * ```
  */
 export function createOpenInterceptor(options: OpenInterceptorOptions): OpenInterceptor {
   const { keys, policy, limits, cache, rate, shares } = options;

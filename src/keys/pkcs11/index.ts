@@ -1,4 +1,8 @@
-/** `sealwire/pkcs11`: private keys that stay in an HSM. Needs the optional package `pkcs11js`. */
+/**
+ * Private keys that stay in an HSM. Needs the optional package `pkcs11js`.
+ *
+ * @module sealwire/pkcs11
+ */
 
 export type { EphemeralPoint } from '../../jwe/header.js';
 export type { Custody } from '../../jwe/recipient.js';

@@ -17,7 +17,22 @@ export interface Pkcs11CustodyOptions extends Pkcs11Limits {
   readonly readPin: (token: Pkcs11Uri) => Promise<string>;
 }
 
-/** Keys on any number of tokens, by kid. */
+/**
+ * Keys on any number of tokens, by kid.
+ *
+ * @example
+ * ```ts
+ * import { readFile } from 'node:fs/promises';
+ * import { KeyRing } from 'sealwire';
+ * import { Pkcs11Custody } from 'sealwire/pkcs11';
+ *
+ * const hardware = new Pkcs11Custody({
+ *   modulePath: '/usr/lib/softhsm/libsofthsm2.so',
+ *   readPin: async () => (await readFile('/run/secrets/pin', 'utf8')).trim(),
+ * });
+ * const keys = await KeyRing.load('keys/ring.json', { hardware });
+ * ```
+ */
 export class Pkcs11Custody implements HardwareCustody {
   readonly #options: Pkcs11CustodyOptions;
   readonly #keys = new Map<string, Pkcs11Uri>();

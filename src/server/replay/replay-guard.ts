@@ -51,6 +51,15 @@ const DIGEST_BYTES = 32;
  * Claim after every other check, right before the audit record: a token that fails one of them has not
  * been used, and must take no room. Check 4 may have passed a while ago (agreements queue up): a
  * token that became stale since is refused, or it could be claimed, forgotten at once and claimed again.
+ *
+ * @example
+ * ```ts
+ * import { REPLAY_WINDOW_MS, ReplayGuard } from 'sealwire';
+ * import { readRecentTokens } from 'sealwire/audit';
+ *
+ * const guard = new ReplayGuard();
+ * await guard.restore(readRecentTokens('audit', Date.now() - REPLAY_WINDOW_MS));
+ * ```
  */
 export class ReplayGuard {
   readonly #store: ReplayStore;
