@@ -11,7 +11,7 @@ export type { Finding, FindingKind } from './read/findings.js';
 export { type RecentToken, readRecentTokens } from './read/recent-tokens.js';
 export { type VerifyOptions, type VerifyReport, verifyLog } from './read/verify-log.js';
 export { AuditLog, type AuditLogOptions, type AuditLogStats } from './write/audit-log.js';
-export type { GroupWriterStats } from './write/group-writer.js';
+export type { GroupWriterStats, WriterState } from './write/group-writer.js';
 export type { MerkleLogOptions } from './write/merkle-log.js';
 export type { LogFilesOptions } from './write/open-log.js';
 export type { RejectNotesOptions } from './write/reject-notes.js';

@@ -42,6 +42,7 @@ describe('the entry points', function () {
     expect(entries.map(({ name }) => name)).to.include.members([
       'sealwire',
       'sealwire/audit',
+      'sealwire/host',
       'sealwire/pkcs11',
       'sealwire/runtime',
     ]);

@@ -19,6 +19,8 @@ const MAIN = [
   'errorDetails',
   'fileKeySource',
   'readRecentTokens',
+  'runHost',
+  'startHost',
   'staticKeySource',
   'tokenOf',
   'verifyLog',

@@ -40,10 +40,11 @@ message SaveResponse { int32 length = 1; }
   'main.ts': `import { credentials, Server, ServerCredentials } from '@grpc/grpc-js';
 import { createOpenInterceptor, KeyDirectory, type KeyDirectoryOptions, KeyRing, staticKeySource } from 'sealwire';
 import { AuditLog, type VerifyReport } from 'sealwire/audit';
+import type { HostApp } from 'sealwire/host';
 import type { Pkcs11Custody } from 'sealwire/pkcs11';
 import { addSealedNoteService, SealedNoteService, SealedNoteServiceClient } from './gen/notes/v1/notes_sealed.js';
 
-export type Named = [Pkcs11Custody, VerifyReport];
+export type Named = [HostApp, Pkcs11Custody, VerifyReport];
 const keys = await KeyRing.create('P-256');
 const audit = await AuditLog.open({ dir: 'audit', origin: 'outside' });
 const { interceptor } = createOpenInterceptor({ services: [SealedNoteService], keys, audit });
