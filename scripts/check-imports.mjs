@@ -52,8 +52,9 @@ const allowed = {
     'payments',
     'index',
   ],
-  // The only barrel; generated code takes its runtime from there.
-  index: ['errors', 'profile', 'jwe', 'keys', 'schema', 'loader', 'client', 'server', 'audit'],
+  // The package's root, and what generated code alone imports.
+  index: ['errors', 'profile', 'jwe', 'keys', 'schema', 'loader', 'client', 'server'],
+  runtime: ['profile', 'jwe', 'keys', 'schema', 'client', 'server'],
 };
 
 /** The folders a package may be imported from. */

@@ -77,7 +77,7 @@ async function build(tolerateErrors) {
   if (isFresh) return 0;
   say('compiling');
   const startedAt = new Date();
-  const code = await run(process.execPath, [join(root, 'node_modules/typescript/bin/tsc'), '-p', 'tsconfig.json']);
+  const code = await run(process.execPath, [join(root, 'node_modules/typescript-7/bin/tsc'), '-p', 'tsconfig.json']);
   await removeStale();
   for (const binary of BINARIES) await chmod(join(root, binary), 0o755).catch(() => {});
   if (code !== 0) {

@@ -191,6 +191,7 @@ export class SealwireError extends Error {
   /** With `TOKEN_STALE` and `TOKEN_FROM_FUTURE`: how old the token is by this clock; negative: from the future. */
   readonly ageSeconds: number | undefined;
 
+  /** @internal */
   constructor(code: ErrorCode, message: string, options?: SealwireErrorOptions) {
     super(message, options?.cause === undefined ? undefined : { cause: options.cause });
     this.code = code;

@@ -1,11 +1,10 @@
-/** Sealwire's public API: for applications, and for generated code. */
+/**
+ * What services and clients on grpc-js call.
+ *
+ * @module sealwire
+ */
 
-export {
-  errorDetails,
-  type SealedCallOptions,
-  SealedClient,
-  type SealedClientOptions,
-} from './client/client.js';
+export { errorDetails, type SealedCallOptions, type SealedClientOptions } from './client/client.js';
 export { KeyDirectory, type KeyDirectoryOptions, type KeySetProblem } from './client/key-directory.js';
 export {
   type CredentialFunction,
@@ -18,20 +17,17 @@ export {
   type KeySetCode,
   type LocalCode,
   type Reason,
-  reasonByStep,
   SealwireError,
   type StepCode,
 } from './errors.js';
-export { type AgreementCacheOptions, type CallerRateOptions, TokenOpener } from './jwe/opener.js';
-export { AgreementPool, type AgreementPoolOptions } from './jwe/pool.js';
-export type { Custody, OpeningKey, OpeningKeys, RecipientKey } from './jwe/recipient.js';
-export { type AgreementSession, SealingSessions, type SealingSessionsOptions } from './jwe/sender.js';
-export { LocalCustody } from './keys/custody.js';
-export { importKey, type PublicJwk } from './keys/import.js';
+export type { EphemeralPoint } from './jwe/header.js';
+export type { AgreementCacheOptions, CallerRateOptions, OpenerStats, RefusalKind } from './jwe/opener.js';
+export type { Custody, OpeningKey, OpeningKeys, RecipientKey, TokenOrigin } from './jwe/recipient.js';
+export { SealingSessions, type SealingSessionsOptions } from './jwe/sender.js';
+export type { CustodyOptions, HardwareCustody } from './keys/custody.js';
+export type { PublicJwk } from './keys/import.js';
 export { type FileKeySourceOptions, fileKeySource, type KeySource, staticKeySource } from './keys/key-source.js';
-export { type KeyDates, type KeyState, keyState } from './keys/lifecycle.js';
-export { Pkcs11Custody, type Pkcs11CustodyOptions } from './keys/pkcs11/pkcs11-custody.js';
-export type { Pkcs11Uri } from './keys/pkcs11/pkcs11-uri.js';
+export type { KeyDates, KeyState } from './keys/lifecycle.js';
 export type { PassphraseSource } from './keys/protected-file.js';
 export { loadPublicKeys, recipientKey } from './keys/public-keys.js';
 export {
@@ -43,35 +39,28 @@ export {
   type RingListener,
 } from './keys/ring.js';
 export { RingFollower, type RingFollowerOptions } from './keys/ring-follower.js';
-export { type DelegationOptions, signDelegation } from './keys/signed-set/delegation.js';
-export {
-  KeySetPublisher,
-  type KeySetPublisherOptions,
-  type PublishedKeys,
-  type ServedKeySet,
-  type SetSigner,
-} from './keys/signed-set/key-set-publisher.js';
-export { SigningKey } from './keys/signed-set/signing-key.js';
 export { createPlans, type Plans } from './loader/create-plans.js';
 export type { LoadedService } from './loader/definition-check.js';
 export type { LoaderOptions } from './loader/loader-form.js';
 export type { ContentEncryption, Curve, KeyAlgorithm } from './profile/algorithms.js';
 export type { OpenLimits } from './profile/limits.js';
 export type { PolicyName } from './profile/policy.js';
-export { createInnerCodec, embeddedDescriptors } from './schema/codec.js';
 export type { ErrorDetails } from './schema/error-status.js';
-export type { AssertBound, AssertSealed, ReplaceCase, ReplaceElements } from './schema/generated-types.js';
 export { isOpened, type SealedToken, tokenOf } from './schema/opened.js';
 export type {
+  BoundFieldPlan,
+  BoundKind,
+  FieldShape,
   InnerCodec,
   MessagePlan,
   MethodPlan,
+  NestedFieldPlan,
+  OneofLocator,
   SealedFieldPlan,
   SealedServiceDefinition,
   ServicePlan,
 } from './schema/plan.js';
 export type { Validator, Validators, Violation } from './schema/validation.js';
-export { type WellKnown, wellKnownCodecs } from './schema/well-known.js';
 export { addSealedService, type HandlerErrorReport, type SealedHandler } from './server/add-service.js';
 export type { AuditSink, CallRecord, CallRecordField } from './server/audit-sink.js';
 export {
@@ -82,10 +71,15 @@ export {
   type CallerOptions,
   createCaller,
 } from './server/caller.js';
-export { addKeyService, type KeySetProvider } from './server/key-service.js';
 export { createOpenInterceptor, type OpenInterceptor, type OpenInterceptorOptions } from './server/open-interceptor.js';
-export { MemoryReplayStore, type MemoryReplayStoreOptions } from './server/replay/memory-replay-store.js';
+export type { TokenGuard } from './server/open-message.js';
 export {
+  type MemoryReplayStats,
+  MemoryReplayStore,
+  type MemoryReplayStoreOptions,
+} from './server/replay/memory-replay-store.js';
+export {
+  type GuardedToken,
   REPLAY_WINDOW_MS,
   ReplayGuard,
   type ReplayGuardOptions,
@@ -93,5 +87,5 @@ export {
 } from './server/replay/replay-guard.js';
 export type { ReplayEntry, ReplayLife, ReplayResult, ReplayStats, ReplayStore } from './server/replay/replay-store.js';
 export type { AuthenticateCaller, CallerCredential } from './server/reply-token.js';
-export type { OpenStored, StoredTokenPlace } from './server/stored/open-stored.js';
+export type { OpenStored, StoredTokenCall, StoredTokenPlace } from './server/stored/open-stored.js';
 export type { ResealStored } from './server/stored/reseal-stored.js';

@@ -1,5 +1,6 @@
 /** Options of one call, and their effects. */
-import type { Metadata } from '@grpc/grpc-js';
+import { ChannelCredentials, type Metadata } from '@grpc/grpc-js';
+import { SealwireError } from '../errors.js';
 
 /** Options of one call. */
 export interface SealedCallOptions {
@@ -21,4 +22,15 @@ export function cancelOnAbort(call: Cancellable, signal: AbortSignal | undefined
   signal.addEventListener('abort', cancel, { once: true });
   if (signal.aborted) cancel();
   return () => signal.removeEventListener('abort', cancel);
+}
+
+/**
+ * Two copies of grpc-js refuse each other's objects, with a message that names neither.
+ *
+ * @throws SealwireError `OPTIONS_INVALID`
+ */
+export function checkCredentials(credentials: ChannelCredentials): void {
+  if (credentials instanceof ChannelCredentials) return;
+  const remedy = 'install one version of it for the application and sealwire';
+  throw new SealwireError('OPTIONS_INVALID', `credentials is not from sealwire's copy of @grpc/grpc-js; ${remedy}`);
 }

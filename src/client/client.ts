@@ -16,7 +16,7 @@ import type { SealingSessions } from '../jwe/sender.js';
 import type { KeySource } from '../keys/key-source.js';
 import { type ErrorDetails, readErrorDetails, STATUS_DETAILS_KEY } from '../schema/error-status.js';
 import type { SealedServiceDefinition, ServicePlan } from '../schema/plan.js';
-import { cancelOnAbort, type SealedCallOptions } from './call-options.js';
+import { cancelOnAbort, checkCredentials, type SealedCallOptions } from './call-options.js';
 import type { CallSealer, CredentialFunction } from './call-sealer.js';
 import { DirectCalls, type Settle } from './direct-call.js';
 import { refreshKeys } from './refresh-keys.js';
@@ -72,6 +72,7 @@ export class SealedClient {
     service: SealedServiceDefinition<ServiceDefinition>,
     options: SealedClientOptions,
   ) {
+    checkCredentials(credentials);
     const { keys, sessions, credential, meterProvider, forwardTokens, now } = options;
     const sealing = createCallSealer({
       keys,
@@ -258,10 +259,21 @@ function takeEncoded(definition: ServiceDefinition): ServiceDefinition {
  *
  * @param error a rejection of a call
  * @returns reason, field path and metadata, or undefined when the failure is not one of sealed fields
+ *
+ * @example
+ * ```ts
+ * import { errorDetails } from 'sealwire';
+ *
+ * export function describe(error: unknown): string {
+ *   const details = errorDetails(error);
+ *   return details ? `${details.reason} at ${details.field ?? 'no field'}` : 'not an error of sealed fields';
+ * }
+ * ```
  */
 export function errorDetails(error: unknown): ErrorDetails | undefined {
   const metadata = (error as Partial<ServiceError> | null | undefined)?.metadata;
-  const [details] = metadata instanceof Metadata ? metadata.get(STATUS_DETAILS_KEY) : [];
+  // Not `instanceof`: a wrapper may have made the error with another copy of grpc-js.
+  const [details] = typeof metadata?.get === 'function' ? metadata.get(STATUS_DETAILS_KEY) : [];
   return Buffer.isBuffer(details) ? readErrorDetails(details) : undefined;
 }
 

@@ -5,6 +5,7 @@ import type { RecipientKey } from '../jwe/recipient.js';
 import type { KeySource } from '../keys/key-source.js';
 import { checkRange } from '../profile/options.js';
 import { CachedKeySet, type CacheSettings, type KeySetProblem } from './cached-key-set.js';
+import { checkCredentials } from './call-options.js';
 import { createKeySetFetcher, type KeySetFetcher } from './key-set-fetcher.js';
 import { createFileMemory, noMemory } from './key-set-memory.js';
 
@@ -58,6 +59,22 @@ const THUMBPRINT = /^[A-Za-z0-9_-]{43}$/;
 /**
  * Gives recipients' keys out of signed key sets. Give one to every client of a process: `keys: directory`.
  * Which key is used follows from its dates, without a fetch. Timers of a directory do not keep a process alive.
+ *
+ * @example
+ * ```ts
+ * import { credentials } from '@grpc/grpc-js';
+ * import { KeyDirectory } from 'sealwire';
+ * import { SealedPaymentServiceClient } from './gen/payments/v1/payments_sealed.js';
+ *
+ * const channel = credentials.createSsl();
+ * const keys = new KeyDirectory({
+ *   address: 'payments.example:443',
+ *   credentials: channel,
+ *   roots: ['PtlKbMAjCZDbCpMA4mVnV0ZwTGGyAJu0NUj8SpYLp0s'],
+ *   issuer: 'payments',
+ * });
+ * const client = new SealedPaymentServiceClient('payments.example:443', channel, { keys });
+ * ```
  */
 export class KeyDirectory implements KeySource {
   readonly #issuer: string;
@@ -72,6 +89,7 @@ export class KeyDirectory implements KeySource {
     this.#settings = resolveSettings(options);
     const { address, credentials, channelOptions, deadlineMs = 5_000 } = options;
     checkRange('deadlineMs', deadlineMs, [100, 60_000]);
+    checkCredentials(credentials);
     this.#fetcher = createKeySetFetcher({
       address,
       credentials,

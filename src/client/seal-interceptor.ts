@@ -37,6 +37,17 @@ export interface SealInterceptorOptions {
  *
  * @param options services and keys
  * @returns an interceptor for grpc-js's `interceptors` client option; later ones in that list see tokens
+ *
+ * @example
+ * ```ts
+ * import { credentials } from '@grpc/grpc-js';
+ * import { createSealInterceptor, fileKeySource } from 'sealwire';
+ * import { PaymentServiceClient } from './gen/payments/v1/payments.js';
+ * import { SealedPaymentService } from './gen/payments/v1/payments_sealed.js';
+ *
+ * const seal = createSealInterceptor({ services: [SealedPaymentService], keys: fileKeySource('public.jwks.json') });
+ * const client = new PaymentServiceClient('localhost:50051', credentials.createSsl(), { interceptors: [seal] });
+ * ```
  */
 export function createSealInterceptor(options: SealInterceptorOptions): Interceptor {
   return interceptWith(options.services, createCallSealer(options));

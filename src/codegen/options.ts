@@ -89,7 +89,7 @@ export function parseOptions(raw: readonly { readonly key: string; readonly valu
     useDate: DATES[date] ?? (date as 'date'),
     stringEnums: get('stringEnums', 'false') === 'true',
     grpcServices: services.has('grpc-js'),
-    runtimeImport: get('runtime_import', 'sealwire'),
+    runtimeImport: get('runtime_import', 'sealwire/runtime'),
   };
 }
 

@@ -73,6 +73,16 @@ export interface ServiceOptions<O> {
  *
  * @throws SealwireError for configuration, key, audit and TLS files; Error with code `EADDRINUSE` and the like for the
  *   address; whatever the app's `start` throws
+ *
+ * @example
+ * ```ts
+ * import { type HostApp, startHost } from 'sealwire/host';
+ *
+ * declare const app: HostApp;
+ * const running = await startHost(app, { config: { listen: '127.0.0.1:0' } });
+ * console.log(running.address);
+ * await running.stop();
+ * ```
  */
 export async function startHost<R extends RunningApp, O>(
   app: HostApp<R, O>,

@@ -29,7 +29,7 @@ export interface SealingSessionsOptions {
    * 1 to 10.
    */
   readonly overrun?: number;
-  /** Where agreements are made. Default: the process's shared pool. */
+  /** Where agreements are made. Default: the process's shared pool. @internal */
   readonly pool?: Pick<AgreementPool, 'generate'>;
   /** Monotonic clock in ms. Default `performance.now`. */
   readonly monotonicNow?: () => number;
@@ -135,6 +135,7 @@ export class SealingSessions {
    * @param key whom to seal to
    * @returns the session at once when one is ready, else a promise
    * @throws SealwireError `CLOSED`, `POOL_FULL`, `CUSTODY_FAILED`
+   * @internal
    */
   acquire(key: RecipientKey): AgreementSession | Promise<AgreementSession> {
     if (this.#closed) throw new SealwireError('CLOSED', 'the sessions are closed');
@@ -145,6 +146,7 @@ export class SealingSessions {
    * As {@link acquire}, if a session is ready.
    *
    * @returns undefined when one has to be waited for, as always with one agreement per message; none is begun
+   * @internal
    */
   acquireNow(key: RecipientKey): AgreementSession | undefined {
     const recipient = this.#recipients.get(key.kid);

@@ -41,7 +41,7 @@ export interface HardwareCustody extends Custody {
 
 /** Options of {@link createCustody}. */
 export interface CustodyOptions {
-  /** Where agreements with local keys are made. Default: the process's shared pool. */
+  /** Where agreements with local keys are made. Default: the process's shared pool. @internal */
   readonly pool?: LocalPool;
   /** Custody of keys in PKCS#11 tokens. Default: none; such keys are refused. */
   readonly hardware?: HardwareCustody;
@@ -59,7 +59,8 @@ interface HeldKey {
  *
  * @throws SealwireError `KEY_INVALID` for a key in hardware where none is configured, `OPTIONS_INVALID` for its URI
  */
-export function createCustody(keys: readonly HeldKey[], { pool, hardware }: CustodyOptions): Custody {
+export function createCustody(keys: readonly HeldKey[], options: CustodyOptions): Custody {
+  const { pool, hardware } = options;
   const handles = new Map<string, KeyObject>();
   for (const { kid, privateKey, custody } of keys) {
     if (privateKey !== undefined) handles.set(kid, privateKey);

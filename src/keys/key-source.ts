@@ -17,7 +17,17 @@ export interface KeySource {
   refresh?(recipient: string): Promise<void>;
 }
 
-/** @param keys one key for the service itself, or keys by recipient name */
+/**
+ * @param keys one key for the service itself, or keys by recipient name
+ *
+ * @example
+ * ```ts
+ * import { readFile } from 'node:fs/promises';
+ * import { recipientKey, staticKeySource } from 'sealwire';
+ *
+ * const keys = staticKeySource(await recipientKey(await readFile('payments.pub.pem', 'utf8')));
+ * ```
+ */
 export function staticKeySource(keys: RecipientKey | Readonly<Record<string, RecipientKey>>): KeySource {
   const byName = new Map(isRecipientKey(keys) ? [['', keys]] : Object.entries(keys));
   return {
@@ -44,6 +54,13 @@ export interface FileKeySourceOptions {
  *
  * @param path the service's JWK Set file (`keys/public.jwks.json`); its first key is the one to use
  * @throws SealwireError `OPTIONS_INVALID`
+ *
+ * @example
+ * ```ts
+ * import { fileKeySource } from 'sealwire';
+ *
+ * const keys = fileKeySource('public.jwks.json');
+ * ```
  */
 export function fileKeySource(path: string, { checkMs = 1_000 }: FileKeySourceOptions = {}): KeySource {
   checkRange('checkMs', checkMs, [0, 3_600_000]);

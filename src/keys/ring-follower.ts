@@ -33,6 +33,15 @@ const RETRY_MS = 5_000;
 /**
  * Follows a ring file by watching its folder, since files are replaced by renaming, and by looking at it now and
  * then, since not every file system tells of changes. Neither keeps the process alive.
+ *
+ * @example
+ * ```ts
+ * import { KeyRing, RingFollower } from 'sealwire';
+ *
+ * const ring = await KeyRing.load('keys/ring.json');
+ * const follower = new RingFollower({ path: 'keys/ring.json', ring, onError: ({ code }) => console.error(code) });
+ * process.once('SIGTERM', () => follower.close());
+ * ```
  */
 export class RingFollower {
   readonly #options: RingFollowerOptions;

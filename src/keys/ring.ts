@@ -60,6 +60,15 @@ const MAX_WAIT_MS = 60_000;
 /**
  * Private keys by kid; their dates alone say what each is good for at the moment somebody asks.
  * Nothing of a ring prints: neither `console.log`, `JSON.stringify` nor an error shows a private key.
+ *
+ * @example
+ * ```ts
+ * import { KeyRing } from 'sealwire';
+ *
+ * const keys = await KeyRing.create();
+ * await keys.save('keys/ring.json');
+ * await keys.savePublic('keys/public.jwks.json');
+ * ```
  */
 export class KeyRing implements OpeningKeys {
   readonly #options: KeyRingOptions;
@@ -110,7 +119,7 @@ export class KeyRing implements OpeningKeys {
     return KeyRing.fromRingKeys(await Promise.all(keys.map(importRingKey)), options);
   }
 
-  /** A ring of keys that were imported already. @throws SealwireError `KEY_DATES_INVALID`, `KEY_FILE_INVALID` */
+  /** A ring of keys that were imported already. @throws SealwireError `KEY_DATES_INVALID`, `KEY_FILE_INVALID` @internal */
   static fromRingKeys(keys: readonly RingKey[], options: KeyRingOptions = {}): KeyRing {
     if (keys.length === 0) throw new SealwireError('KEY_FILE_INVALID', 'a key ring needs a key');
     return new KeyRing(keys, options);
@@ -155,7 +164,7 @@ export class KeyRing implements OpeningKeys {
     await this.#look?.();
   }
 
-  /** Says how to look for newer keys. @param look undefined: not any more */
+  /** Says how to look for newer keys. @param look undefined: not any more @internal */
   followWith(look: (() => Promise<void>) | undefined): void {
     this.#look = look;
   }
@@ -181,7 +190,7 @@ export class KeyRing implements OpeningKeys {
     return this.keys().map(({ kid, crv, dates }) => ({ kid, crv, state: keyState(dates, now), dates }));
   }
 
-  /** The private keys, for writing them elsewhere. */
+  /** The private keys, for writing them elsewhere. @internal */
   keys(): readonly RingKey[] {
     return [...this.#keys.values()];
   }
@@ -195,6 +204,7 @@ export class KeyRing implements OpeningKeys {
    * What a key set tells of this ring: published and active keys, the current one first.
    *
    * @param nowMs ms since 1970. Default: the ring's clock
+   * @internal
    */
   publishedKeys(nowMs: number = this.#now()): readonly PublishedKey[] {
     const keys = this.#inState(nowMs / 1_000, ['active', 'published']);

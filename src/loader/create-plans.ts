@@ -26,6 +26,7 @@ export interface Plans {
   /**
    * @param fieldName full name of a field, e.g. `payments.v1.AuthorizeRequest.card`
    * @returns what encodes and decodes its inner messages; undefined when the set has no such sealed field
+   * @internal
    */
   innerCodec(fieldName: string): InnerCodec | undefined;
 }
@@ -38,6 +39,15 @@ export interface Plans {
  * @param options what proto-loader was given
  * @throws SealwireError `OPTIONS_INVALID` for a setting that does not work; `PLAN_INVALID` for a set that is
  *   malformed, incomplete, lacks `sealwire/v1/sealed.proto`, or seals a field in a way that cannot work
+ *
+ * @example
+ * ```ts
+ * import { readFileSync } from 'node:fs';
+ * import { createPlans } from 'sealwire';
+ *
+ * const options = { longs: String, defaults: true };
+ * const service = createPlans(readFileSync('payments.binpb'), options).service('payments.v1.PaymentService');
+ * ```
  */
 export function createPlans(descriptors: Uint8Array | FileDescriptorSet, options: LoaderOptions = {}): Plans {
   const form = parseLoaderOptions(options);

@@ -88,6 +88,16 @@ export function recordToken(holder: object, key: string, index: number | string 
  * @param key the field's property, e.g. `card`
  * @param at position in a repeated field, or key in a map
  * @returns the token, or undefined when the field was absent, is transient, or the message is a copy
+ *
+ * @example
+ * ```ts
+ * import { tokenOf } from 'sealwire';
+ * import type { OpenedAuthorizeRequest } from './gen/payments/v1/payments_sealed.js';
+ *
+ * export function tokenToStore(request: OpenedAuthorizeRequest) {
+ *   return tokenOf(request, 'card');
+ * }
+ * ```
  */
 export function tokenOf<T extends object>(
   message: T,

@@ -64,6 +64,13 @@ export function createCallerOf(kind: CallerKind, name: string): Caller {
  * @param options trusted proxies and header name
  * @returns a function that throws `CALLER_REFUSED` when a trusted proxy's header is not one name
  * @throws SealwireError `OPTIONS_INVALID` for a malformed range
+ *
+ * @example
+ * ```ts
+ * import { createCaller } from 'sealwire';
+ *
+ * const caller = createCaller({ trustedProxies: ['10.0.0.0/8'] });
+ * ```
  */
 export function createCaller(options: CallerOptions = {}): (context: CallerContext) => Caller {
   const header = options.callerHeader ?? 'x-sealwire-caller';

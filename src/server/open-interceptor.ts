@@ -4,7 +4,7 @@
  */
 import { ServerInterceptingCall, type ServerInterceptor } from '@grpc/grpc-js';
 import type { MeterProvider } from '@opentelemetry/api';
-import { type AgreementCacheOptions, type CallerRateOptions, TokenOpener } from '../jwe/opener.js';
+import { type AgreementCacheOptions, type CallerRateOptions, type OpenerStats, TokenOpener } from '../jwe/opener.js';
 import type { OpeningKeys, RecipientKey } from '../jwe/recipient.js';
 import { SealingSessions, type SealingSessionsOptions } from '../jwe/sender.js';
 import { type KeySource, staticKeySource } from '../keys/key-source.js';
@@ -70,7 +70,7 @@ export interface OpenInterceptorOptions {
 export interface OpenInterceptor {
   readonly interceptor: ServerInterceptor;
   /** For reading statistics; see {@link forgetKey} for retired keys. */
-  readonly tokenOpener: TokenOpener;
+  readonly tokenOpener: { stats(): OpenerStats };
   /** Opens stored tokens, for handlers. */
   readonly openStored: OpenStored;
   /** Seals stored tokens anew, to the key that senders use now. */
@@ -85,6 +85,24 @@ export interface OpenInterceptor {
  * @param options keys, audit sink, services and limits
  * @returns the interceptor, for grpc-js's `interceptors` server option, and its token opener
  * @throws SealwireError `OPTIONS_INVALID`
+ *
+ * @example
+ * ```ts
+ * import { Server } from '@grpc/grpc-js';
+ * import { createOpenInterceptor, KeyRing, ReplayGuard } from 'sealwire';
+ * import { AuditLog } from 'sealwire/audit';
+ * import { SealedPaymentService } from './gen/payments/v1/payments_sealed.js';
+ *
+ * const keys = await KeyRing.load('keys/ring.json');
+ * const audit = await AuditLog.open({ dir: 'audit', origin: 'payments' });
+ * const { interceptor } = createOpenInterceptor({
+ *   services: [SealedPaymentService],
+ *   keys,
+ *   audit,
+ *   guard: new ReplayGuard(),
+ * });
+ * const server = new Server({ interceptors: [interceptor] });
+ * ```
  */
 export function createOpenInterceptor(options: OpenInterceptorOptions): OpenInterceptor {
   const { keys, policy, limits, cache, rate, shares } = options;

@@ -15,6 +15,7 @@ import { collectSealed, type SealedSite } from '../schema/walk.js';
 import type { AuditSink, CallRecord } from './audit-sink.js';
 import type { Granter, GrantMaker } from './granter.js';
 import { type CallFacts, createRecord, createRejectRecord, describeField } from './records.js';
+import type { GuardedToken } from './replay/replay-guard.js';
 
 export type { CallFacts } from './records.js';
 
@@ -26,9 +27,9 @@ export interface TokenGuard {
    * @param paths of the tokens, for the error
    * @throws SealwireError `REPLAYED`, `TOKEN_STALE`, `REPLAY_STORE_FULL`
    */
-  claim(tokens: readonly ParsedToken[], paths: readonly string[]): void | Promise<void>;
+  claim(tokens: readonly GuardedToken[], paths: readonly string[]): void | Promise<void>;
   /** Gives back what was claimed for a message that was not delivered. */
-  release(tokens: readonly ParsedToken[]): void | Promise<void>;
+  release(tokens: readonly GuardedToken[]): void | Promise<void>;
 }
 
 /** Options of {@link MessageOpener}. */

@@ -112,7 +112,7 @@ export function compile(folder: string, compilerOptions: Readonly<Record<string,
   };
   writeFileSync(join(folder, 'tsconfig.json'), JSON.stringify(config));
   writeFileSync(join(folder, 'package.json'), '{ "type": "module", "name": "sealwire-user" }');
-  const tsc = resolve('node_modules/typescript/bin/tsc');
+  const tsc = resolve('node_modules/typescript-7/bin/tsc');
   const ran = spawnSync(process.execPath, [tsc, '-p', folder, '--pretty', 'false'], { encoding: 'utf8' });
   const lines = ran.stdout.split('\n').filter((line) => /error TS\d+/.test(line));
   if (ran.status !== 0 && lines.length === 0) throw new Error(`tsc: ${ran.stdout}${ran.stderr}`);

@@ -22,7 +22,7 @@ describe('generator options', () => {
       useDate: 'date',
       stringEnums: false,
       grpcServices: false,
-      runtimeImport: 'sealwire',
+      runtimeImport: 'sealwire/runtime',
     });
   });
 

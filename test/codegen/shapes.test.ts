@@ -9,7 +9,7 @@ import { collectSealed, replaceSealed } from '../../src/schema/walk.js';
 import { buildProtos, compile, FIXTURES, generateSealed, generateTsProto, makeFolder, writeFiles } from './helpers.js';
 
 const BASE = ['outputServices=grpc-js', 'esModuleInterop=true', 'importSuffix=.js', 'env=node'];
-const RUNTIME = fileURLToPath(new URL('../../src/index.js', import.meta.url));
+const RUNTIME = fileURLToPath(new URL('../../src/runtime.js', import.meta.url));
 
 /** ts-proto's object of one message, as far as it is needed here. */
 interface Fns {

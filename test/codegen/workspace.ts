@@ -4,7 +4,7 @@ import { cpSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 
 const buf = resolve('node_modules/@bufbuild/buf/bin/buf');
-const tsc = resolve('node_modules/typescript/bin/tsc');
+const tsc = resolve('node_modules/typescript-7/bin/tsc');
 
 /** What a program said. */
 export interface Outcome {
@@ -51,7 +51,7 @@ export class Workspace {
           include_wkt: true,
         },
         // The compiled declarations: to check all our sources again for each folder takes most of the time.
-        plugin('dist/src/codegen/main.js', [...common, ...ours, 'runtime_import=../../../dist/src/index.js']),
+        plugin('dist/src/codegen/main.js', [...common, ...ours, 'runtime_import=../../../dist/src/runtime.js']),
       ],
     };
     return run([buf, 'generate', '--template', JSON.stringify(template)], this.dir);

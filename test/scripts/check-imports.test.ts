@@ -66,6 +66,8 @@ describe('check-imports', () => {
     ['crypto without its scheme', 'payments/payments-import.ts', "import * as crypto from 'crypto';"],
     ['jwe in an app', 'payments/payments.ts', "import type { X } from '../jwe/token.js';"],
     ['the barrel in an app', 'payments/payments.ts', "import { KeyRing } from '../index.js';"],
+    ['the runtime of generated code in a part', 'client/a.ts', "import { SealedClient } from '../runtime.js';"],
+    ['audit in the root', 'index.ts', "export { AuditLog } from './audit/index.js';"],
     ['node-jose outside keys', 'jwe/a.ts', "import jose from 'node-jose';"],
     ['winston outside audit and host', 'server/a.ts', "import { createLogger } from 'winston';"],
     ['piscina outside jwe', 'keys/a.ts', "import { Piscina } from 'piscina';"],

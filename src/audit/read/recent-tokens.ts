@@ -33,6 +33,16 @@ export interface RecentToken {
  * @param sinceMs tokens of older records are left out, ms since 1970
  * @throws SealwireError `AUDIT_FILE_INVALID` when a line is not a record, for nobody knows what it said, or
  *   the log cannot be read
+ *
+ * @example
+ * ```ts
+ * import { REPLAY_WINDOW_MS, ReplayGuard } from 'sealwire';
+ * import { AuditLog, readRecentTokens } from 'sealwire/audit';
+ *
+ * const audit = await AuditLog.open({ dir: 'audit', origin: 'payments' });
+ * const guard = new ReplayGuard();
+ * await guard.restore(readRecentTokens('audit', Date.now() - REPLAY_WINDOW_MS));
+ * ```
  */
 export async function* readRecentTokens(dir: string, sinceMs: number): AsyncGenerator<RecentToken, void, undefined> {
   try {

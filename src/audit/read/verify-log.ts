@@ -57,6 +57,18 @@ const MAX_ATTEMPTS = 3;
 /**
  * @returns what was found; see {@link VerifyReport}
  * @throws SealwireError `AUDIT_FILE_INVALID` when a file of the log cannot be read
+ *
+ * @example
+ * ```ts
+ * import { readFileSync } from 'node:fs';
+ * import { openCheckpoint, parseVerifierKey, verifyLog } from 'sealwire/audit';
+ *
+ * // Both come from where the log's writer cannot change them.
+ * const verifier = parseVerifierKey(readFileSync('kept/log.vkey', 'utf8').trim());
+ * const kept = [openCheckpoint(readFileSync('kept/checkpoint'), verifier)];
+ * const { ok, findings } = verifyLog({ dir: 'audit', verifier, kept });
+ * console.log(ok ? 'unchanged' : findings);
+ * ```
  */
 export function verifyLog(options: VerifyOptions): VerifyReport {
   for (let attempt = 1; ; attempt++) {

@@ -52,7 +52,17 @@ const ROOM_MS = 1_000;
 /** Less is no room: a short record may fit into the last block of a file, and that of a call not. */
 const ROOM_BYTES = 1_048_576;
 
-/** Writes audit records through winston. */
+/**
+ * Writes audit records through winston.
+ *
+ * @example
+ * ```ts
+ * import { AuditLog } from 'sealwire/audit';
+ *
+ * const audit = await AuditLog.open({ dir: 'audit', origin: 'payments' });
+ * process.once('SIGTERM', () => void audit.close());
+ * ```
+ */
 export class AuditLog {
   readonly #options: AuditLogOptions;
   readonly #store: MerkleLog;

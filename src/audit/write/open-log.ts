@@ -22,7 +22,7 @@ export interface LogFilesOptions {
   readonly origin: string;
   /** File of the key that signs checkpoints, mode 0600; made on first run. Default: `DIR.key`, beside the folder. */
   readonly keyFile?: string;
-  /** For tests that need a failing file. Default: no wrapping. */
+  /** For tests that need a failing file. Default: no wrapping. @internal */
   readonly wrapFile?: WrapFile;
 }
 

@@ -17,6 +17,25 @@ import { onStopSignals } from './stop-signals.js';
  * or SIGHUP, and ends the process: with 0, with 2 for wrong use, or with 3 when something that is needed is unavailable.
  *
  * @param args default: those of the process
+ *
+ * @example
+ * ```ts
+ * import { type HostApp, runHost } from 'sealwire/host';
+ * import { addSealedPaymentService, SealedPaymentService } from './gen/payments/v1/payments_sealed.js';
+ *
+ * const app: HostApp = {
+ *   name: 'payments',
+ *   services: [SealedPaymentService],
+ *   start(host) {
+ *     host.add(addSealedPaymentService, {
+ *       authorize: ({ request }, callback) =>
+ *         callback(null, { paymentId: 'p-1', status: 'authorized', cardLast4: request.card.number.slice(-4) }),
+ *     });
+ *     return {};
+ *   },
+ * };
+ * await runHost(app);
+ * ```
  */
 export async function runHost<R extends RunningApp, O>(
   app: HostApp<R, O>,

@@ -6,18 +6,33 @@ import type { HardwareCustody } from '../custody.js';
 import { importKey, type PublicJwk } from '../import.js';
 import { hasCryptoki } from './cryptoki.js';
 import type { KeyName, TokenKey } from './pkcs11-messages.js';
-import { Pkcs11Pool, type Pkcs11PoolOptions, type Pkcs11Stats } from './pkcs11-pool.js';
+import { type Pkcs11Limits, Pkcs11Pool, type Pkcs11Stats } from './pkcs11-pool.js';
 import { formatPkcs11Uri, type Pkcs11Uri, parsePkcs11Uri } from './pkcs11-uri.js';
 
 /** Options of {@link Pkcs11Custody}. */
-export interface Pkcs11CustodyOptions extends Omit<Pkcs11PoolOptions, 'open'> {
+export interface Pkcs11CustodyOptions extends Pkcs11Limits {
   /** Path of the PKCS#11 library for URIs that name none. */
   readonly modulePath?: string | undefined;
   /** Gives the PIN of a token; asked once for each token, at first use. */
   readonly readPin: (token: Pkcs11Uri) => Promise<string>;
 }
 
-/** Keys on any number of tokens, by kid. */
+/**
+ * Keys on any number of tokens, by kid.
+ *
+ * @example
+ * ```ts
+ * import { readFile } from 'node:fs/promises';
+ * import { KeyRing } from 'sealwire';
+ * import { Pkcs11Custody } from 'sealwire/pkcs11';
+ *
+ * const hardware = new Pkcs11Custody({
+ *   modulePath: '/usr/lib/softhsm/libsofthsm2.so',
+ *   readPin: async () => (await readFile('/run/secrets/pin', 'utf8')).trim(),
+ * });
+ * const keys = await KeyRing.load('keys/ring.json', { hardware });
+ * ```
+ */
 export class Pkcs11Custody implements HardwareCustody {
   readonly #options: Pkcs11CustodyOptions;
   readonly #keys = new Map<string, Pkcs11Uri>();

@@ -14,10 +14,8 @@ import {
   type Pkcs11Task,
 } from './pkcs11-messages.js';
 
-/** Options of {@link Pkcs11Pool}. */
-export interface Pkcs11PoolOptions {
-  /** Library, token and PIN. */
-  readonly open: OpenRequest;
+/** How much is asked of a token at once, and who hears of it. */
+export interface Pkcs11Limits {
   /** Sessions, each a process of about 45 MB. Default 2; 1 to 16. */
   readonly sessions?: number;
   /** Calls that may wait for a session. Default 1,024; 1 to 65,536. */
@@ -26,6 +24,12 @@ export interface Pkcs11PoolOptions {
   readonly deadlineMs?: number;
   /** Called when the token goes away, and when it is back. */
   readonly onChange?: (available: boolean, why: string) => void;
+}
+
+/** Options of {@link Pkcs11Pool}. */
+export interface Pkcs11PoolOptions extends Pkcs11Limits {
+  /** Library, token and PIN. */
+  readonly open: OpenRequest;
 }
 
 /** Counters since start. */

@@ -9,14 +9,14 @@ export function parseJws(text: string, form: JwsForm): ParsedJws {
   return parseJwsForm(text, form, decodeCanonical);
 }
 
-/** A P-521 key as node-jose holds it. Its types leave `verify` out. */
-export interface JoseKey extends nodeJose.JWK.Key {
+/** A P-521 key as node-jose holds it; its own types leave `verify` out, and users of this package lack them. */
+export interface JoseKey {
   verify(alg: string, data: Buffer, signature: Buffer): Promise<{ readonly valid: boolean }>;
 }
 
 /** @param jwk members that have been checked */
 export async function toJoseKey(jwk: object): Promise<JoseKey> {
-  return (await nodeJose.JWK.asKey({ ...jwk, use: 'sig', alg: SIGNATURE_ALGORITHM })) as JoseKey;
+  return (await nodeJose.JWK.asKey({ ...jwk, use: 'sig', alg: SIGNATURE_ALGORITHM })) as unknown as JoseKey;
 }
 
 /** @returns whether the key made the signature; never throws for a bad signature */

@@ -93,7 +93,7 @@ export class SigningKey {
     });
   }
 
-  /** Writes the private JWK atomically with mode 0600, encrypted if there is a passphrase. @throws SealwireError `KEY_FILE_WRITE` */
+  /** Writes the private JWK atomically with mode 0600, encrypted if there is a passphrase. @throws SealwireError `KEY_FILE_WRITE` @internal */
   async save(path: string, passphrase?: PassphraseSource, options?: WriteKeyFileOptions): Promise<void> {
     const text = `${JSON.stringify({ ...describe(this), d: this.#d }, null, 2)}\n`;
     await writeProtectedFile(path, text, FILE_TYPE, passphrase, options);
@@ -104,7 +104,7 @@ export class SigningKey {
     await writeKeyFile(path, `${JSON.stringify(describe(this), null, 2)}\n`, 0o644);
   }
 
-  /** @param fields header members besides `alg` and `kid`. @returns a compact JWS */
+  /** @param fields header members besides `alg` and `kid`. @returns a compact JWS @internal */
   sign(fields: Members, payload: object): Promise<string> {
     return signJws(this.#key, this.kid, fields, payload);
   }

@@ -2,7 +2,6 @@
 import { createHash } from 'node:crypto';
 import { SealwireError } from '../../errors.js';
 import { decodeCanonical } from '../../jwe/base64url.js';
-import type { ParsedToken } from '../../jwe/token.js';
 import { MAX_AGE_SECONDS, MAX_SKEW_SECONDS } from '../../profile/policy.js';
 import { MemoryReplayStore } from './memory-replay-store.js';
 import type { ReplayEntry, ReplayResult, ReplayStats, ReplayStore } from './replay-store.js';
@@ -15,7 +14,10 @@ import type { ReplayEntry, ReplayResult, ReplayStats, ReplayStore } from './repl
 export const REPLAY_WINDOW_MS = (MAX_AGE_SECONDS + MAX_SKEW_SECONDS) * 1_000;
 
 /** A token as far as the guard looks at it. */
-export type GuardedToken = Pick<ParsedToken, 'token'> & { readonly header: Pick<ParsedToken['header'], 'iat'> };
+export interface GuardedToken {
+  readonly token: string;
+  readonly header: { readonly iat?: number | undefined };
+}
 
 /** A token that was used before this process started. */
 export interface UsedToken {
@@ -49,6 +51,15 @@ const DIGEST_BYTES = 32;
  * Claim after every other check, right before the audit record: a token that fails one of them has not
  * been used, and must take no room. Check 4 may have passed a while ago (agreements queue up): a
  * token that became stale since is refused, or it could be claimed, forgotten at once and claimed again.
+ *
+ * @example
+ * ```ts
+ * import { REPLAY_WINDOW_MS, ReplayGuard } from 'sealwire';
+ * import { readRecentTokens } from 'sealwire/audit';
+ *
+ * const guard = new ReplayGuard();
+ * await guard.restore(readRecentTokens('audit', Date.now() - REPLAY_WINDOW_MS));
+ * ```
  */
 export class ReplayGuard {
   readonly #store: ReplayStore;
