@@ -61,6 +61,7 @@ export type { PolicyName } from './profile/policy.js';
 export { createInnerCodec, embeddedDescriptors } from './schema/codec.js';
 export type { ErrorDetails } from './schema/error-status.js';
 export type { AssertBound, AssertSealed, ReplaceCase, ReplaceElements } from './schema/generated-types.js';
+export { guardDefinition } from './schema/guarded-messages.js';
 export { isOpened, type SealedToken, tokenOf } from './schema/opened.js';
 export type {
   InnerCodec,
@@ -84,6 +85,7 @@ export {
 } from './server/caller.js';
 export { addKeyService, type KeySetProvider } from './server/key-service.js';
 export { createOpenInterceptor, type OpenInterceptor, type OpenInterceptorOptions } from './server/open-interceptor.js';
+export { limitReceiving, type ReceiveLimitOptions, type ReceiveLimits } from './server/receive-limits.js';
 export { MemoryReplayStore, type MemoryReplayStoreOptions } from './server/replay/memory-replay-store.js';
 export {
   REPLAY_WINDOW_MS,

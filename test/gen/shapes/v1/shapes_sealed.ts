@@ -12,7 +12,7 @@ import * as $clinic from "../../clinic/v1/clinic.js";
 import * as $clinic_sealed from "../../clinic/v1/clinic_sealed.js";
 import * as $timestamp from "../../google/protobuf/timestamp.js";
 
-/** The files that declare the inner messages, as a serialized `google.protobuf.FileDescriptorSet`. */
+/** The files that declare the messages, as a serialized `google.protobuf.FileDescriptorSet`. */
 const $descriptors = $sealwire.embeddedDescriptors(
   "CqEBChVzaGFwZXMvdjEvaW5uZXIucHJvdG8SCXNoYXBlcy52MSJ1CglFbHNld2hlcmUSEgoEdGV4dBgBIAEoCVIEdGV4dBIYCgZu"
   + "dW1iZXIYAiABKANIAFIGbnVtYmVyEhQKBGZsYWcYAyABKAhIAFIEZmxhZxoaCgREZWVwEhIKBGRhdGEYASABKAxSBGRhdGFCCAoG"
@@ -31,7 +31,39 @@ const $descriptors = $sealwire.embeddedDescriptors(
   + "Cgdjb250YWN0GAQgASgJQhfqpBkTChFjbGluaWMudjEuQ29udGFjdEgAUgdjb250YWN0iAEBEkcKBWNsYWltGAUgASgJQjHqpBkt"
   + "ChZnb29nbGUucHJvdG9idWYuU3RydWN0EgdpbnN1cmVyIgpwYXRpZW50X2lkUgVjbGFpbUIKCghfY29udGFjdCIxChJTYXZlUmVj"
   + "b3JkUmVzcG9uc2USGwoJcmVjb3JkX2lkGAEgASgJUghyZWNvcmRJZDJbCg5QYXRpZW50U2VydmljZRJJCgpTYXZlUmVjb3JkEhwu"
-  + "Y2xpbmljLnYxLlNhdmVSZWNvcmRSZXF1ZXN0Gh0uY2xpbmljLnYxLlNhdmVSZWNvcmRSZXNwb25zZWIGcHJvdG8z"
+  + "Y2xpbmljLnYxLlNhdmVSZWNvcmRSZXF1ZXN0Gh0uY2xpbmljLnYxLlNhdmVSZWNvcmRSZXNwb25zZWIGcHJvdG8zCs4SChZzaGFw"
+  + "ZXMvdjEvc2hhcGVzLnByb3RvEglzaGFwZXMudjEaFmNsaW5pYy92MS9jbGluaWMucHJvdG8aGHNlYWx3aXJlL3YxL3NlYWxlZC5w"
+  + "cm90bxoVc2hhcGVzL3YxL2lubmVyLnByb3RvIuYLCgZTaGFwZXMSigEKCHNpbmd1bGFyGAEgASgJQm7qpBlqChNzaGFwZXMudjEu"
+  + "RWxzZXdoZXJlIgdiX2ludDMyIgdiX2ludDY0IghiX3VpbnQ2NCIGYl9ib29sIghiX3N0cmluZyIHYl9ieXRlcyIGYl9raW5kIgpi"
+  + "X29wdGlvbmFsIghiX21lbWJlclIIc2luZ3VsYXISLwoEbXVzdBgCIAEoCUIb6qQZFwoTc2hhcGVzLnYxLkVsc2V3aGVyZRgBUgRt"
+  + "dXN0EjsKBW1heWJlGAMgASgJQiDqpBkcChpnb29nbGUucHJvdG9idWYuSW50NjRWYWx1ZUgBUgVtYXliZYgBARIvCgRsZWZ0GAQg"
+  + "ASgJQhnqpBkVChNzaGFwZXMudjEuRWxzZXdoZXJlSABSBGxlZnQSNAoFcmlnaHQYBSABKAlCHOqkGRgKFmdvb2dsZS5wcm90b2J1"
+  + "Zi5TdHJ1Y3RIAFIFcmlnaHQSGwoIYl9tZW1iZXIYBiABKAlIAFIHYk1lbWJlchIyCgZicmFuY2gYByABKAsyGC5zaGFwZXMudjEu"
+  + "U2hhcGVzLk5lc3RlZEgAUgZicmFuY2gSNQoEbWFueRgIIAMoCUIh6qQZHQobZ29vZ2xlLnByb3RvYnVmLlN0cmluZ1ZhbHVlUgRt"
+  + "YW55ElcKCWJ5X251bWJlchgJIAMoCzIfLnNoYXBlcy52MS5TaGFwZXMuQnlOdW1iZXJFbnRyeUIZ6qQZFQoTc2hhcGVzLnYxLkVs"
+  + "c2V3aGVyZVIIYnlOdW1iZXISNwoKb25lX25lc3RlZBgKIAEoCzIYLnNoYXBlcy52MS5TaGFwZXMuTmVzdGVkUglvbmVOZXN0ZWQS"
+  + "OQoLbWFueV9uZXN0ZWQYCyADKAsyGC5zaGFwZXMudjEuU2hhcGVzLk5lc3RlZFIKbWFueU5lc3RlZBI/CgptYXBfbmVzdGVkGAwg"
+  + "AygLMiAuc2hhcGVzLnYxLlNoYXBlcy5NYXBOZXN0ZWRFbnRyeVIJbWFwTmVzdGVkEiUKBHNlbGYYDSABKAsyES5zaGFwZXMudjEu"
+  + "U2hhcGVzUgRzZWxmEjQKBWNsYXNzGA4gASgJQh7qpBkaChhzaGFwZXMudjEuRWxzZXdoZXJlLkRlZXBSBWNsYXNzEjkKC2NvbnN0"
+  + "cnVjdG9yGA8gASgJQhfqpBkTChFjbGluaWMudjEuQ29udGFjdFILY29uc3RydWN0b3ISNAoGcmVjb3JkGBAgASgLMhwuY2xpbmlj"
+  + "LnYxLlNhdmVSZWNvcmRSZXF1ZXN0UgZyZWNvcmQSFwoHYl9pbnQzMhgRIAEoBVIGYkludDMyEhcKB2JfaW50NjQYEiABKANSBmJJ"
+  + "bnQ2NBIZCghiX3VpbnQ2NBgTIAEoBFIHYlVpbnQ2NBIVCgZiX2Jvb2wYFCABKAhSBWJCb29sEhkKCGJfc3RyaW5nGBUgASgJUgdi"
+  + "U3RyaW5nEhcKB2JfYnl0ZXMYFiABKAxSBmJCeXRlcxImCgZiX2tpbmQYFyABKA4yDy5zaGFwZXMudjEuS2luZFIFYktpbmQSIgoK"
+  + "Yl9vcHRpb25hbBgYIAEoBUgCUgliT3B0aW9uYWyIAQESPwoJZm9yX290aGVyGBkgASgJQiLqpBkeChNzaGFwZXMudjEuRWxzZXdo"
+  + "ZXJlEgVvdGhlcigBUghmb3JPdGhlcho7Cg1CeU51bWJlckVudHJ5EhAKA2tleRgBIAEoBVIDa2V5EhQKBXZhbHVlGAIgASgJUgV2"
+  + "YWx1ZToCOAEaVgoOTWFwTmVzdGVkRW50cnkSEAoDa2V5GAEgASgJUgNrZXkSLgoFdmFsdWUYAiABKAsyGC5zaGFwZXMudjEuU2hh"
+  + "cGVzLk5lc3RlZFIFdmFsdWU6AjgBGjkKBk5lc3RlZBIvCgVpbm5lchgBIAEoCUIZ6qQZFQoTc2hhcGVzLnYxLkVsc2V3aGVyZVIF"
+  + "aW5uZXJCCAoGZWl0aGVyQggKBl9tYXliZUINCgtfYl9vcHRpb25hbCJBCgxPcGVuZWRTaGFwZXMSMQoGc2VjcmV0GAEgASgJQhnq"
+  + "pBkVChNzaGFwZXMudjEuRWxzZXdoZXJlUgZzZWNyZXQiaQoLRWNob1JlcXVlc3QSKQoGc2hhcGVzGAEgASgLMhEuc2hhcGVzLnYx"
+  + "LlNoYXBlc1IGc2hhcGVzEi8KBm9wZW5lZBgCIAEoCzIXLnNoYXBlcy52MS5PcGVuZWRTaGFwZXNSBm9wZW5lZCI5CgxFY2hvUmVz"
+  + "cG9uc2USKQoGc2hhcGVzGAEgASgLMhEuc2hhcGVzLnYxLlNoYXBlc1IGc2hhcGVzIk8KEkdldEFQSVZhbHVlUmVxdWVzdBI5Cgdk"
+  + "ZWZhdWx0GAEgASgJQh/qpBkbChlnb29nbGUucHJvdG9idWYuQm9vbFZhbHVlUgdkZWZhdWx0IhUKE0dldEFQSVZhbHVlUmVzcG9u"
+  + "c2UiOgoNU3RyZWFtUmVxdWVzdBIpCgZzaGFwZXMYASABKAsyES5zaGFwZXMudjEuU2hhcGVzUgZzaGFwZXMiSQoOU3RyZWFtUmVz"
+  + "cG9uc2USNwoGdmFsdWVzGAEgAygJQh/qpBkbChlnb29nbGUucHJvdG9idWYuVGltZXN0YW1wUgZ2YWx1ZXMqKwoES2luZBIUChBL"
+  + "SU5EX1VOU1BFQ0lGSUVEEAASDQoJS0lORF9TT01FEAEylQEKDEZpcnN0U2VydmljZRI3CgRFY2hvEhYuc2hhcGVzLnYxLkVjaG9S"
+  + "ZXF1ZXN0Ghcuc2hhcGVzLnYxLkVjaG9SZXNwb25zZRJMCgtHZXRBUElWYWx1ZRIdLnNoYXBlcy52MS5HZXRBUElWYWx1ZVJlcXVl"
+  + "c3QaHi5zaGFwZXMudjEuR2V0QVBJVmFsdWVSZXNwb25zZTJSCg1TZWNvbmRTZXJ2aWNlEkEKBlN0cmVhbRIYLnNoYXBlcy52MS5T"
+  + "dHJlYW1SZXF1ZXN0Ghkuc2hhcGVzLnYxLlN0cmVhbVJlc3BvbnNlKAEwAWIGcHJvdG8z"
 );
 
 /** `shapes.v1.Shapes` with its inner messages in place. */
@@ -412,7 +444,7 @@ export const StreamResponsePlan: $sealwire.MessagePlan = {
 
 /** `shapes.v1.FirstService`: its grpc-js definition and the plans of its methods. */
 export const SealedFirstService = {
-  definition: $shapes.FirstServiceService,
+  definition: $sealwire.guardDefinition($shapes.FirstServiceService, $descriptors),
   plan: {
     typeName: "shapes.v1.FirstService",
     methods: {
@@ -484,7 +516,7 @@ export function addSealedFirstService(server: $grpc.Server, handlers: Partial<Se
 
 /** `shapes.v1.SecondService`: its grpc-js definition and the plans of its methods. */
 export const SealedSecondService = {
-  definition: $shapes.SecondServiceService,
+  definition: $sealwire.guardDefinition($shapes.SecondServiceService, $descriptors),
   plan: {
     typeName: "shapes.v1.SecondService",
     methods: {
