@@ -1,5 +1,5 @@
 /** protoc-gen-sealwire as a pure function from request to response. */
-import { create, type DescFile, type DescMessage, toBinary } from '@bufbuild/protobuf';
+import { create, type DescFile, toBinary } from '@bufbuild/protobuf';
 import { FileDescriptorSetSchema } from '@bufbuild/protobuf/wkt';
 import { createEcmaScriptPlugin, type Plugin, type Schema } from '@bufbuild/protoplugin';
 import { Analysis, allMessages, type SealedMessage, wellKnownName } from '../schema/analysis.js';
@@ -8,7 +8,7 @@ import { DeclaredNames } from './declared-names.js';
 import { FileContext } from './file-context.js';
 import { type GeneratorOptions, parseOptions } from './options.js';
 import { printMessage } from './print-messages.js';
-import { printService } from './print-service.js';
+import { hasSealed, printService } from './print-service.js';
 
 const generator = createEcmaScriptPlugin<GeneratorOptions>({
   name: 'protoc-gen-sealwire',
@@ -34,7 +34,11 @@ function generate(schema: Schema<GeneratorOptions>): void {
     const messages = allMessages(file).flatMap((message) => analysis.describe(message) ?? []);
     if (messages.length === 0 && file.services.length === 0) continue;
     const context = new FileContext(file, names, schema.options);
-    printDescriptors(context, messages);
+    printDescriptors(
+      context,
+      messages,
+      file.services.some((service) => hasSealed(service, analysis)),
+    );
     for (const message of messages) printMessage(context, message);
     for (const service of file.services) printService(context, service, analysis);
     const lines = context.toLines();
@@ -45,13 +49,15 @@ function generate(schema: Schema<GeneratorOptions>): void {
   }
 }
 
-/** The files of the inner types, for decoding proto3 JSON. */
-function printDescriptors(context: FileContext, messages: readonly SealedMessage[]): void {
+/** The files of the inner types and of the services' messages, for what is checked before a message is decoded. */
+function printDescriptors(context: FileContext, messages: readonly SealedMessage[], hasServices: boolean): void {
   const inner = messages.flatMap(({ sealed }) =>
     sealed.flatMap(({ inner: desc, option }) => (desc && wellKnownName(option.type) === undefined ? [desc] : [])),
   );
-  if (inner.length === 0) return;
-  const files = closure(inner).map((file) => {
+  const roots = inner.map(({ file }) => file);
+  if (hasServices) roots.push(context.file);
+  if (roots.length === 0) return;
+  const files = closure(roots).map((file) => {
     const { sourceCodeInfo: _comments, ...proto } = file.proto;
     return proto as typeof file.proto;
   });
@@ -59,7 +65,7 @@ function printDescriptors(context: FileContext, messages: readonly SealedMessage
   const text = Buffer.from(bytes).toString('base64');
   const chunks = text.match(/.{1,100}/g) ?? [];
   context.print(
-    '/** The files that declare the inner messages, as a serialized `google.protobuf.FileDescriptorSet`. */',
+    '/** The files that declare the messages, as a serialized `google.protobuf.FileDescriptorSet`. */',
     'const $descriptors = $sealwire.embeddedDescriptors(',
     ...chunks.map((chunk, index) => `  ${index === 0 ? '' : '+ '}${JSON.stringify(chunk)}`),
     ');',
@@ -68,13 +74,13 @@ function printDescriptors(context: FileContext, messages: readonly SealedMessage
 }
 
 /** Files in dependency order, without the well-known ones that the runtime has. */
-function closure(messages: readonly DescMessage[]): DescFile[] {
+function closure(roots: readonly DescFile[]): DescFile[] {
   const files = new Set<DescFile>();
   const visit = (file: DescFile) => {
     if (files.has(file) || wellKnownFileNames.includes(file.proto.name)) return;
     for (const dependency of file.dependencies) visit(dependency);
     files.add(file);
   };
-  for (const message of messages) visit(message.file);
+  for (const root of roots) visit(root);
   return [...files];
 }

@@ -16,14 +16,19 @@ const HANDLERS = {
 /** Names that the generated client inherits, or that mean something to JavaScript. */
 const CLIENT_MEMBERS = ['constructor', 'then', 'unary', 'clientStream', 'serverStream', 'bidiStream', 'close'];
 
+/** Whether any request or response of a service has sealed fields. */
+export function hasSealed(service: DescService, analysis: Analysis): boolean {
+  return service.methods.some(({ input, output }) => analysis.describe(input) ?? analysis.describe(output));
+}
+
 /**
  * Prints a service; nothing when it has nothing sealed.
  *
  * @throws Error when ts-proto makes no definition of it
  */
 export function printService(context: FileContext, service: DescService, analysis: Analysis): void {
+  if (!hasSealed(service, analysis)) return;
   const reaches = (message: DescMessage) => analysis.describe(message) !== undefined;
-  if (!service.methods.some((method) => reaches(method.input) || reaches(method.output))) return;
   if (!context.options.grpcServices) {
     throw new Error(
       `${context.file.proto.name}: ${service.typeName} has sealed fields and needs ts-proto's option 'outputServices=grpc-js'; repeat it to protoc-gen-sealwire`,
@@ -42,7 +47,7 @@ export function printService(context: FileContext, service: DescService, analysi
   context.print(
     `/** \`${service.typeName}\`: its grpc-js definition and the plans of its methods. */`,
     `export const ${names.service} = {`,
-    `  definition: ${context.own}.${service.name}Service,`,
+    `  definition: $sealwire.guardDefinition(${context.own}.${service.name}Service, $descriptors),`,
     '  plan: {',
     `    typeName: ${JSON.stringify(service.typeName)},`,
     '    methods: {',

@@ -3,6 +3,7 @@ import { readFileSync } from 'node:fs';
 import { z } from 'zod';
 import { SealwireError } from '../errors.js';
 import { PASSPHRASE_VARIABLE } from '../keys/passphrase.js';
+import { hasDuplicateNames } from '../profile/json-names.js';
 import type { HostApp, RunningApp } from './app.js';
 import { auditSchema } from './audit-config.js';
 
@@ -225,12 +226,18 @@ export function loadConfig<O>(app: Configured<O>, sources: ConfigSources = {}): 
 }
 
 function readFile(path: string): object {
+  let text: string;
   let value: unknown;
   try {
-    value = JSON.parse(readFileSync(path, 'utf8'));
+    text = readFileSync(path, 'utf8');
+    value = JSON.parse(text);
   } catch (error) {
     const why = error instanceof SyntaxError ? 'not JSON' : ((error as NodeJS.ErrnoException).code ?? 'unreadable');
     throw new SealwireError('OPTIONS_INVALID', `configuration: ${path}: ${why}`);
+  }
+  // Which of two was meant cannot be told.
+  if (hasDuplicateNames(text, value)) {
+    throw new SealwireError('OPTIONS_INVALID', `configuration: ${path}: a name stands twice in one object`);
   }
   if (typeof value === 'object' && value !== null && !Array.isArray(value)) return value;
   throw new SealwireError('OPTIONS_INVALID', `configuration: ${path}: not a JSON object`);

@@ -4,6 +4,7 @@ import type { Server } from '@grpc/grpc-js';
 import { hostDescriptors } from '../gen/descriptors.js';
 import { readDescriptors } from '../schema/run-time/descriptor-plans.js';
 import { SealingStatements } from '../schema/sealing-statement.js';
+import type { CallerFunction } from '../server/caller.js';
 import { KEY_SERVICE_NAME } from '../server/key-service.js';
 import { addReflection } from '../server/reflection.js';
 import type { HostApp } from './app.js';
@@ -36,9 +37,10 @@ export function reflectIfConfigured(
   server: Server,
   { reflection, listen }: Pick<HostConfig, 'reflection' | 'listen'>,
   { services, descriptors }: ServiceDescription,
+  caller: CallerFunction,
 ): void {
   if (reflection === 'off' || (reflection === 'loopback' && !isLoopback(listen))) return;
-  addReflection(server, { descriptors, services });
+  addReflection(server, { descriptors, services, caller });
 }
 
 /** @param listen `HOST:PORT` */

@@ -12,6 +12,7 @@ import type { KeySetPublisher } from '../keys/signed-set/key-set-publisher.js';
 import { createCaller } from '../server/caller.js';
 import { addKeyService, KEY_SERVICE_NAME } from '../server/key-service.js';
 import { createOpenInterceptor } from '../server/open-interceptor.js';
+import { limitReceiving } from '../server/receive-limits.js';
 import { REPLAY_WINDOW_MS, ReplayGuard } from '../server/replay/replay-guard.js';
 import { METER_NAME } from '../server/server-metrics.js';
 import type { HostApp, RunningApp } from './app.js';
@@ -154,6 +155,7 @@ async function start<R extends RunningApp, O>(
   await checkHardware(ring, hardware, logger);
   await guard.restore(readRecentTokens(servicePaths(dir).audit, Date.now() - REPLAY_WINDOW_MS));
 
+  const caller = createCaller({ trustedProxies: config.trustedProxies, callerHeader: config.callerHeader });
   const { interceptor, tokenOpener, openStored, resealStored, forgetKey } = createOpenInterceptor({
     services: app.services,
     keys: ring,
@@ -166,7 +168,7 @@ async function start<R extends RunningApp, O>(
     ...(reviewerKey && { reviewerKey }),
     ...(config.agreements === 'none' && { cache: { maxEntries: 0 } }),
     meterProvider: metrics.provider,
-    caller: createCaller({ trustedProxies: config.trustedProxies, callerHeader: config.callerHeader }),
+    caller,
   });
   const server = createServer(config, interceptor);
   const errors = new HandlerErrors(logger);
@@ -184,7 +186,7 @@ async function start<R extends RunningApp, O>(
   stops.push(() => running.stop?.());
   addKeyService(server, [keySet]);
   health.addTo(server);
-  reflectIfConfigured(server, config, description);
+  reflectIfConfigured(server, config, description, caller);
 
   const { ring: ringPath, publicKeys: publicPath } = servicePaths(dir);
   const load = { hardware, ...(passphrase && { passphrase }) };
@@ -194,6 +196,7 @@ async function start<R extends RunningApp, O>(
   };
   const metricsAddress = config.metrics.listen === 'off' ? undefined : await metrics.listen(config.metrics.listen);
   const address = await bind(server, config.listen, certificates?.credentials ?? ServerCredentials.createInsecure());
+  limitReceiving(server, { caller, shares: config.shares });
   const liveKeys = new LiveKeys({ ring, ringPath, publicPath, load, forgetKey, audit, onChanged, logger });
   stops.push(() => liveKeys.stop(), watchHardware(ring, hardware, logger));
   addGauges(metrics.provider.getMeter(METER_NAME), {

@@ -7,6 +7,7 @@ import type { AddressInfo } from 'node:net';
 import type { MeterProvider } from '@opentelemetry/api';
 import { PrometheusExporter } from '@opentelemetry/exporter-prometheus';
 import { MeterProvider as SdkMeterProvider } from '@opentelemetry/sdk-metrics';
+import { isLoopback } from './describe-service.js';
 
 const PATH = '/metrics';
 
@@ -24,7 +25,12 @@ export function createMetricsEndpoint(): MetricsEndpoint {
   // We use our own server: the exporter's refuses port 0 and logs its errors itself.
   const exporter = new PrometheusExporter({ preventServerStart: true, withoutTargetInfo: true });
   const provider = new SdkMeterProvider({ readers: [exporter] });
+  let names: readonly string[] = [];
   const server = createServer({ requestTimeout: 10_000 }, (request, response) => {
+    if (names.length > 0 && !names.includes(hostOf(request.headers.host))) {
+      response.writeHead(421, { 'content-type': 'text/plain' }).end('not a name of this service\n');
+      return;
+    }
     // Not parsed with `URL`, which throws for some targets, such as `//`: that would end the process.
     const [pathname] = (request.url ?? '').split('?', 1);
     const isRead = request.method === 'GET' || request.method === 'HEAD';
@@ -33,7 +39,10 @@ export function createMetricsEndpoint(): MetricsEndpoint {
   });
   return {
     provider,
-    listen: (address) => listen(server, address),
+    listen: (address) => {
+      names = namesOf(address);
+      return listen(server, address);
+    },
     async close() {
       // Scrapers keep their connections open.
       server.closeAllConnections();
@@ -41,6 +50,19 @@ export function createMetricsEndpoint(): MetricsEndpoint {
       await provider.shutdown();
     },
   };
+}
+
+/**
+ * Names under which a loopback address is asked. A page in the operator's browser could otherwise read the metrics by a name of
+ * its own that leads to that address. Other addresses have names that nobody here knows: any is good.
+ */
+function namesOf(address: string): readonly string[] {
+  const host = hostOf(address);
+  return isLoopback(address) ? [...new Set([host, 'localhost', '127.0.0.1', '[::1]'])] : [];
+}
+
+function hostOf(address = ''): string {
+  return address.replace(/:\d*$/, '').toLowerCase();
 }
 
 function listen(server: Server, address: string): Promise<string> {

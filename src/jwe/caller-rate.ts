@@ -1,10 +1,10 @@
-/** A token bucket per account for fresh agreements: one caller's new agreements cannot starve the others'. */
+/** A token bucket per account for what costs much, first of all fresh agreements: one caller's cannot starve the others'. */
 import { SealwireError } from '../errors.js';
 import { checkRange } from '../profile/options.js';
 
-/** Options of {@link CallerRate}. */
+/** Options of {@link CallerRate}; the defaults are those for fresh agreements. */
 export interface CallerRateOptions {
-  /** Fresh agreements per second and caller. Default 50; 1 to 1,000,000. */
+  /** Per second and caller. Default 50; 1 to 1,000,000. */
   readonly perSecond?: number;
   /** How many at once. Default 100; 1 to 1,000,000. */
   readonly burst?: number;
@@ -18,6 +18,9 @@ export interface CallerRateOptions {
   /** A caller's share: its rate and burst are so many times as large. Default: 1 for all. */
   readonly shareOf?: (account: string) => number;
 }
+
+/** What is said of an empty bucket. */
+type RateCode = 'CALLER_RATE' | 'MESSAGE_RATE';
 
 interface Bucket {
   readonly share: number;
@@ -40,8 +43,11 @@ export class CallerRate {
   readonly #shareOf: (account: string) => number;
   readonly #newcomers: Bucket;
 
+  readonly #code: RateCode;
+
   /** @throws SealwireError `OPTIONS_INVALID` */
-  constructor(options: CallerRateOptions = {}) {
+  constructor(options: CallerRateOptions = {}, code: RateCode = 'CALLER_RATE') {
+    this.#code = code;
     const { perSecond = 50, burst = 100, maxCallers = 65_536, shareOf = () => 1 } = options;
     checkRange('perSecond', perSecond, [1, 1_000_000]);
     checkRange('burst', burst, [1, 1_000_000]);
@@ -55,14 +61,16 @@ export class CallerRate {
   }
 
   /**
-   * Takes one agreement from the account's bucket.
+   * Takes from the account's bucket. More than it can ever hold empties it.
    *
-   * @throws SealwireError `CALLER_RATE` when it is empty
+   * @param amount how much is spent. Default 1
+   * @throws SealwireError `CALLER_RATE` or `MESSAGE_RATE` when there is not enough in it
    */
-  take(account: string): void {
+  take(account: string, amount = 1): void {
     const bucket = this.#find(account);
-    if (bucket.tokens < 1) throw new SealwireError('CALLER_RATE', 'too many new agreements');
-    bucket.tokens--;
+    const needed = Math.min(amount, this.#burst * bucket.share);
+    if (bucket.tokens < needed) throw new SealwireError(this.#code, 'the caller spends too much');
+    bucket.tokens -= needed;
   }
 
   /** Takes more afterwards, for what came to nothing, or gives back; never more than a burst is owed. */

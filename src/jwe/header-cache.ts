@@ -53,8 +53,23 @@ export class HeaderCache {
       const bnd = name === 'bnd' ? digest : undefined;
       const req = name === 'req' ? digest : undefined;
       // A literal without spread: this is made for every token.
-      const { alg, enc, kid, epk, typ, cty, fld, mth, apu, apv } = template.header;
-      const header = { alg, enc, kid, epk, typ, cty, fld, iat: Number(iat), bnd, mth, req, apu, apv };
+      const { alg, enc, kid, epk, hasOtherEpkMembers, typ, cty, fld, mth, apu, apv } = template.header;
+      const header = {
+        alg,
+        enc,
+        kid,
+        epk,
+        hasOtherEpkMembers,
+        typ,
+        cty,
+        fld,
+        iat: Number(iat),
+        bnd,
+        mth,
+        req,
+        apu,
+        apv,
+      };
       return { agreementId: template.agreementId, header };
     }
     return undefined;

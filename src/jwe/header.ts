@@ -68,6 +68,7 @@ export function parseHeader(part: string, headerBytes = 2_048): TokenHeader {
     enc,
     kid,
     epk: parseEphemeral(members['epk']),
+    ...(Object.keys(members['epk'] as object).length !== 4 && { hasOtherEpkMembers: true }),
     ...optionalText(members, 'typ'),
     ...optionalText(members, 'cty'),
     ...optionalText(members, 'fld'),
@@ -93,12 +94,15 @@ export function parseMembers(part: string, headerBytes: number): Members {
   return parseHeaderMembers(bytes);
 }
 
-/** Exactly `kty`, `crv`, `x`, `y`, each coordinate with the curve's full length (RFC 7518 §6.2.1). */
+/**
+ * `kty`, `crv`, `x`, `y`, each coordinate with the curve's full length (RFC 7518 §6.2.1). Further members are for policy to
+ * judge (RFC 7518 §4.6.1.1 has them ignored), but a private key is no key to send.
+ */
 function parseEphemeral(epk: unknown): EphemeralPoint {
   if (typeof epk !== 'object' || epk === null || Array.isArray(epk))
     throw refuse('EPK_INVALID', 'epk is not an object');
   const { kty, crv, x, y } = epk as Members;
-  if (kty !== 'EC' || Object.keys(epk).length !== 4) throw refuse('EPK_INVALID', 'epk has other members');
+  if (kty !== 'EC' || Object.hasOwn(epk, 'd')) throw refuse('EPK_INVALID', 'epk is not a public EC key');
   if (!isCurve(crv)) throw refuse('CURVE_NOT_ALLOWED', 'the curve is not allowed');
   return { crv, x: coordinate(x, crv), y: coordinate(y, crv) };
 }

@@ -124,6 +124,11 @@ export class TokenOpener {
     return this.#limits.tokensPerMessage;
   }
 
+  /** The most nested messages and map entries that a message may have (check 1). */
+  get messagesPerMessage(): number {
+    return this.#limits.messagesPerMessage;
+  }
+
   /**
    * Checks 1 to 3, as far as they need no key, for a token that is somebody else's to open.
    *

@@ -1,5 +1,6 @@
 /** Plans made at run time for services loaded with `@grpc/proto-loader`. */
 import type { FileDescriptorSet } from '@bufbuild/protobuf/wkt';
+import { guardDefinition } from '../schema/guarded-messages.js';
 import type { InnerCodec, SealedServiceDefinition, ServicePlan } from '../schema/plan.js';
 import { DescriptorPlans } from '../schema/run-time/descriptor-plans.js';
 import { checkDefinition, type LoadedService } from './definition-check.js';
@@ -64,6 +65,6 @@ class LoaderPlans extends DescriptorPlans implements Plans {
     const desc = this.describe(path.split('/')[1] ?? '');
     const plan = this.service(desc.typeName);
     checkDefinition(desc, plan, definition);
-    return { definition, plan };
+    return { definition: guardDefinition(definition, () => this.registry), plan };
   }
 }

@@ -13,6 +13,7 @@ import {
 } from '@bufbuild/protobuf';
 import { type ReflectList, type ReflectMap, type ReflectMessage, reflect } from '@bufbuild/protobuf/reflect';
 import type { InnerCodec } from '../schema/plan.js';
+import { MAX_INNER_MESSAGES, scanMessage } from '../schema/wire-scan.js';
 import { isInOneof, type LoaderForm } from './loader-form.js';
 import { enumFromLoader, enumToLoader, mapKeyFromText, scalarFromLoader, scalarToLoader } from './loader-values.js';
 
@@ -35,12 +36,18 @@ const MAX_DEPTH = 100;
 export function createDynamicCodec(desc: DescMessage, registry: Registry, form: LoaderForm): InnerCodec<LoaderObject> {
   const writer = new ObjectWriter(registry, form);
   const reader = new ObjectReader(registry, form);
+  const decode = (bytes: Uint8Array) => writer.write(readMessage(desc, bytes));
   return {
     typeName: desc.typeName,
     encode: (value) => toBinary(desc, reader.read(desc, value, 0).message),
-    decode: (bytes) => writer.write(reflect(desc, fromBinary(desc, bytes))),
-    decodeJson: (json) => writer.write(reflect(desc, fromJsonString(desc, json, { registry }))),
+    decode,
+    decodeJson: (json) => decode(toBinary(desc, fromJsonString(desc, json, { registry }))),
   };
+}
+
+function readMessage(desc: DescMessage, bytes: Uint8Array): ReflectMessage {
+  scanMessage(desc, bytes, MAX_INNER_MESSAGES);
+  return reflect(desc, fromBinary(desc, bytes));
 }
 
 /** From messages to proto-loader's objects. */
@@ -100,7 +107,7 @@ class ObjectWriter {
     const slash = typeUrl.lastIndexOf('/') + 1;
     const desc = this.#registry.getMessage(typeUrl.slice(slash));
     if (desc === undefined) return undefined;
-    const object = this.write(reflect(desc, fromBinary(desc, value)));
+    const object = this.write(readMessage(desc, value));
     put(object, '@type', slash === 0 ? `type.googleapis.com/${typeUrl}` : typeUrl);
     return object;
   }
@@ -163,7 +170,7 @@ class ObjectReader {
   }
 }
 
-/** defineProperty: a map key may be `__proto__`. */
+/** defineProperty: a field may be called what Object's prototype calls something. */
 function put(object: LoaderObject, key: string, value: unknown): void {
   Object.defineProperty(object, key, { value, enumerable: true, writable: true, configurable: true });
 }

@@ -15,6 +15,8 @@ export interface OpenLimits {
   readonly tokensPerMessage: number;
   /** Distinct `epk` in one message. Default 2 (strict) or 64 (interop); 1 to 1,024. */
   readonly agreementsPerMessage: number;
+  /** Nested messages and map entries in one message. Default 8,192; 1 to 1,048,576. */
+  readonly messagesPerMessage: number;
 }
 
 const RANGES: Readonly<Record<keyof OpenLimits, readonly [min: number, max: number]>> = {
@@ -23,6 +25,7 @@ const RANGES: Readonly<Record<keyof OpenLimits, readonly [min: number, max: numb
   headerBytes: [256, 16_384],
   tokensPerMessage: [1, 1_024],
   agreementsPerMessage: [1, 1_024],
+  messagesPerMessage: [1, 1_048_576],
 };
 
 /**
@@ -42,6 +45,7 @@ export function resolveLimits(limits: Partial<OpenLimits> = {}, policy: PolicyNa
     headerBytes: limits.headerBytes ?? 2_048,
     tokensPerMessage: limits.tokensPerMessage ?? 64,
     agreementsPerMessage: limits.agreementsPerMessage ?? (policy === 'strict' ? 2 : 64),
+    messagesPerMessage: limits.messagesPerMessage ?? 8_192,
   };
   for (const [name, range] of Object.entries(RANGES)) checkRange(name, resolved[name as keyof OpenLimits], range);
   return resolved;

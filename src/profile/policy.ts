@@ -32,6 +32,8 @@ export interface ProfileHeader {
   readonly mth?: string | undefined;
   /** Of a reply token: base64url SHA-256 of the request that it is for. */
   readonly req?: string | undefined;
+  /** Whether `epk` had members beyond those of a public key; RFC 7518 §4.6.1.1 has them ignored. */
+  readonly hasOtherEpkMembers?: boolean | undefined;
 }
 
 /** Options of {@link checkPolicy}. */
@@ -50,7 +52,7 @@ const PROFILE_NAMES = ['typ', 'cty', 'fld', 'iat'] as const;
  * @param expected field and binding of this place in this call
  * @param policy strict: every name must be present; interop: absent ones pass, present ones must fit
  * @param nowMs the time, ms since 1970
- * @throws SealwireError `POLICY_MISSING_HEADER`, `POLICY_TYPE`, `FIELD_MISMATCH`, `BINDING_MISMATCH`,
+ * @throws SealwireError `POLICY_MISSING_HEADER`, `EPK_INVALID`, `POLICY_TYPE`, `FIELD_MISMATCH`, `BINDING_MISMATCH`,
  *   `TOKEN_STALE`, `TOKEN_FROM_FUTURE`
  */
 export function checkPolicy(
@@ -65,6 +67,7 @@ export function checkPolicy(
     for (const name of PROFILE_NAMES) {
       if (header[name] === undefined) throw new SealwireError('POLICY_MISSING_HEADER', `the header has no ${name}`);
     }
+    if (header.hasOtherEpkMembers) throw new SealwireError('EPK_INVALID', 'epk has other members');
   }
   if (typ !== undefined && typ !== TOKEN_TYPE) throw new SealwireError('POLICY_TYPE', 'typ is not ours');
   if (cty !== undefined && !CONTENT_TYPES.includes(cty)) throw new SealwireError('POLICY_TYPE', 'cty is not accepted');

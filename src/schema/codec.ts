@@ -21,6 +21,7 @@ import {
 } from '@bufbuild/protobuf/wkt';
 import { SealwireError } from '../errors.js';
 import type { InnerCodec } from './plan.js';
+import { MAX_INNER_MESSAGES, scanMessage } from './wire-scan.js';
 
 /** The part of a ts-proto message object that is needed here. */
 export interface MessageFns<T> {
@@ -70,15 +71,19 @@ export function embeddedDescriptors(base64: string): Descriptors {
  * @param descriptors where its descriptor is
  */
 export function createInnerCodec<T>(typeName: string, fns: MessageFns<T>, descriptors: Descriptors): InnerCodec<T> {
+  const find = () => {
+    const schema = descriptors().getMessage(typeName);
+    if (schema === undefined) throw new SealwireError('PLAN_INVALID', `no descriptor of ${typeName}`);
+    return schema;
+  };
+  const decode = (bytes: Uint8Array) => {
+    scanMessage(find(), bytes, MAX_INNER_MESSAGES);
+    return fns.decode(bytes);
+  };
   return {
     typeName,
     encode: (value) => fns.encode(value).finish(),
-    decode: (bytes) => fns.decode(bytes),
-    decodeJson(json) {
-      const registry = descriptors();
-      const schema = registry.getMessage(typeName);
-      if (schema === undefined) throw new SealwireError('PLAN_INVALID', `no descriptor of ${typeName}`);
-      return fns.decode(toBinary(schema, fromJsonString(schema, json, { registry })));
-    },
+    decode,
+    decodeJson: (json) => decode(toBinary(find(), fromJsonString(find(), json, { registry: descriptors() }))),
   };
 }

@@ -5,7 +5,8 @@ import { markHolder, markOpened, recordToken } from './opened.js';
 import type { MessagePlan, SealedFieldPlan } from './plan.js';
 import { replaceSealed, type SealedSite } from './walk.js';
 
-const utf8 = new TextDecoder('utf-8', { ignoreBOM: true });
+/** Text that is not UTF-8 must not become other text. */
+const utf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
 
 /** What a token must say at this place. */
 export interface ExpectedAtSite {

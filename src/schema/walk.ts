@@ -41,19 +41,28 @@ type AnyField = SealedFieldPlan | NestedFieldPlan;
  * @param plan the message type's plan
  * @param message tokens or inner messages in their fields
  * @param most how many there may be: the walk ends with the first that is too many. Default: any number
+ * @param mostMessages how many messages it may look into, likewise
  * @returns one entry per token; empty when nothing is sealed
- * @throws SealwireError `TOO_MANY_TOKENS`; `FIELD_REQUIRED`; `TOKEN_EMPTY` for an empty element of a repeated field or map;
- *   `NESTED_TOO_DEEP` for nesting deeper than 100
+ * @throws SealwireError `TOO_MANY_TOKENS`; `TOO_MANY_MESSAGES`; `FIELD_REQUIRED`; `TOKEN_EMPTY` for an empty element of a
+ *   repeated field or map; `NESTED_TOO_DEEP` for nesting deeper than 100; `MAP_KEY_FORBIDDEN`
  */
-export function collectSealed(plan: MessagePlan, message: object, most = Number.POSITIVE_INFINITY): SealedSite[] {
-  const found: Found = { sites: [], most };
-  collect(plan, message, '', found, 0);
+export function collectSealed(
+  plan: MessagePlan,
+  message: object,
+  most = Number.POSITIVE_INFINITY,
+  mostMessages = Number.POSITIVE_INFINITY,
+): SealedSite[] {
+  const found: Found = { sites: [], trail: [], most, messagesLeft: mostMessages };
+  collect(plan, message, found, 0);
   return found.sites;
 }
 
 interface Found {
   readonly sites: SealedSite[];
+  /** Fields and positions on the way to the message that is looked into. */
+  readonly trail: (string | number | undefined)[];
   readonly most: number;
+  messagesLeft: number;
 }
 
 function add({ sites, most }: Found, site: SealedSite): void {
@@ -61,39 +70,51 @@ function add({ sites, most }: Found, site: SealedSite): void {
   sites.push(site);
 }
 
-function collect(plan: MessagePlan, message: object, prefix: string, found: Found, depth: number): void {
+function collect(plan: MessagePlan, message: object, found: Found, depth: number): void {
   checkDepth(depth);
+  if (--found.messagesLeft < 0) throw new SealwireError('TOO_MANY_MESSAGES', 'a message holds too many messages');
   for (const field of plan.sealed) {
     const value = read(message, field);
-    const path = prefix === '' ? field.name : `${prefix}${field.name}`;
     if (isAbsent(value)) {
-      if (field.required) throw new SealwireError('FIELD_REQUIRED', 'a required sealed field is empty', { path });
+      if (field.required) throw missing(found, field);
     } else if (field.shape === 'repeated' || field.shape === 'map') {
       const before = found.sites.length;
       for (const [index, element] of elements(value, field.shape === 'map')) {
-        const elementPath = `${path}${formatIndex(index)}`;
-        if (isAbsent(element)) throw new SealwireError('TOKEN_EMPTY', 'an element is empty', { path: elementPath });
-        add(found, { field, path: elementPath, value: element, holder: message, index });
+        const path = pathTo(found, field.name, index);
+        if (isAbsent(element)) throw new SealwireError('TOKEN_EMPTY', 'an element is empty', { path });
+        add(found, { field, path, value: element, holder: message, index });
       }
-      if (field.required && found.sites.length === before) {
-        throw new SealwireError('FIELD_REQUIRED', 'a required sealed field is empty', { path });
-      }
+      if (field.required && found.sites.length === before) throw missing(found, field);
     } else {
-      add(found, { field, path, value, holder: message });
+      add(found, { field, path: pathTo(found, field.name), value, holder: message });
     }
   }
   for (const field of plan.nested) {
     const value = read(message, field);
     if (!isObject(value)) continue;
-    const path = `${prefix}${field.name}`;
+    found.trail.push(field.name, undefined);
     if (field.shape === 'repeated' || field.shape === 'map') {
       for (const [index, element] of elements(value, field.shape === 'map')) {
-        if (isObject(element)) collect(field.plan(), element, `${path}${formatIndex(index)}.`, found, depth + 1);
+        if (!isObject(element)) continue;
+        found.trail[found.trail.length - 1] = index;
+        collect(field.plan(), element, found, depth + 1);
       }
     } else {
-      collect(field.plan(), value, `${path}.`, found, depth + 1);
+      collect(field.plan(), value, found, depth + 1);
     }
+    found.trail.length -= 2;
   }
+}
+
+function missing(found: Found, { name }: SealedFieldPlan): SealwireError {
+  return new SealwireError('FIELD_REQUIRED', 'a required sealed field is empty', { path: pathTo(found, name) });
+}
+
+/** Made for sites only: a message may hold many others without any. */
+function pathTo({ trail }: Found, name: string, index?: number | string): string {
+  let path = '';
+  for (let at = 0; at < trail.length; at += 2) path += `${trail[at]}${formatIndex(trail[at + 1])}.`;
+  return `${path}${name}${formatIndex(index)}`;
 }
 
 /**
@@ -245,7 +266,8 @@ function clear(copy: Fields, { key, oneof }: SealedFieldPlan, absent: '' | undef
 }
 
 /** Map keys are the caller's own text: cut, since paths go into trailers and records. */
-function formatIndex(index: number | string): string {
+function formatIndex(index: number | string | undefined): string {
+  if (index === undefined) return '';
   if (typeof index === 'number') return `[${index}]`;
   const text = index.length <= MAX_KEY_CHARACTERS ? index : `${index.slice(0, MAX_KEY_CHARACTERS)}…`;
   return `[${JSON.stringify(text)}]`;

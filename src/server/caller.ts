@@ -1,6 +1,7 @@
 /** Who calls: feeds limits per caller and the audit record's `peer` and `principal`. */
 import { createHash } from 'node:crypto';
 import { BlockList, isIP } from 'node:net';
+import type { PeerCertificate } from 'node:tls';
 import type { Metadata, ServerInterceptingCall } from '@grpc/grpc-js';
 import { SealwireError } from '../errors.js';
 
@@ -50,6 +51,12 @@ export function createAccount(kind: CallerKind, name: string): string {
   if (name.length <= MAX_CALLER_LENGTH) return `${kind}:${name}`;
   // Cut off, two names could become one.
   return `${kind}:sha256:${createHash('sha256').update(name).digest('base64url')}`;
+}
+
+/** @throws what the caller function throws */
+export function askCaller(callerOf: CallerFunction, context: CallerContext): Caller {
+  const caller = callerOf(context);
+  return typeof caller === 'string' ? createCallerOf('custom', caller) : caller;
 }
 
 /** @returns the caller of that kind and name */
@@ -146,7 +153,11 @@ export function peerAddress(peer: string): string {
 /** The identity in the client certificate of a call, if there was mTLS and the certificate was verified. */
 export function tlsIdentity(call: ServerInterceptingCall): string | undefined {
   const certificate = call.getAuthContext().sslPeerCertificate;
-  if (certificate === undefined) return undefined;
+  return certificate && identityOf(certificate);
+}
+
+/** Of a certificate that was verified. */
+export function identityOf(certificate: Pick<PeerCertificate, 'subject' | 'subjectaltname'>): string | undefined {
   const names = readAltNames(certificate.subjectaltname ?? '');
   if (names === undefined) return undefined;
   const find = (kind: string) => names.find(([found]) => found === kind)?.[1];

@@ -4,15 +4,18 @@
 export class HeldRequest {
   readonly #read: () => void;
   #message: object | undefined;
-  #settle: ((message: object | undefined) => void) | undefined;
+  #settle: ((message: readonly object[]) => void) | undefined;
 
   /** @param read asks the wire for one message */
   constructor(read: () => void) {
     this.#read = read;
   }
 
-  /** @returns the request; undefined when the caller sends none. Never settles for a call that ends before */
-  read(): Promise<object | undefined> {
+  /**
+   * @returns a list of the request; empty when the caller sends none. Never settles for a call that ends before. A promise of
+   *   the request itself would look into it, and so have it decoded
+   */
+  read(): Promise<readonly object[]> {
     return new Promise((resolve) => {
       this.#settle = resolve;
       this.#read();
@@ -22,7 +25,7 @@ export class HeldRequest {
   /** What came. @param message undefined: the caller sends none */
   take(message: object | undefined): void {
     this.#message = message;
-    this.#settle?.(message);
+    this.#settle?.(message === undefined ? [] : [message]);
   }
 
   /** Hands over what came. */

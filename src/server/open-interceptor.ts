@@ -4,6 +4,7 @@
  */
 import { ServerInterceptingCall, type ServerInterceptor } from '@grpc/grpc-js';
 import type { MeterProvider } from '@opentelemetry/api';
+import { CallerRate } from '../jwe/caller-rate.js';
 import { type AgreementCacheOptions, type CallerRateOptions, type OpenerStats, TokenOpener } from '../jwe/opener.js';
 import type { OpeningKeys, RecipientKey } from '../jwe/recipient.js';
 import { SealingSessions, type SealingSessionsOptions } from '../jwe/sender.js';
@@ -57,7 +58,10 @@ export interface OpenInterceptorOptions {
   readonly readAheadBytes?: number;
   readonly limits?: Partial<OpenLimits>;
   readonly cache?: AgreementCacheOptions;
+  /** Fresh agreements of a caller. Default 50 per second, 100 at once. */
   readonly rate?: CallerRateOptions;
+  /** Nested messages of a caller's requests that hold more than 64. Default 50,000 per second, 100,000 at once. */
+  readonly messageRate?: CallerRateOptions;
   /** Accounts that stand for many senders, as `kind:name`, with the multiple of everybody's share that is theirs. Default: none. */
   readonly shares?: Readonly<Record<string, number>>;
   /** Where metrics go. Default: OpenTelemetry's global meter provider, as it is when the interceptor is created. */
@@ -117,6 +121,16 @@ export function createOpenInterceptor(options: OpenInterceptorOptions): OpenInte
     ...(rate && { rate }),
     ...(shares && { shares }),
   });
+  const messageRate = new CallerRate(
+    {
+      perSecond: 50_000,
+      burst: 100_000,
+      now: options.now ?? (() => performance.now()),
+      shareOf: (account) => shares?.[account] ?? 1,
+      ...options.messageRate,
+    },
+    'MESSAGE_RATE',
+  );
   const { guard, validators, authenticateCaller, services } = options;
   const metrics = new ServerMetrics(options.meterProvider);
   const audit = metrics.meterAudit(options.audit);
@@ -139,6 +153,7 @@ export function createOpenInterceptor(options: OpenInterceptorOptions): OpenInte
       audit,
       recipients: options.recipients ?? [],
       guard,
+      messageRate,
       validators,
       granter,
     }),

@@ -4,10 +4,12 @@
  * outside this function.
  */
 import { SealwireError, withPath } from '../errors.js';
+import type { CallerRate } from '../jwe/caller-rate.js';
 import type { Grant } from '../jwe/grant.js';
 import type { TokenOpener } from '../jwe/opener.js';
 import { sha256 } from '../jwe/sha256.js';
 import type { ParsedToken } from '../jwe/token.js';
+import { takeMessage } from '../schema/guarded-messages.js';
 import { decodeInner, expectationOf, putOpened } from '../schema/open-sites.js';
 import type { MessagePlan } from '../schema/plan.js';
 import { type Validators, validateInner } from '../schema/validation.js';
@@ -40,6 +42,8 @@ export interface MessageOpenerOptions {
   readonly recipients?: readonly string[];
   /** Default: tokens can be used again. */
   readonly guard?: TokenGuard | undefined;
+  /** Messages that hold many others, by caller. Default: any number. */
+  readonly messageRate?: CallerRate | undefined;
   /** Default: none. */
   readonly validators?: Validators | undefined;
   /** Makes grants for a reviewer. Default: there is none. */
@@ -70,6 +74,7 @@ export class MessageOpener {
   readonly #audit: AuditSink;
   readonly #recipients: ReadonlySet<string>;
   readonly #guard: TokenGuard | undefined;
+  readonly #messageRate: CallerRate | undefined;
   readonly #validators: Validators;
   readonly #granter: Granter | undefined;
 
@@ -78,24 +83,30 @@ export class MessageOpener {
     this.#audit = options.audit;
     this.#recipients = new Set(['', ...(options.recipients ?? [])]);
     this.#guard = options.guard;
+    this.#messageRate = options.messageRate;
     this.#validators = options.validators ?? {};
     this.#granter = options.granter;
   }
 
   /**
    * @param plan the message's sealed fields
-   * @param message the decoded message with its tokens; never modified
+   * @param received the message with its tokens, as it was deserialized; never modified
    * @param call whose message it is
    * @param mode how the method's messages are opened. Default: single-use, never ended
    * @returns a copy with inner messages in place of tokens; the message itself when nothing is sealed
    * @throws SealwireError with a step code and the path of the field; the refusal is already noted
    */
-  async open(plan: MessagePlan, message: object, call: CallFacts, mode: OpenMode = SINGLE_USE): Promise<object> {
+  async open(plan: MessagePlan, received: object, call: CallFacts, mode: OpenMode = SINGLE_USE): Promise<object> {
     const startedAt = performance.now();
     let openings: Opening[] = [];
     try {
+      const { tokensPerMessage, messagesPerMessage } = this.#tokenOpener;
+      const message = takeMessage(received, messagesPerMessage, (count) =>
+        this.#messageRate?.take(call.account, count),
+      );
       // Counted while they are found: a message with a million bad tokens costs no more than one with the limit.
-      openings = collectSealed(plan, message, this.#tokenOpener.tokensPerMessage).map((site) => this.#begin(site));
+      const sitesFound = collectSealed(plan, message, tokensPerMessage, messagesPerMessage + 1);
+      openings = sitesFound.map((site) => this.#begin(site));
       const sealed = openings.filter((opening) => opening.ours);
       if (openings.length === 0) return putOpened(plan, message, [], []);
       for (const { site, token, ours } of openings) if (!ours) at(site, () => this.#tokenOpener.checkForm(token));

@@ -14,7 +14,7 @@ import type { MethodPlan } from '../schema/plan.js';
 import { hasOwnFields } from '../schema/walk.js';
 import type { TurnQueue } from '../turn-queue.js';
 import type { AuditSink } from './audit-sink.js';
-import { type CallerFunction, createAccount, createCallerOf, peerAddress, tlsIdentity } from './caller.js';
+import { askCaller, type CallerFunction, createAccount, peerAddress, tlsIdentity } from './caller.js';
 import { HeldRequest } from './held-request.js';
 import { IncomingMessages, type ReadAhead } from './incoming.js';
 import { sizeOf } from './message-size.js';
@@ -168,7 +168,7 @@ export class SealedServerCall extends ServerInterceptingCall {
 
   async #readRequest(): Promise<Buffer | undefined> {
     this.#held = new HeldRequest(() => super.startRead());
-    const message = await this.#held.read();
+    const [message] = await this.#held.read();
     return message && takeRequestBytes(message);
   }
 
@@ -258,8 +258,7 @@ export class SealedServerCall extends ServerInterceptingCall {
       signal: () => this.#signal(),
     };
     try {
-      const caller = this.#shared.caller({ peer, metadata, tlsIdentity: tlsIdentity(this) });
-      return { ...facts, ...(typeof caller === 'string' ? createCallerOf('custom', caller) : caller) };
+      return { ...facts, ...askCaller(this.#shared.caller, { peer, metadata, tlsIdentity: tlsIdentity(this) }) };
     } catch (error) {
       const nobody = { ...facts, principal: '', account: createAccount('address', peerAddress(peer)) };
       this.#shared.audit.note(createRejectRecord(error, nobody, startedAt, () => []));

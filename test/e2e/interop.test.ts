@@ -16,13 +16,15 @@ async function publicJwk(harness: Harness): Promise<JWK & { kid: string }> {
 }
 
 /** What node-jose makes of a key read from PEM, with no options. */
-async function plainNodeJoseToken(harness: Harness, text: string): Promise<string> {
+async function plainNodeJoseToken(harness: Harness, text: string | Buffer): Promise<string> {
   const jwk = await publicJwk(harness);
   const pem = createPublicKey({ key: jwk as never, format: 'jwk' })
     .export({ type: 'spki', format: 'pem' })
     .toString();
   const key = await nodeJose.JWK.asKey(pem, 'pem');
-  return (await nodeJose.JWE.createEncrypt({ format: 'compact' }, key).update(text).final()) as unknown as string;
+  return (await nodeJose.JWE.createEncrypt({ format: 'compact' }, key)
+    .update(Buffer.from(text as string))
+    .final()) as unknown as string;
 }
 
 describe('tokens of other libraries', () => {
@@ -72,6 +74,7 @@ describe('tokens of other libraries', () => {
           ['a wrong type', '{"number":"1","expiryMonth":"soon"}'],
           ['no JSON', 'number=1'],
           ['an array', '[]'],
+          ['bytes that are no UTF-8', Buffer.from('{"number":"\xff"}', 'latin1')],
         ] as const) {
           it(`JSON with ${name} is refused as a whole`, async () => {
             const card = await plainNodeJoseToken(harness, text);

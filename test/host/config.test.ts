@@ -63,6 +63,14 @@ describe('loadConfig', () => {
     expect(load(flags).listen).to.equal('127.0.0.1:50051');
   });
 
+  it('refuses a file in which a name stands twice, at any depth', async () => {
+    for (const text of ['{"policy":"strict","policy":"interop"}', '{"rate":{"burst":1,"\\u0062urst":2}}']) {
+      const path = await file(text);
+      expect(() => load({}, path, {})).to.throw(SealwireError, 'a name stands twice in one object');
+    }
+    expect(load({}, await file('{ "rate": {"burst": 1}, "keySet": {} }'), {}).rate.burst).to.equal(1);
+  });
+
   it('refuses an unknown key of the file by name', async () => {
     const path = await file({ polcy: 'strict' });
     expect(refusal(() => load({}, path))).to.include('polcy');

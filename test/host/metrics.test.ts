@@ -41,6 +41,24 @@ describe('the metrics endpoint', () => {
 
   const read = () => scrape(harness.service.metricsAddress ?? '');
 
+  it('answers on loopback to its own names only', async () => {
+    const [host, port] = (harness.service.metricsAddress as string).split(':');
+    const ask = (name: string) =>
+      new Promise<number>((resolve, reject) => {
+        const asked = request({ host, port, path: '/metrics', headers: { host: name } }, (response) => {
+          response.resume();
+          resolve(response.statusCode as number);
+        });
+        asked.on('error', reject).end();
+      });
+    for (const name of [`127.0.0.1:${port}`, `localhost:${port}`, 'LOCALHOST', `[::1]:${port}`]) {
+      expect(await ask(name), name).to.equal(200);
+    }
+    for (const name of ['evil.example', `evil.example:${port}`, `127.0.0.1.evil.example:${port}`]) {
+      expect(await ask(name), name).to.equal(421);
+    }
+  });
+
   it('tells of calls, latencies and parts while calls are made, and nothing of what they say', async () => {
     const call = (index: number) => harness.client.authorize({ ...validRequest, orderId: `canary-order-${index}` });
     const load = Promise.all(Array.from({ length: 200 }, (_, index) => call(index)));

@@ -129,6 +129,16 @@ describe('parseHeader', () => {
   });
 
   describe('check 3: epk', () => {
+    it('notes members beyond those of a public key', () => {
+      const parse = (extra: object) =>
+        parseHeader(encode(JSON.stringify({ ...base, epk: { ...epk, ...extra } }))).hasOtherEpkMembers;
+      expect([parse({}), parse({ use: 'enc' }), parse({ kid: 'x', alg: 'ECDH-ES' })]).to.deep.equal([
+        undefined,
+        true,
+        true,
+      ]);
+    });
+
     const short = Buffer.from(epk.x, 'base64url').subarray(1).toString('base64url');
     const long = Buffer.concat([Buffer.alloc(1), Buffer.from(epk.x, 'base64url')]).toString('base64url');
     const points: readonly [string, unknown][] = [
@@ -137,7 +147,6 @@ describe('parseHeader', () => {
       ['a string', 'epk'],
       ['an array', [1, 2, 3, 4]],
       ['with a private key', { ...epk, d: epk.x }],
-      ['with another member', { ...epk, use: 'enc' }],
       ['without y', { kty: 'EC', crv: epk.crv, x: epk.x }],
       ['with d in place of y', { kty: 'EC', crv: epk.crv, x: epk.x, d: epk.y }],
       ['with kty OKP', { ...epk, kty: 'OKP' }],

@@ -51,7 +51,7 @@ const samples: Readonly<Record<string, JsonValue>> = {
     manyNested: [{}, { text: 'x', children: [{}, { children: [{ text: 'y' }] }] }],
   },
   maps: {
-    longsByText: { '': '0', a: '-7', ['__proto__']: '5' },
+    longsByText: { '': '0', a: '-7', constructor: '5' },
     bytesByNumber: { '-1': 'AA==', 0: '' },
     moodsByFlag: { true: 'MOOD_SAD', false: 'MOOD_UNSPECIFIED' },
     nestedByText: { k: { text: 'x' }, empty: {} },

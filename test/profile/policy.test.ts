@@ -30,6 +30,11 @@ describe('checkPolicy', () => {
     });
   }
 
+  it('strict refuses further members of epk, interop ignores them', () => {
+    expectCode('EPK_INVALID', () => check({ ...full, hasOtherEpkMembers: true }, 'strict'));
+    check({ ...full, hasOtherEpkMembers: true }, 'interop');
+  });
+
   for (const policy of ['strict', 'interop'] as const) {
     describe(policy, () => {
       it('refuses another typ', () => {

@@ -15,6 +15,9 @@ const FLOODS: Readonly<Record<string, Omit<FloodOptions, 'seconds'>>> = {
     attacks: ['rubbish'],
     prepare: makeReviewerKey,
   },
+  'a kilobyte that holds half a million messages': { attacks: ['empty-messages'] },
+  'messages without their last byte': { attacks: ['half-messages'] },
+  'questions to server reflection whose answers nobody takes': { attacks: ['reflection'] },
 };
 
 async function makeReviewerKey(dir: string): Promise<HostConfigInput> {

@@ -32,7 +32,8 @@ export interface MessageForm {
 
 /** The plans of all services of a descriptor set: the same as the generator makes, for messages of one form. */
 export class DescriptorPlans {
-  readonly #registry: FileRegistry;
+  /** Descriptors, parsed. */
+  protected readonly registry: FileRegistry;
   readonly #analysis: Analysis;
   readonly #form: MessageForm;
   readonly #messages = new Map<DescMessage, MessagePlan | undefined>();
@@ -45,8 +46,8 @@ export class DescriptorPlans {
    *   a field in a way that cannot work
    */
   constructor(descriptors: Uint8Array | FileDescriptorSet, form: MessageForm) {
-    this.#registry = readDescriptors(descriptors);
-    this.#analysis = new Analysis([...this.#registry.files]);
+    this.registry = readDescriptors(descriptors);
+    this.#analysis = new Analysis([...this.registry.files]);
     this.#form = form;
     const { declaresOption, problems } = this.#analysis;
     if (!declaresOption) {
@@ -77,15 +78,15 @@ export class DescriptorPlans {
    */
   innerCodec(fieldName: string): InnerCodec | undefined {
     const dot = fieldName.lastIndexOf('.');
-    const message = this.#registry.getMessage(fieldName.slice(0, Math.max(0, dot)));
+    const message = this.registry.getMessage(fieldName.slice(0, Math.max(0, dot)));
     const sealed = message && this.#analysis.describe(message)?.sealed;
     const field = sealed?.find(({ desc }) => desc.name === fieldName.slice(dot + 1));
-    return field && this.#codec(field.inner ?? (this.#registry.getMessage(field.option.type) as DescMessage));
+    return field && this.#codec(field.inner ?? (this.registry.getMessage(field.option.type) as DescMessage));
   }
 
   /** @throws SealwireError `PLAN_INVALID` when the set has no such service */
   describe(typeName: string): DescService {
-    const desc = this.#registry.getService(typeName);
+    const desc = this.registry.getService(typeName);
     if (desc === undefined) {
       throw new SealwireError('PLAN_INVALID', `the descriptor set has no service '${typeName}'`);
     }
@@ -133,7 +134,7 @@ export class DescriptorPlans {
       fullName: `${desc.parent.typeName}.${desc.name}`,
       ...this.#locate(desc),
       shape,
-      codec: this.#codec(inner ?? (this.#registry.getMessage(option.type) as DescMessage)),
+      codec: this.#codec(inner ?? (this.registry.getMessage(option.type) as DescMessage)),
       recipient: option.recipient,
       required: option.required,
       transient: option.transient,
@@ -170,7 +171,7 @@ export class DescriptorPlans {
         throw new SealwireError('PLAN_INVALID', `the inner type ${desc.typeName} ${why}`);
       }
     }
-    const codec = this.#form.createCodec(desc, this.#registry);
+    const codec = this.#form.createCodec(desc, this.registry);
     this.#codecs.set(desc, codec);
     return codec;
   }

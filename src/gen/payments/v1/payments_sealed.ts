@@ -8,7 +8,7 @@ import type * as $grpc from "@grpc/grpc-js";
 import * as $sealwire from "../../../runtime.js";
 import * as $payments from "./payments.js";
 
-/** The files that declare the inner messages, as a serialized `google.protobuf.FileDescriptorSet`. */
+/** The files that declare the messages, as a serialized `google.protobuf.FileDescriptorSet`. */
 const $descriptors = $sealwire.embeddedDescriptors(
   "CtQCChhzZWFsd2lyZS92MS9zZWFsZWQucHJvdG8SC3NlYWx3aXJlLnYxGiBnb29nbGUvcHJvdG9idWYvZGVzY3JpcHRvci5wcm90"
   + "byKqAQoLU2VhbGVkRmllbGQSEgoEdHlwZRgBIAEoCVIEdHlwZRIcCglyZWNpcGllbnQYAiABKAlSCXJlY2lwaWVudBIaCghyZXF1"
@@ -289,7 +289,7 @@ export const ReconcileResponsePlan: $sealwire.MessagePlan = {
 
 /** `payments.v1.PaymentService`: its grpc-js definition and the plans of its methods. */
 export const SealedPaymentService = {
-  definition: $payments.PaymentServiceService,
+  definition: $sealwire.guardDefinition($payments.PaymentServiceService, $descriptors),
   plan: {
     typeName: "payments.v1.PaymentService",
     methods: {

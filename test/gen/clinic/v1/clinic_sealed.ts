@@ -8,7 +8,7 @@ import type * as $grpc from "@grpc/grpc-js";
 import * as $sealwire from "../../../../src/runtime.js";
 import * as $clinic from "./clinic.js";
 
-/** The files that declare the inner messages, as a serialized `google.protobuf.FileDescriptorSet`. */
+/** The files that declare the messages, as a serialized `google.protobuf.FileDescriptorSet`. */
 const $descriptors = $sealwire.embeddedDescriptors(
   "CtQCChhzZWFsd2lyZS92MS9zZWFsZWQucHJvdG8SC3NlYWx3aXJlLnYxGiBnb29nbGUvcHJvdG9idWYvZGVzY3JpcHRvci5wcm90"
   + "byKqAQoLU2VhbGVkRmllbGQSEgoEdHlwZRgBIAEoCVIEdHlwZRIcCglyZWNpcGllbnQYAiABKAlSCXJlY2lwaWVudBIaCghyZXF1"
@@ -94,7 +94,7 @@ export const SaveRecordRequestPlan: $sealwire.MessagePlan = {
 
 /** `clinic.v1.PatientService`: its grpc-js definition and the plans of its methods. */
 export const SealedPatientService = {
-  definition: $clinic.PatientServiceService,
+  definition: $sealwire.guardDefinition($clinic.PatientServiceService, $descriptors),
   plan: {
     typeName: "clinic.v1.PatientService",
     methods: {

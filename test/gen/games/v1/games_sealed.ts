@@ -8,7 +8,7 @@ import type * as $grpc from "@grpc/grpc-js";
 import * as $sealwire from "../../../../src/runtime.js";
 import * as $games from "./games.js";
 
-/** The files that declare the inner messages, as a serialized `google.protobuf.FileDescriptorSet`. */
+/** The files that declare the messages, as a serialized `google.protobuf.FileDescriptorSet`. */
 const $descriptors = $sealwire.embeddedDescriptors(
   "CtQCChhzZWFsd2lyZS92MS9zZWFsZWQucHJvdG8SC3NlYWx3aXJlLnYxGiBnb29nbGUvcHJvdG9idWYvZGVzY3JpcHRvci5wcm90"
   + "byKqAQoLU2VhbGVkRmllbGQSEgoEdHlwZRgBIAEoCVIEdHlwZRIcCglyZWNpcGllbnQYAiABKAlSCXJlY2lwaWVudBIaCghyZXF1"
@@ -62,7 +62,7 @@ export const SubmitRequestPlan: $sealwire.MessagePlan = {
 
 /** `games.v1.ScoreService`: its grpc-js definition and the plans of its methods. */
 export const SealedScoreService = {
-  definition: $games.ScoreServiceService,
+  definition: $sealwire.guardDefinition($games.ScoreServiceService, $descriptors),
   plan: {
     typeName: "games.v1.ScoreService",
     methods: {

@@ -8,7 +8,7 @@ import type * as $grpc from "@grpc/grpc-js";
 import * as $sealwire from "../../../../src/runtime.js";
 import * as $matrix from "./matrix.js";
 
-/** The files that declare the inner messages, as a serialized `google.protobuf.FileDescriptorSet`. */
+/** The files that declare the messages, as a serialized `google.protobuf.FileDescriptorSet`. */
 const $descriptors = $sealwire.embeddedDescriptors(
   "CtQCChhzZWFsd2lyZS92MS9zZWFsZWQucHJvdG8SC3NlYWx3aXJlLnYxGiBnb29nbGUvcHJvdG9idWYvZGVzY3JpcHRvci5wcm90"
   + "byKqAQoLU2VhbGVkRmllbGQSEgoEdHlwZRgBIAEoCVIEdHlwZRIcCglyZWNpcGllbnQYAiABKAlSCXJlY2lwaWVudBIaCghyZXF1"
@@ -192,7 +192,7 @@ export const LeafPlan: $sealwire.MessagePlan = {
 
 /** `matrix.v1.RequestService`: its grpc-js definition and the plans of its methods. */
 export const SealedRequestService = {
-  definition: $matrix.RequestServiceService,
+  definition: $sealwire.guardDefinition($matrix.RequestServiceService, $descriptors),
   plan: {
     typeName: "matrix.v1.RequestService",
     methods: {
@@ -281,7 +281,7 @@ export function addSealedRequestService(server: $grpc.Server, handlers: Partial<
 
 /** `matrix.v1.ResponseService`: its grpc-js definition and the plans of its methods. */
 export const SealedResponseService = {
-  definition: $matrix.ResponseServiceService,
+  definition: $sealwire.guardDefinition($matrix.ResponseServiceService, $descriptors),
   plan: {
     typeName: "matrix.v1.ResponseService",
     methods: {
@@ -368,7 +368,7 @@ export function addSealedResponseService(server: $grpc.Server, handlers: Partial
 
 /** `matrix.v1.ExchangeService`: its grpc-js definition and the plans of its methods. */
 export const SealedExchangeService = {
-  definition: $matrix.ExchangeServiceService,
+  definition: $sealwire.guardDefinition($matrix.ExchangeServiceService, $descriptors),
   plan: {
     typeName: "matrix.v1.ExchangeService",
     methods: {

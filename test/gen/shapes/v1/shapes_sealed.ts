@@ -12,7 +12,7 @@ import * as $clinic from "../../clinic/v1/clinic.js";
 import * as $clinic_sealed from "../../clinic/v1/clinic_sealed.js";
 import * as $timestamp from "../../google/protobuf/timestamp.js";
 
-/** The files that declare the inner messages, as a serialized `google.protobuf.FileDescriptorSet`. */
+/** The files that declare the messages, as a serialized `google.protobuf.FileDescriptorSet`. */
 const $descriptors = $sealwire.embeddedDescriptors(
   "CqEBChVzaGFwZXMvdjEvaW5uZXIucHJvdG8SCXNoYXBlcy52MSJ1CglFbHNld2hlcmUSEgoEdGV4dBgBIAEoCVIEdGV4dBIYCgZu"
   + "dW1iZXIYAiABKANIAFIGbnVtYmVyEhQKBGZsYWcYAyABKAhIAFIEZmxhZxoaCgREZWVwEhIKBGRhdGEYASABKAxSBGRhdGFCCAoG"
@@ -32,7 +32,39 @@ const $descriptors = $sealwire.embeddedDescriptors(
   + "bnRhY3SIAQESRwoFY2xhaW0YBSABKAlCMeqkGS0KFmdvb2dsZS5wcm90b2J1Zi5TdHJ1Y3QSB2luc3VyZXIiCnBhdGllbnRfaWRS"
   + "BWNsYWltQgoKCF9jb250YWN0IjEKElNhdmVSZWNvcmRSZXNwb25zZRIbCglyZWNvcmRfaWQYASABKAlSCHJlY29yZElkMlsKDlBh"
   + "dGllbnRTZXJ2aWNlEkkKClNhdmVSZWNvcmQSHC5jbGluaWMudjEuU2F2ZVJlY29yZFJlcXVlc3QaHS5jbGluaWMudjEuU2F2ZVJl"
-  + "Y29yZFJlc3BvbnNlYgZwcm90bzM="
+  + "Y29yZFJlc3BvbnNlYgZwcm90bzMKzhIKFnNoYXBlcy92MS9zaGFwZXMucHJvdG8SCXNoYXBlcy52MRoWY2xpbmljL3YxL2NsaW5p"
+  + "Yy5wcm90bxoYc2VhbHdpcmUvdjEvc2VhbGVkLnByb3RvGhVzaGFwZXMvdjEvaW5uZXIucHJvdG8i5gsKBlNoYXBlcxKKAQoIc2lu"
+  + "Z3VsYXIYASABKAlCbuqkGWoKE3NoYXBlcy52MS5FbHNld2hlcmUiB2JfaW50MzIiB2JfaW50NjQiCGJfdWludDY0IgZiX2Jvb2wi"
+  + "CGJfc3RyaW5nIgdiX2J5dGVzIgZiX2tpbmQiCmJfb3B0aW9uYWwiCGJfbWVtYmVyUghzaW5ndWxhchIvCgRtdXN0GAIgASgJQhvq"
+  + "pBkXChNzaGFwZXMudjEuRWxzZXdoZXJlGAFSBG11c3QSOwoFbWF5YmUYAyABKAlCIOqkGRwKGmdvb2dsZS5wcm90b2J1Zi5JbnQ2"
+  + "NFZhbHVlSAFSBW1heWJliAEBEi8KBGxlZnQYBCABKAlCGeqkGRUKE3NoYXBlcy52MS5FbHNld2hlcmVIAFIEbGVmdBI0CgVyaWdo"
+  + "dBgFIAEoCUIc6qQZGAoWZ29vZ2xlLnByb3RvYnVmLlN0cnVjdEgAUgVyaWdodBIbCghiX21lbWJlchgGIAEoCUgAUgdiTWVtYmVy"
+  + "EjIKBmJyYW5jaBgHIAEoCzIYLnNoYXBlcy52MS5TaGFwZXMuTmVzdGVkSABSBmJyYW5jaBI1CgRtYW55GAggAygJQiHqpBkdChtn"
+  + "b29nbGUucHJvdG9idWYuU3RyaW5nVmFsdWVSBG1hbnkSVwoJYnlfbnVtYmVyGAkgAygLMh8uc2hhcGVzLnYxLlNoYXBlcy5CeU51"
+  + "bWJlckVudHJ5QhnqpBkVChNzaGFwZXMudjEuRWxzZXdoZXJlUghieU51bWJlchI3CgpvbmVfbmVzdGVkGAogASgLMhguc2hhcGVz"
+  + "LnYxLlNoYXBlcy5OZXN0ZWRSCW9uZU5lc3RlZBI5CgttYW55X25lc3RlZBgLIAMoCzIYLnNoYXBlcy52MS5TaGFwZXMuTmVzdGVk"
+  + "UgptYW55TmVzdGVkEj8KCm1hcF9uZXN0ZWQYDCADKAsyIC5zaGFwZXMudjEuU2hhcGVzLk1hcE5lc3RlZEVudHJ5UgltYXBOZXN0"
+  + "ZWQSJQoEc2VsZhgNIAEoCzIRLnNoYXBlcy52MS5TaGFwZXNSBHNlbGYSNAoFY2xhc3MYDiABKAlCHuqkGRoKGHNoYXBlcy52MS5F"
+  + "bHNld2hlcmUuRGVlcFIFY2xhc3MSOQoLY29uc3RydWN0b3IYDyABKAlCF+qkGRMKEWNsaW5pYy52MS5Db250YWN0Ugtjb25zdHJ1"
+  + "Y3RvchI0CgZyZWNvcmQYECABKAsyHC5jbGluaWMudjEuU2F2ZVJlY29yZFJlcXVlc3RSBnJlY29yZBIXCgdiX2ludDMyGBEgASgF"
+  + "UgZiSW50MzISFwoHYl9pbnQ2NBgSIAEoA1IGYkludDY0EhkKCGJfdWludDY0GBMgASgEUgdiVWludDY0EhUKBmJfYm9vbBgUIAEo"
+  + "CFIFYkJvb2wSGQoIYl9zdHJpbmcYFSABKAlSB2JTdHJpbmcSFwoHYl9ieXRlcxgWIAEoDFIGYkJ5dGVzEiYKBmJfa2luZBgXIAEo"
+  + "DjIPLnNoYXBlcy52MS5LaW5kUgViS2luZBIiCgpiX29wdGlvbmFsGBggASgFSAJSCWJPcHRpb25hbIgBARI/Cglmb3Jfb3RoZXIY"
+  + "GSABKAlCIuqkGR4KE3NoYXBlcy52MS5FbHNld2hlcmUSBW90aGVyKAFSCGZvck90aGVyGjsKDUJ5TnVtYmVyRW50cnkSEAoDa2V5"
+  + "GAEgASgFUgNrZXkSFAoFdmFsdWUYAiABKAlSBXZhbHVlOgI4ARpWCg5NYXBOZXN0ZWRFbnRyeRIQCgNrZXkYASABKAlSA2tleRIu"
+  + "CgV2YWx1ZRgCIAEoCzIYLnNoYXBlcy52MS5TaGFwZXMuTmVzdGVkUgV2YWx1ZToCOAEaOQoGTmVzdGVkEi8KBWlubmVyGAEgASgJ"
+  + "QhnqpBkVChNzaGFwZXMudjEuRWxzZXdoZXJlUgVpbm5lckIICgZlaXRoZXJCCAoGX21heWJlQg0KC19iX29wdGlvbmFsIkEKDE9w"
+  + "ZW5lZFNoYXBlcxIxCgZzZWNyZXQYASABKAlCGeqkGRUKE3NoYXBlcy52MS5FbHNld2hlcmVSBnNlY3JldCJpCgtFY2hvUmVxdWVz"
+  + "dBIpCgZzaGFwZXMYASABKAsyES5zaGFwZXMudjEuU2hhcGVzUgZzaGFwZXMSLwoGb3BlbmVkGAIgASgLMhcuc2hhcGVzLnYxLk9w"
+  + "ZW5lZFNoYXBlc1IGb3BlbmVkIjkKDEVjaG9SZXNwb25zZRIpCgZzaGFwZXMYASABKAsyES5zaGFwZXMudjEuU2hhcGVzUgZzaGFw"
+  + "ZXMiTwoSR2V0QVBJVmFsdWVSZXF1ZXN0EjkKB2RlZmF1bHQYASABKAlCH+qkGRsKGWdvb2dsZS5wcm90b2J1Zi5Cb29sVmFsdWVS"
+  + "B2RlZmF1bHQiFQoTR2V0QVBJVmFsdWVSZXNwb25zZSI6Cg1TdHJlYW1SZXF1ZXN0EikKBnNoYXBlcxgBIAEoCzIRLnNoYXBlcy52"
+  + "MS5TaGFwZXNSBnNoYXBlcyJJCg5TdHJlYW1SZXNwb25zZRI3CgZ2YWx1ZXMYASADKAlCH+qkGRsKGWdvb2dsZS5wcm90b2J1Zi5U"
+  + "aW1lc3RhbXBSBnZhbHVlcyorCgRLaW5kEhQKEEtJTkRfVU5TUEVDSUZJRUQQABINCglLSU5EX1NPTUUQATKVAQoMRmlyc3RTZXJ2"
+  + "aWNlEjcKBEVjaG8SFi5zaGFwZXMudjEuRWNob1JlcXVlc3QaFy5zaGFwZXMudjEuRWNob1Jlc3BvbnNlEkwKC0dldEFQSVZhbHVl"
+  + "Eh0uc2hhcGVzLnYxLkdldEFQSVZhbHVlUmVxdWVzdBoeLnNoYXBlcy52MS5HZXRBUElWYWx1ZVJlc3BvbnNlMlIKDVNlY29uZFNl"
+  + "cnZpY2USQQoGU3RyZWFtEhguc2hhcGVzLnYxLlN0cmVhbVJlcXVlc3QaGS5zaGFwZXMudjEuU3RyZWFtUmVzcG9uc2UoATABYgZw"
+  + "cm90bzM="
 );
 
 /** `shapes.v1.Shapes` with its inner messages in place. */
@@ -413,7 +445,7 @@ export const StreamResponsePlan: $sealwire.MessagePlan = {
 
 /** `shapes.v1.FirstService`: its grpc-js definition and the plans of its methods. */
 export const SealedFirstService = {
-  definition: $shapes.FirstServiceService,
+  definition: $sealwire.guardDefinition($shapes.FirstServiceService, $descriptors),
   plan: {
     typeName: "shapes.v1.FirstService",
     methods: {
@@ -485,7 +517,7 @@ export function addSealedFirstService(server: $grpc.Server, handlers: Partial<Se
 
 /** `shapes.v1.SecondService`: its grpc-js definition and the plans of its methods. */
 export const SealedSecondService = {
-  definition: $shapes.SecondServiceService,
+  definition: $sealwire.guardDefinition($shapes.SecondServiceService, $descriptors),
   plan: {
     typeName: "shapes.v1.SecondService",
     methods: {

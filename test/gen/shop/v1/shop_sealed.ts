@@ -8,7 +8,7 @@ import type * as $grpc from "@grpc/grpc-js";
 import * as $sealwire from "../../../../src/runtime.js";
 import * as $shop from "./shop.js";
 
-/** The files that declare the inner messages, as a serialized `google.protobuf.FileDescriptorSet`. */
+/** The files that declare the messages, as a serialized `google.protobuf.FileDescriptorSet`. */
 const $descriptors = $sealwire.embeddedDescriptors(
   "CtQCChhzZWFsd2lyZS92MS9zZWFsZWQucHJvdG8SC3NlYWx3aXJlLnYxGiBnb29nbGUvcHJvdG9idWYvZGVzY3JpcHRvci5wcm90"
   + "byKqAQoLU2VhbGVkRmllbGQSEgoEdHlwZRgBIAEoCVIEdHlwZRIcCglyZWNpcGllbnQYAiABKAlSCXJlY2lwaWVudBIaCghyZXF1"
@@ -133,7 +133,7 @@ export const CheckoutRequestPlan: $sealwire.MessagePlan = {
 
 /** `shop.v1.CheckoutService`: its grpc-js definition and the plans of its methods. */
 export const SealedCheckoutService = {
-  definition: $shop.CheckoutServiceService,
+  definition: $sealwire.guardDefinition($shop.CheckoutServiceService, $descriptors),
   plan: {
     typeName: "shop.v1.CheckoutService",
     methods: {
