@@ -6,7 +6,7 @@
 
 export { type Checkpoint, openCheckpoint } from './format/checkpoint.js';
 export { type NoteVerifier, parseVerifierKey } from './format/note-keys.js';
-export type { AuditEvent, RecordFieldInput, RecordInput } from './format/record.js';
+export type { AuditEvent, RecordFieldInput, RecordInput, TokenRef } from './format/record.js';
 export type { Finding, FindingKind } from './read/findings.js';
 export { type RecentToken, readRecentTokens } from './read/recent-tokens.js';
 export { type VerifyOptions, type VerifyReport, verifyLog } from './read/verify-log.js';
@@ -17,3 +17,4 @@ export type { LogFilesOptions } from './write/open-log.js';
 export type { RejectNotesOptions } from './write/reject-notes.js';
 export type { AuditReport, Reporter } from './write/reports.js';
 export type { RetentionOptions } from './write/retention.js';
+export type { StoredBudgetOptions } from './write/stored-budget.js';
