@@ -1,4 +1,6 @@
 /** Requests and responses that are small on the wire and great or strange in memory. */
+import { once } from 'node:events';
+import { connect } from 'node:http2';
 import { Client, credentials, Metadata, type ServiceError, status } from '@grpc/grpc-js';
 import { expect } from 'chai';
 import { errorDetails } from '../../src/client/client.js';
@@ -68,6 +70,24 @@ describe('messages that hold many others', () => {
     // None of them has its card, so that the last is refused for that.
     const { reason } = await send(client, IMPORT, [repeat(EMPTY_PAYMENT, 65)]);
     expect([reason, decoded]).to.deep.equal(['SEALED_FIELD_REQUIRED', 65]);
+  });
+
+  it('holds no hundred messages that lack their last byte', async () => {
+    const session = connect(`http://${harness.service.address}`);
+    const path = '/payments.v1.PaymentService/Authorize';
+    const headers = { ':method': 'POST', ':path': path, 'content-type': 'application/grpc', te: 'trailers' };
+    const message = Buffer.alloc(5 + 1_048_575, 1);
+    message.writeUInt32BE(1_048_576, 1);
+    message.writeUInt8(0, 0);
+    const refused = Array.from({ length: 10 }, async () => {
+      const stream = session.request(headers, { endStream: false });
+      stream.on('error', () => {});
+      stream.write(message);
+      const [received] = (await once(stream, 'response')) as [Readonly<Record<string, unknown>>];
+      return received['grpc-message'];
+    });
+    expect(await Promise.race(refused)).to.equal('a limit on sealed fields is exceeded');
+    session.destroy();
   });
 
   it('charges them to their caller before they are decoded', async () => {

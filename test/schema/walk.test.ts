@@ -109,6 +109,23 @@ describe('walking a message', () => {
     expect(Object.getPrototypeOf(copy.byKey)).to.equal(Object.prototype);
   });
 
+  it('refuses a map whose prototype its contents have set', () => {
+    const message = { byKey: { a: { one: 't' } } };
+    Object.setPrototypeOf(message.byKey, { one: 'hidden' });
+    expect(() => collectSealed(plan, message))
+      .to.throw(SealwireError)
+      .with.property('code', 'MAP_KEY_FORBIDDEN');
+    Object.setPrototypeOf(message.byKey, null);
+    expect(collectSealed(plan, message)).to.have.length(1);
+  });
+
+  it('looks into no more messages than it may', () => {
+    const items = Array.from({ length: 9 }, () => ({}));
+    expect(collectSealed(plan, { items }, 1, 10)).to.deep.equal([]);
+    const refused = () => collectSealed(plan, { items: [...items, {}] }, 1, 10);
+    expect(refused).to.throw(SealwireError).with.property('code', 'TOO_MANY_MESSAGES');
+  });
+
   it('makes absent fields what the other side expects', () => {
     expect(replaceSealed(plan, {}, [], [], { absent: '' })).to.deep.equal({ one: '', constructor: '' });
     expect(
