@@ -129,7 +129,7 @@ describe('sealwire keys', () => {
     expect(Date.parse(active) - Date.parse(published)).to.equal(DAY * 1_000);
     const stored = new Date(Date.parse(active) + 7 * DAY * 1_000).toISOString().replace('.000Z', 'Z');
     expect(said).to.equal(
-      `key ${second.kid} is published at ${published} and active from ${active} on\n` +
+      `key ${second.kid} is published at ${published} and active from ${active}\n` +
         `key ${first?.kid} is active until ${active}, opens tokens until ${stored}, stored ones until it is retired\n`,
     );
     expect(await refused(1, 'rotate')).to.equal(
