@@ -135,7 +135,7 @@ describe('sealwire keys', () => {
     expect(await refused(1, 'rotate')).to.equal(
       `too early: key ${second.kid} is waiting already and becomes active at ${active}`,
     );
-    expect(await refused(2, 'rotate', '--now', '--curve', 'P-384')).to.equal('--curve: the key that waits is on P-256');
+    expect(await refused(2, 'rotate', '--now', '--curve', 'P-384')).to.equal('--curve: the waiting key is on P-256');
     // Sooner, after all.
     expect(await done('rotate', '--now')).to.contain(`key ${second.kid} is published at`);
     expect((await keysNow()).map(({ state }) => state)).to.deep.equal(['opening', 'active']);
