@@ -31,7 +31,7 @@ export class ClientMetrics {
       advice,
     });
     this.#calls = meter.createCounter('sealwire.client.calls', {
-      description: 'Calls of methods with sealed fields, by how they ended.',
+      description: 'Calls of methods with sealed fields, by outcome.',
     });
   }
 

@@ -44,27 +44,27 @@ export function addGauges(meter: Meter, parts: ObservedParts): void {
   gauge('agreements.held', '{agreement}', 'Agreements in the cache.', (result) =>
     result.observe(opener.stats().cached),
   );
-  gauge('agreements.waiting', '{agreement}', 'Agreements that wait for their turn.', (result) =>
+  gauge('agreements.waiting', '{agreement}', 'Agreements waiting for their turn.', (result) =>
     result.observe(opener.stats().waiting),
   );
   counter('agreements.refused', '{agreement}', 'Agreements refused, by whose bound was reached.', (result) => {
     for (const [kind, count] of Object.entries(opener.stats().refused)) result.observe(count, { kind });
   });
-  gauge('pool.pending', '{agreement}', 'Agreements that run or wait in the worker pool.', (result) =>
+  gauge('pool.pending', '{agreement}', 'Agreements running or waiting in the worker pool.', (result) =>
     result.observe(sharedPool().pending),
   );
-  gauge('replay.fill', '1', 'Share of the replay store that is in use.', async (result) => {
+  gauge('replay.fill', '1', 'Share of the replay store in use, 0 to 1.', async (result) => {
     const { count, capacity } = await guard.stats();
     result.observe(count / capacity);
   });
 
   counter('audit.records', '{record}', 'Audit records written.', (result) => result.observe(audit.stats().records));
   counter('audit.syncs', '{sync}', 'Syncs of the audit log.', (result) => result.observe(audit.stats().syncs));
-  counter('audit.sync.time', 's', 'Time spent in syncs of the audit log.', (result) =>
+  counter('audit.sync.time', 's', 'Time spent on syncs of the audit log.', (result) =>
     result.observe(audit.stats().syncMs / 1_000),
   );
-  gauge('audit.queue', '{record}', 'Records that wait for the disk.', (result) => result.observe(audit.stats().queued));
-  counter('audit.fan_out.lost', '{record}', 'Records that extra transports did not get.', (result) => {
+  gauge('audit.queue', '{record}', 'Records waiting for the disk.', (result) => result.observe(audit.stats().queued));
+  counter('audit.fan_out.lost', '{record}', 'Records that extra transports did not receive.', (result) => {
     const { fanOutDropped, fanOutFailed } = audit.stats();
     result.observe(fanOutDropped, { why: 'dropped' });
     result.observe(fanOutFailed, { why: 'failed' });
@@ -74,18 +74,15 @@ export function addGauges(meter: Meter, parts: ObservedParts): void {
     const keys = ring.describe();
     for (const state of STATES) result.observe(keys.filter((key) => key.state === state).length, { state });
   });
-  gauge(
-    'ring.stale',
-    '1',
-    'One while the ring file cannot be used and the keys before it serve, else zero.',
-    (result) => result.observe(liveKeys.isStale ? 1 : 0),
+  gauge('ring.stale', '1', '1 while the ring file is unusable and the previous keys serve, else 0.', (result) =>
+    result.observe(liveKeys.isStale ? 1 : 0),
   );
   gauge('key.age', 's', 'Time since a key became active.', (result) => {
     for (const { kid, dates } of ring.describe()) {
       if (dates.active !== undefined) result.observe(Math.max(0, now() / 1_000 - dates.active), { kid });
     }
   });
-  gauge('key.time_left', 's', 'Time until a date of a key; below zero when it has passed.', (result) => {
+  gauge('key.time_left', 's', 'Time until a date of a key; negative when it has passed.', (result) => {
     for (const { kid, dates } of ring.describe()) {
       for (const date of DATE_NAMES) {
         const at = dates[date];
@@ -93,7 +90,7 @@ export function addGauges(meter: Meter, parts: ObservedParts): void {
       }
     }
   });
-  gauge('key_set.time_left', 's', 'Time until the signed key set ends; zero when none is served.', (result) => {
+  gauge('key_set.time_left', 's', 'Time until the signed key set expires; 0 when none is served.', (result) => {
     result.observe(Math.max(0, (keySet.current()?.expiresAt ?? 0) - now() / 1_000));
   });
 
@@ -102,11 +99,11 @@ export function addGauges(meter: Meter, parts: ObservedParts): void {
     result.observe(calls - failed, { outcome: 'done' });
     result.observe(failed, { outcome: 'failed' });
   });
-  counter('hsm.call.time', 's', 'Time that calls took on tokens.', (result) =>
+  counter('hsm.call.time', 's', 'Time that calls to tokens took.', (result) =>
     result.observe(hardware.stats().callMs / 1_000),
   );
   gauge('hsm.sessions', '{session}', 'Open sessions with tokens.', (result) =>
     result.observe(hardware.stats().sessions),
   );
-  gauge('hsm.queue', '{call}', 'Calls that wait for a session.', (result) => result.observe(hardware.stats().queued));
+  gauge('hsm.queue', '{call}', 'Calls waiting for a session.', (result) => result.observe(hardware.stats().queued));
 }

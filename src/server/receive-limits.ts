@@ -98,7 +98,7 @@ class Book implements ReceiveLimits {
     this.#caller = caller;
   }
 
-  /** Of a stream's connection. */
+  /** What a stream's connection holds. */
   connection(stream: ServerHttp2Stream): Holding {
     // Without a session the stream has ended.
     const session = stream.session ?? stream;

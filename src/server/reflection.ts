@@ -32,7 +32,7 @@ type Call = ServerDuplexStream<ServerReflectionRequest, Buffer>;
 
 /** v1alpha is v1 in another package: clients before 2023 ask for nothing else. */
 const ALPHA_PATH = '/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo';
-/** Of one request: it is names and a number. */
+/** Longest request: it holds names and a number. */
 const MAX_REQUEST_BYTES = 2_048;
 /** Requests of one stream. */
 const MAX_REQUESTS = 1_000;

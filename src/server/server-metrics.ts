@@ -42,10 +42,10 @@ export class ServerMetrics {
     );
     this.#commit = meter.createHistogram(
       'sealwire.server.audit.duration',
-      duration('How long a record took to be durable.'),
+      duration('Time until a record was durable.'),
     );
     this.#calls = meter.createCounter('sealwire.server.calls', {
-      description: 'Calls of methods with sealed fields, by how they ended.',
+      description: 'Calls of methods with sealed fields, by outcome.',
     });
   }
 

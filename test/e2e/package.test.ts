@@ -74,11 +74,12 @@ await audit.close();
 `,
 };
 
-describe('the package from outside', () => {
+describe('the package from outside', function () {
+  // Also for the hooks: removing what npm installed takes long on a busy disk.
+  this.timeout(180_000);
   let dir: string;
   let archive: string;
-  before(function () {
-    this.timeout(60_000);
+  before(() => {
     dir = mkdtempSync(join(tmpdir(), 'sealwire-outside-'));
     run('npm', ['pack', '--ignore-scripts', '--pack-destination', dir], resolve('.'));
     archive = join(dir, readdirSync(dir).find((name) => name.endsWith('.tgz')) as string);
@@ -92,8 +93,7 @@ describe('the package from outside', () => {
     return stdout;
   }
 
-  it('installs, generates, compiles, calls and opens', function () {
-    this.timeout(180_000);
+  it('installs, generates, compiles, calls and opens', () => {
     for (const [name, text] of Object.entries(files)) {
       mkdirSync(join(dir, name, '..'), { recursive: true });
       writeFileSync(join(dir, name), text);
@@ -105,8 +105,7 @@ describe('the package from outside', () => {
     expect(run('node', ['out/main.js'])).to.equal('length 12\n');
   });
 
-  it('makes the first sealed call of the README, as it stands there', function () {
-    this.timeout(180_000);
+  it('makes the first sealed call of the README, as it stands there', () => {
     // Beside the other project, not in it: npm would install there.
     const folder = mkdtempSync(join(tmpdir(), 'sealwire-first-call-'));
     after(() => rmSync(folder, { recursive: true, force: true }));

@@ -129,13 +129,13 @@ describe('sealwire keys', () => {
     expect(Date.parse(active) - Date.parse(published)).to.equal(DAY * 1_000);
     const stored = new Date(Date.parse(active) + 7 * DAY * 1_000).toISOString().replace('.000Z', 'Z');
     expect(said).to.equal(
-      `key ${second.kid} is published at ${published} and active from ${active} on\n` +
+      `key ${second.kid} is published at ${published} and active from ${active}\n` +
         `key ${first?.kid} is active until ${active}, opens tokens until ${stored}, stored ones until it is retired\n`,
     );
     expect(await refused(1, 'rotate')).to.equal(
       `too early: key ${second.kid} is waiting already and becomes active at ${active}`,
     );
-    expect(await refused(2, 'rotate', '--now', '--curve', 'P-384')).to.equal('--curve: the key that waits is on P-256');
+    expect(await refused(2, 'rotate', '--now', '--curve', 'P-384')).to.equal('--curve: the waiting key is on P-256');
     // Sooner, after all.
     expect(await done('rotate', '--now')).to.contain(`key ${second.kid} is published at`);
     expect((await keysNow()).map(({ state }) => state)).to.deep.equal(['opening', 'active']);
