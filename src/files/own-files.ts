@@ -5,10 +5,24 @@ import { join } from 'node:path';
 
 type Owned = Pick<Stats, 'mode' | 'uid'>;
 
-/** @returns why somebody else could change it, in words to follow its path; undefined when only this user and root can */
+let served: number | undefined;
+
+/**
+ * Says that this command, if root runs it, is about the files of a service that runs as that user: it takes what that
+ * user owns for its own. A service never says so.
+ */
+export function actFor(uid: number): void {
+  if (process.getuid?.() === 0) served = uid;
+}
+
+/**
+ * @returns why somebody else could change it, in words to follow its path; undefined when only this user, root and the
+ *   user of {@link actFor} can
+ */
 export function findOthersRights({ mode, uid }: Owned): string | undefined {
   const own = process.getuid?.();
-  if (own !== undefined && uid !== own && uid !== 0) return `belongs to user ${uid}, not to this one (${own}) or root`;
+  if (own !== undefined && uid !== own && uid !== 0 && uid !== served)
+    return `belongs to user ${uid}, not to this one (${own}) or root`;
   if ((mode & 0o022) === 0) return undefined;
   return `mode ${(mode & 0o777).toString(8).padStart(4, '0')} lets others change it; run chmod go-w`;
 }

@@ -5,6 +5,7 @@ import { dirname } from 'node:path';
 import { createSecureContext } from 'node:tls';
 import { experimental, type ServerCredentials } from '@grpc/grpc-js';
 import { SealwireError } from '../errors.js';
+import { decodeText, tidyPem } from '../files/file-text.js';
 import { fileVersion } from '../keys/files.js';
 import type { AppLogger } from './app.js';
 import type { HostConfig } from './config.js';
@@ -143,8 +144,9 @@ function filesOf({ cert, key, clientCa }: TlsConfig): string[] {
 /** Reads all files, and tries whether a server could use them. */
 function load({ cert, key, clientCa }: TlsConfig): Loaded {
   try {
-    const [certificate, privateKey] = [readFileSync(cert), readFileSync(key)];
-    const ca = clientCa === undefined ? undefined : readFileSync(clientCa);
+    const read = (path: string) => Buffer.from(tidyPem(decodeText(readFileSync(path))));
+    const [certificate, privateKey] = [read(cert), read(key)];
+    const ca = clientCa === undefined ? undefined : read(clientCa);
     createSecureContext({ cert: certificate, key: privateKey, ...(ca && { ca }) });
     return { certificate, privateKey, ca };
   } catch (error) {

@@ -2,6 +2,7 @@
 import { readFileSync } from 'node:fs';
 import { z } from 'zod';
 import { SealwireError } from '../errors.js';
+import { decodeText } from '../files/file-text.js';
 import { PASSPHRASE_VARIABLE } from '../keys/passphrase.js';
 import { hasDuplicateNames } from '../profile/json-names.js';
 import type { HostApp, RunningApp } from './app.js';
@@ -229,7 +230,7 @@ function readFile(path: string): object {
   let text: string;
   let value: unknown;
   try {
-    text = readFileSync(path, 'utf8');
+    text = decodeText(readFileSync(path));
     value = JSON.parse(text);
   } catch (error) {
     const why = error instanceof SyntaxError ? 'not JSON' : ((error as NodeJS.ErrnoException).code ?? 'unreadable');

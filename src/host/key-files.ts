@@ -1,5 +1,5 @@
 /** The service's key files: made on first run, loaded afterwards. */
-import { mkdir } from 'node:fs/promises';
+import { chown, mkdir, stat } from 'node:fs/promises';
 import { SealwireError } from '../errors.js';
 import { findOddFolder } from '../files/own-files.js';
 import { servicePaths } from '../files/service-paths.js';
@@ -32,15 +32,22 @@ export async function loadKeys(dir: string, { passphrase, ...ring }: KeyRingOpti
 }
 
 /**
- * Makes the folder of the keys, for its owner only.
+ * Makes the folder of the keys, for its owner only; root makes it for the owner of `dir`.
  *
  * @throws SealwireError `KEY_FILE_WRITE`; `KEY_FILE_INVALID` when others can change it, or something in it is not a file
  */
 export async function makeKeyFolder(dir: string): Promise<void> {
   const { keys: folder } = servicePaths(dir);
-  await mkdir(folder, { recursive: true, mode: 0o700 }).catch((error: NodeJS.ErrnoException) => {
-    throw new SealwireError('KEY_FILE_WRITE', `${folder}: ${error.code ?? 'cannot be created'}`);
-  });
+  try {
+    const first = await mkdir(folder, { recursive: true, mode: 0o700 });
+    if (first === folder && process.geteuid?.() === 0) {
+      const { uid, gid } = await stat(dir);
+      await chown(folder, uid, gid);
+    }
+  } catch (error) {
+    const { code = 'cannot be created' } = error as NodeJS.ErrnoException;
+    throw new SealwireError('KEY_FILE_WRITE', `${folder}: ${code}`);
+  }
   const odd = await findOddFolder(folder);
   if (odd !== undefined) throw new SealwireError('KEY_FILE_INVALID', odd);
 }

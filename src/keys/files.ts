@@ -1,13 +1,16 @@
 /** Key files: read only when nobody else can, written so that a crash leaves the old file or the new one. */
 import { randomBytes } from 'node:crypto';
 import { constants } from 'node:fs';
-import { lstat, open, readdir, rm, stat } from 'node:fs/promises';
+import { type FileHandle, lstat, open, readdir, rm, stat } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import { SealwireError } from '../errors.js';
+import { decodeText } from '../files/file-text.js';
 import { findOthersRights } from '../files/own-files.js';
 import { replaceFile } from '../files/replace-file.js';
 
 const MAX_KEY_FILE_BYTES = 1_048_576;
+/** Why a file is neither read nor written. */
+export const TOO_LARGE = `too large: a key file has at most ${MAX_KEY_FILE_BYTES} bytes`;
 
 /** Options of {@link readKeyFile}. */
 export interface ReadKeyFileOptions {
@@ -17,6 +20,7 @@ export interface ReadKeyFileOptions {
 
 /**
  * @param path a key file of at most 1 MiB
+ * @returns its text, without a byte order mark and with plain line ends
  * @throws SealwireError `KEY_FILE_MISSING`, `KEY_FILE_MODE`, `KEY_FILE_INVALID`
  */
 export async function readKeyFile(path: string, { secret }: ReadKeyFileOptions): Promise<string> {
@@ -36,8 +40,8 @@ export async function readKeyFile(path: string, { secret }: ReadKeyFileOptions):
     }
     const rights = secret ? findOthersRights(found) : undefined;
     if (rights !== undefined) throw new SealwireError('KEY_FILE_MODE', `${path}: ${rights}`);
-    if (size > MAX_KEY_FILE_BYTES) throw new SealwireError('KEY_FILE_INVALID', `${path}: too large for a key file`);
-    return await file.readFile('utf8');
+    if (size > MAX_KEY_FILE_BYTES) throw new SealwireError('KEY_FILE_INVALID', `${path}: ${TOO_LARGE}`);
+    return decodeText(await file.readFile());
   } finally {
     await file.close();
   }
@@ -47,35 +51,73 @@ export async function readKeyFile(path: string, { secret }: ReadKeyFileOptions):
 export interface WriteKeyFileOptions {
   /** Refuse to replace anything, even what cannot be read. Default false. */
   readonly isNew?: boolean;
+  /** A file whose owner and group a new one gets. Default: the one that is replaced, else, for root, the folder. */
+  readonly like?: string;
 }
 
 /**
- * Replaces a file of at most 1 MiB; others may do so at the same time.
+ * Replaces a file of at most 1 MiB; others may do so at the same time. Owner, group and permissions stay as they are; a
+ * new file that root makes belongs to the owner of the folder.
  *
- * @param mode permissions, e.g. 0o600
+ * @param mode permissions of a new file, e.g. 0o600; one that is for its owner only stays so
  * @throws SealwireError `KEY_FILE_WRITE`
  */
 export async function writeKeyFile(
   path: string,
   text: string,
   mode: number,
-  { isNew = false }: WriteKeyFileOptions = {},
+  { isNew = false, like = path }: WriteKeyFileOptions = {},
 ): Promise<void> {
   // It could not be read again.
   if (Buffer.byteLength(text) > MAX_KEY_FILE_BYTES) {
-    throw new SealwireError('KEY_FILE_WRITE', `${path}: too large for a key file`);
+    throw new SealwireError('KEY_FILE_WRITE', `${path}: ${TOO_LARGE}`);
   }
   const create = async (name: string) => {
     const file = await open(name, 'wx', mode);
+    await keepOwner(file, like, mode, isNew && like === path).catch((error: unknown) =>
+      file.close().then(() => Promise.reject(error)),
+    );
     return { append: (bytes: Uint8Array) => file.writeFile(bytes), sync: () => file.sync(), close: () => file.close() };
   };
   try {
     const temporary = `${path}.${randomBytes(6).toString('hex')}.tmp`;
     await replaceFile(path, text, { temporary, create, isNew });
   } catch (cause) {
+    if (cause instanceof SealwireError) throw cause;
     const { code = 'cannot be written' } = cause as NodeJS.ErrnoException;
     throw new SealwireError('KEY_FILE_WRITE', `${path}: ${code === 'EEXIST' ? 'the file exists already' : code}`);
   }
+}
+
+/** A service that runs as another user than the one who changes its files must go on reading them. */
+async function keepOwner(file: FileHandle, path: string, mode: number, isAlone: boolean): Promise<void> {
+  const replaced = isAlone ? undefined : await stat(path).catch(() => undefined);
+  const isRoot = process.geteuid?.() === 0;
+  const owner = replaced ?? (isRoot ? await stat(dirname(path)) : undefined);
+  if (owner === undefined) return;
+  const secret = (mode & 0o077) === 0;
+  const kept = replaced === undefined ? mode : replaced.mode & (secret ? 0o700 : 0o777);
+  const made = await file.stat();
+  if (made.uid !== owner.uid || made.gid !== owner.gid) {
+    await file.chown(owner.uid, owner.gid).catch(() => {
+      if (made.uid === owner.uid || (kept & 0o004) !== 0) return;
+      const who = `it belongs to user ${owner.uid}, who could not read it any more`;
+      throw new SealwireError('KEY_FILE_WRITE', `${path}: ${who}; run this as that user or as root`);
+    });
+  }
+  await file.chmod(kept);
+}
+
+/**
+ * Whether a service that runs as the owner of its folder can read a private key file there.
+ *
+ * @returns why it cannot, in words; undefined when it can, or there is no such file
+ */
+export async function findUnreadable(path: string): Promise<string | undefined> {
+  const [file, folder] = await Promise.all([path, dirname(path)].map((each) => stat(each).catch(() => undefined)));
+  if (file === undefined || folder === undefined || folder.uid === 0 || folder.uid === file.uid) return undefined;
+  const owner = `user ${folder.uid}, who owns the folder`;
+  return `${path}: belongs to user ${file.uid}, and ${owner}, cannot read it: chown ${folder.uid} ${path}`;
 }
 
 /** The suffix that {@link writeKeyFile} gives to the name of an unfinished file. */

@@ -1,7 +1,7 @@
-/** PEM and JWK texts become checked EC JWKs. node-jose parses them; this module checks what it does not. */
+/** PEM and JWK texts become checked EC JWKs. */
 import { createECDH, createPrivateKey, createPublicKey, type KeyObject } from 'node:crypto';
-import nodeJose from 'node-jose';
 import { SealwireError } from '../errors.js';
+import { type PemBlock, readPem } from '../files/file-text.js';
 import { decodeCanonical } from '../jwe/base64url.js';
 import { sha256 } from '../jwe/sha256.js';
 import { type Curve, curves, isCurve } from '../profile/algorithms.js';
@@ -40,57 +40,55 @@ type Members = Readonly<Record<string, unknown>>;
  * @throws SealwireError `KEY_INVALID`; the message never quotes the input
  */
 export async function importKey(input: string | object): Promise<ImportedKey> {
-  const members = typeof input === 'string' ? await parseText(input) : (input as Members);
+  const members = typeof input === 'string' ? parseText(input) : (input as Members);
   return checkJwk(members);
 }
 
-async function parseText(text: string): Promise<Members> {
-  if (!text.includes('-----BEGIN')) {
-    try {
-      const value: unknown = JSON.parse(text);
-      if (typeof value === 'object' && value !== null) return value as Members;
-    } catch {
-      // The parser's message quotes the text.
-    }
-    throw invalid('neither PEM nor a JWK');
+function parseText(text: string): Members {
+  if (text.includes('-----BEGIN')) return parsePem(text);
+  try {
+    const value: unknown = JSON.parse(text.trim());
+    if (typeof value === 'object' && value !== null) return value as Members;
+  } catch {
+    // The parser's message quotes the text.
   }
-  const parsed = (await parsePem(text)) ?? parsePemByPlatform(text);
-  if (parsed === undefined) {
-    throw invalid('the PEM could not be read; expected an EC key as PKCS#8, SEC1 or SPKI, not encrypted');
-  }
-  const { kty, crv } = parsed;
-  if (kty !== 'EC' || !isCurve(crv)) throw invalid('not an EC key on P-521, P-384 or P-256');
-  const padded = (name: string) => padCoordinate(parsed[name], curves[crv].coordinateBytes);
-  // node-jose's kid hashes the coordinates as it wrote them; ours hashes the padded ones.
-  return { kty, crv, x: padded('x'), y: padded('y'), ...(parsed['d'] !== undefined && { d: padded('d') }) };
+  throw invalid('neither PEM nor a JWK');
 }
 
-async function parsePem(text: string): Promise<Members | undefined> {
-  try {
-    return (await nodeJose.JWK.asKey(text, 'pem')).toJSON(true) as Members;
-  } catch {
-    // Its message may quote the text.
-    return undefined;
+const PRIVATE_FORMS: Readonly<Record<string, 'pkcs8' | 'sec1'>> = { 'PRIVATE KEY': 'pkcs8', 'EC PRIVATE KEY': 'sec1' };
+
+/** The one key of a PEM text. Certificates and curve parameters beside it are passed over. */
+function parsePem(text: string): Members {
+  const blocks = readPem(text);
+  const keys = blocks.filter(({ label }) => label.endsWith('KEY'));
+  const [key] = keys;
+  if (key === undefined) {
+    const isOther = blocks.some(({ label }) => label.endsWith('CERTIFICATE'));
+    throw invalid(isOther ? 'the PEM has a certificate and no key' : 'the PEM has no key, or its END line is missing');
   }
+  if (keys.length > 1) throw invalid('the PEM has more than one key');
+  if (key.label.startsWith('ENCRYPTED') || key.body.includes('ENCRYPTED'))
+    throw invalid('the key in the PEM is encrypted');
+  const { kty, crv, x, y, d } = readPemKey(key) ?? {};
+  if (kty === undefined) throw invalid('the PEM could not be read; expected an EC key as PKCS#8, SEC1 or SPKI');
+  if (kty !== 'EC' || !isCurve(crv)) throw invalid('not an EC key on P-521, P-384 or P-256');
+  return { kty, crv, x, y, ...(d !== undefined && { d }) };
 }
 
 /**
- * Reads PEM that node-jose cannot: its ASN.1 parser takes the point of one key in 256 on P-256 and P-384 for a nested
- * value, when the first byte of x happens to be the length of what follows.
+ * By the platform: node-jose takes the point of one key in 256 on P-256 and P-384 for a nested ASN.1 value, and what
+ * it reads from a text with a certificate depends on that.
  */
-function parsePemByPlatform(text: string): Members | undefined {
+function readPemKey({ label, body }: PemBlock): Members | undefined {
+  const key = Buffer.from(body, 'base64');
+  const type = PRIVATE_FORMS[label];
   try {
-    const isPrivate = /-----BEGIN (?:EC )?PRIVATE KEY-----/.test(text);
-    return (isPrivate ? createPrivateKey(text) : createPublicKey(text)).export({ format: 'jwk' }) as Members;
+    if (type !== undefined) return createPrivateKey({ key, format: 'der', type }).export({ format: 'jwk' }) as Members;
+    if (label !== 'PUBLIC KEY') return undefined;
+    return createPublicKey({ key, format: 'der', type: 'spki' }).export({ format: 'jwk' }) as Members;
   } catch {
     return undefined;
   }
-}
-
-function padCoordinate(text: unknown, size: number): string {
-  const bytes = Buffer.from(String(text), 'base64url');
-  const trimmed = bytes.length > size ? bytes.subarray(bytes.length - size) : bytes;
-  return Buffer.concat([Buffer.alloc(size - trimmed.length), trimmed]).toString('base64url');
 }
 
 function checkJwk(members: Members): ImportedKey {

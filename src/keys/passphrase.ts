@@ -7,12 +7,12 @@ import type { PassphraseSource } from './protected-file.js';
 export const PASSPHRASE_VARIABLE = 'SEALWIRE_KEY_PASSPHRASE';
 
 /**
- * @param path a file whose first line is the secret; refused when others can read it
+ * @param path a file whose first line is the secret, spaces included; refused when others can read it
  * @param name what the secret is called in errors
  * @throws SealwireError `OPTIONS_INVALID` for an empty line, `KEY_FILE_MISSING`, `KEY_FILE_MODE`
  */
 export async function readSecretFile(path: string, name: string): Promise<string> {
-  const [line = ''] = (await readKeyFile(path, { secret: true })).split(/\r?\n/, 1);
+  const [line = ''] = (await readKeyFile(path, { secret: true })).split('\n', 1);
   if (line === '') throw new SealwireError('OPTIONS_INVALID', `${path} holds no ${name}`);
   return line;
 }

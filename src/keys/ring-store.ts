@@ -4,7 +4,7 @@ import { basename, dirname, join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { SealwireError } from '../errors.js';
 import { type FileLock, FileLockBusy, takeFileLock } from '../files/file-lock.js';
-import { ABANDONED_MS, isTaken, removeLeftovers, UNFINISHED } from './files.js';
+import { ABANDONED_MS, isTaken, removeLeftovers, TOO_LARGE, UNFINISHED } from './files.js';
 import { type PassphraseSource, readProtectedFile, writeProtectedFile } from './protected-file.js';
 import { KeyRing, type KeyRingOptions } from './ring.js';
 import { formatRingFile, parseRingFile, type RingFile, type RingKey } from './ring-file.js';
@@ -136,7 +136,11 @@ export class RingStore {
     const ring = KeyRing.fromRingKeys(file.keys, options);
     const { target, lock, isNew = false } = turn;
     if (!(await lock.isHeld())) throw busy(path, 'another process');
-    await writeProtectedFile(target, formatRingFile(file), TYPE, passphrase, { isNew });
+    await writeProtectedFile(target, formatRingFile(file), TYPE, passphrase, { isNew }).catch((error: unknown) => {
+      if (!(error instanceof SealwireError && error.message.includes(TOO_LARGE))) throw error;
+      const hint = `${file.keys.length} keys are too many; sealwire keys remove --retired takes out the retired ones`;
+      throw new SealwireError(error.code, `${error.message}; ${hint}`);
+    });
     if (publicPath !== undefined) await ring.savePublic(publicPath).catch(sayThatRingIsChanged);
     return ring;
   }

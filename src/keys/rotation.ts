@@ -73,6 +73,27 @@ export function hurryRotation(
   return handOver(keys, kid, { published, active: moment }, schedule, moment);
 }
 
+/**
+ * Makes the dates of a new key in a ring that somebody else may have: it is active at once, and all keys before it are
+ * refused on the wire, those that wait too.
+ *
+ * @param keepStored seconds for which keys that were in use go on opening stored tokens. Default: they are refused for these too
+ * @param now seconds since 1970; a fraction is dropped
+ */
+export function replaceAll(keys: readonly DatedKey[], keepStored: number | undefined, now: number): PlannedRotation {
+  const moment = Math.floor(now);
+  const previous = new Map<string, KeyDates>();
+  for (const { kid, dates } of keys) {
+    const state = keyState(dates, moment);
+    if (state === 'retired') continue;
+    const isKept = keepStored !== undefined && state !== 'pending' && state !== 'published';
+    const [opening, stored] = [dates.opening ?? moment, dates.stored ?? moment].map((date) => Math.min(date, moment));
+    const ends = isKept ? { opening, stored, retired: moment + keepStored } : { withdrawn: moment };
+    previous.set(kid, { ...dates, ...ends } as KeyDates);
+  }
+  return { next: { published: moment, active: moment }, previous };
+}
+
 /** The key that waits for its active date, if there is one. */
 export function findWaiting<T extends DatedKey>(keys: readonly T[], now: number): T | undefined {
   return keys.find(({ dates }) => ['pending', 'published'].includes(keyState(dates, now)));

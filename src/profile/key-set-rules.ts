@@ -35,13 +35,24 @@ export interface SetClaimChecks {
  * @throws SealwireError `KEY_SET_ISSUER`, `KEY_SET_CONTENT`, `KEY_SET_TIME`, `KEY_SET_EXPIRED`, `KEY_SET_ROLLED_BACK`
  */
 export function checkSetClaims(payload: Members, checks: SetClaimChecks) {
-  if (payload['iss'] !== checks.issuer) throw refuse('KEY_SET_ISSUER', 'the set is that of another recipient');
+  const { iss } = payload;
+  if (iss !== checks.issuer)
+    throw refuse('KEY_SET_ISSUER', `the set is of ${quoteName(iss)}, not of ${quoteName(checks.issuer)}`);
   const life = checkLife(payload, checks.delegationExpiresAt, Math.floor(checks.nowMs / 1000));
   const version = readSeconds(payload, 'ver');
   if (version < (checks.highestVersion ?? 0)) {
     throw refuse('KEY_SET_ROLLED_BACK', 'the set is older than one that was seen before');
   }
   return { version, ...life };
+}
+
+const MAX_NAME = 64;
+
+/** A name of anybody's making as errors show it: in quotes, cut to 64 characters, with nothing that steers a terminal. */
+export function quoteName(name: unknown): string {
+  if (typeof name !== 'string') return 'nobody';
+  const shown = name.length > MAX_NAME ? `${name.slice(0, MAX_NAME)}…` : name;
+  return `'${shown.replace(/[^ -~…]|['\\]/gu, (character) => `\\u{${character.codePointAt(0)?.toString(16)}}`)}'`;
 }
 
 function checkLife(payload: Members, delegationExpiresAt: number, now: number) {

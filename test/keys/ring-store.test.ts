@@ -51,6 +51,22 @@ describe('RingStore', () => {
       expect(await readFile(path, 'utf8')).to.equal(text);
     }));
 
+  it('says what to do about a ring with too many keys, and leaves the file as it is', () =>
+    inFolder(async (dir) => {
+      const path = join(dir, 'ring.json');
+      const room = 'x'.repeat(1_048_000);
+      await writeFile(path, JSON.stringify({ room, keys: [makePair('P-256').jwk] }), { mode: 0o600 });
+      const before = await readFile(path, 'utf8');
+      const next = await newKey();
+      const store = new RingStore({ path });
+      const error = await refusal(() => store.update((keys) => [...keys, next]), 'KEY_FILE_WRITE');
+      expect(error.message).to.equal(
+        `${path}: too large: a key file has at most 1048576 bytes; 2 keys are too many; ` +
+          'sealwire keys remove --retired takes out the retired ones',
+      );
+      expect(await readFile(path, 'utf8')).to.equal(before);
+    }));
+
   it('does not write keys with which calls would fail, nor after the change threw', () =>
     inFolder(async (dir) => {
       const path = join(dir, 'ring.json');

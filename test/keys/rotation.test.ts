@@ -8,6 +8,7 @@ import {
   hurryRotation,
   planRotation,
   type RotationSchedule,
+  replaceAll,
   retireDates,
   TOKEN_WINDOW_SECONDS,
   withdrawDates,
@@ -37,6 +38,37 @@ function rotate(keys: readonly DatedKey[], kid: string, schedule: RotationSchedu
   const { next, previous } = planRotation(keys, schedule, now);
   return [...keys.map((old) => key(old.kid, previous.get(old.kid) ?? old.dates)), key(kid, next)];
 }
+
+describe('replaceAll', () => {
+  const ring = [
+    key('retired', { opening: NOW - 9 * DAY, retired: NOW - DAY }),
+    key('stored', { opening: NOW - 9 * DAY, stored: NOW - 2 * DAY }),
+    key('opening', { opening: NOW - DAY, stored: NOW + DAY, retired: NOW + 2 * DAY }),
+    key('active', { published: NOW - 3 * DAY, active: NOW - DAY, opening: NOW + DAY, stored: NOW + 9 * DAY }),
+    key('published', { published: NOW - HOUR, active: NOW + DAY }),
+    key('pending', { published: NOW + HOUR, active: NOW + 2 * DAY }),
+  ];
+  const after = (keepStored: number | undefined) => {
+    const { next, previous } = replaceAll(ring, keepStored, NOW + 0.7);
+    const keys = [...ring.map(({ kid, dates }) => key(kid, previous.get(kid) ?? dates)), key('new', next)];
+    checkRingDates(keys, NOW + 0.7);
+    return keys;
+  };
+  const states = (keys: readonly DatedKey[], at = NOW) => keys.map(({ dates }) => keyState(dates, at));
+
+  it('makes a new key active at once and refuses every other one, also by a clock that is behind', () => {
+    for (const at of [NOW, NOW - HOUR, NOW + 99 * DAY]) {
+      expect(states(after(undefined), at).slice(0, -1)).to.deep.equal(Array(6).fill('retired'));
+    }
+    expect(currentKey(after(undefined), NOW)).to.deep.equal(key('new', { published: NOW, active: NOW }));
+  });
+
+  it('keeps those that were in use for stored tokens, if asked, and none that waited', () => {
+    const kept = ['retired', 'stored', 'stored', 'stored', 'retired', 'retired', 'active'];
+    expect(states(after(7 * DAY))).to.deep.equal(kept);
+    expect(states(after(7 * DAY), NOW + 7 * DAY)).to.deep.equal([...Array(6).fill('retired'), 'active']);
+  });
+});
 
 describe('planRotation', () => {
   it('publishes 24 h ahead and opens for 7 days after, unless told otherwise', () => {

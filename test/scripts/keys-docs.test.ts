@@ -1,6 +1,6 @@
 /** The commands of docs/keys.md, in their order, in one folder, with a service that follows. */
 import { spawnSync } from 'node:child_process';
-import { chmodSync, readFileSync, writeFileSync } from 'node:fs';
+import { chmodSync, existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { delimiter, join, resolve } from 'node:path';
@@ -48,7 +48,8 @@ describe('docs/keys.md', function () {
       env,
       encoding: 'utf8',
     });
-    expect([status, stderr.replaceAll(/(?:writing|using|read) .*\n/g, '')], script).to.deep.equal([0, '']);
+    const told = stderr.replaceAll(/^(?:writing|using|read|sealwire: note:) .*\n/gm, '');
+    expect([status, told], script).to.deep.equal([0, '']);
     return stdout;
   }
 
@@ -69,16 +70,28 @@ describe('docs/keys.md', function () {
     const [init = '', ...rest] = blocksOf(before);
     expect(shell(init)).to.match(/^key [\w-]{43} \(P-521\) is active\n/);
     const service = await startServiceProcess({ dir, config: { logLevel: 'error' } });
-    shell(rest.join('\n'));
+    const practised = shell(rest.join('\n'));
+    for (const said of [' stored ', 'is retired: refused', 'is removed']) expect(practised).to.contain(said);
+    expect(existsSync(join(folder, 'practice'))).to.equal(false);
     await letPass(9);
     // Variables that one block sets are used in the next.
     const text = shell(blocksOf(after).join('\n'));
-    for (const said of ['is retired: refused from now on', 'is removed', 'is encrypted', 'is plain', 'is stored']) {
+    for (const said of [
+      'no copy of the ring has it',
+      'Whoever copied the folder',
+      'is retired: refused from now on',
+      'is removed',
+      'is encrypted',
+      'is plain',
+      'is stored',
+    ]) {
       expect(text).to.contain(said);
     }
     expect(await loadPublicKeys(join(folder, 'public.jwks.json'))).to.have.length(1);
     const ring = await KeyRing.load(join(dir, 'keys/ring.json'));
-    expect(ring.describe().map(({ state }) => state)).to.deep.equal(['retired', 'opening', 'active', 'stored']);
+    // The active key of compromise day and the one that waited, then those that were imported.
+    const states = ring.describe().map(({ state }) => state);
+    expect(states).to.deep.equal(['retired', 'retired', 'opening', 'active', 'stored']);
     expect(await stopServiceProcess(service)).to.equal(0);
     expect(service.running.stderr()).to.contain('KEY_FILE_ENCRYPTED');
     const events = readRecords(dir).map(({ event }) => event);

@@ -25,6 +25,8 @@ export interface Finished {
 export interface RunOptions {
   readonly env?: NodeJS.ProcessEnv;
   readonly cwd?: string;
+  /** User and group that the program runs as; only root can choose. */
+  readonly uid?: number;
   /** Given on stdin, which is then closed. Default: no stdin. */
   readonly input?: string | Buffer;
 }
@@ -37,9 +39,14 @@ export { environment };
 
 /** Starts a program. */
 export function run(command: string, args: readonly string[], options: RunOptions = {}): Running {
-  const { env = environment, cwd, input } = options;
+  const { env = environment, cwd, input, uid } = options;
   const stdin = input === undefined ? 'ignore' : 'pipe';
-  const child = spawn(command, args, { env, stdio: [stdin, 'pipe', 'pipe'], ...(cwd !== undefined && { cwd }) });
+  const child = spawn(command, args, {
+    env,
+    stdio: [stdin, 'pipe', 'pipe'],
+    ...(cwd !== undefined && { cwd }),
+    ...(uid !== undefined && { uid, gid: uid }),
+  });
   let out = '';
   let err = '';
   child.stdout?.on('data', (chunk) => (out += chunk));

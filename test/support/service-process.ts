@@ -24,16 +24,21 @@ export interface ServiceProcessOptions {
   /** A module that the process loads first. */
   readonly preload?: string;
   readonly env?: NodeJS.ProcessEnv;
+  /** User that it runs as. */
+  readonly uid?: number;
 }
 
 /** Starts `sealwire serve` on a free port. */
 export async function startServiceProcess(options: ServiceProcessOptions): Promise<ServiceProcess> {
-  const { dir, config = {}, preload, env = {} } = options;
+  const { dir, config = {}, preload, env = {}, uid } = options;
   const file = join(dir, 'config.json');
   writeFileSync(file, JSON.stringify(config));
   const imports = preload === undefined ? [] : ['--import', preload];
   const flags = ['--listen', '127.0.0.1:0', '--dir', dir, '--config', file];
-  const running = run(process.execPath, [...imports, MAIN, 'serve', ...flags], { env: { ...environment, ...env } });
+  const running = run(process.execPath, [...imports, MAIN, 'serve', ...flags], {
+    env: { ...environment, ...env },
+    ...(uid !== undefined && { uid }),
+  });
   const address = await listening(running);
   const keys = fileKeySource(join(dir, 'keys/public.jwks.json'));
   return { running, address, client: new SealedPaymentServiceClient(address, credentials.createInsecure(), { keys }) };

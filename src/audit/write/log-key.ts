@@ -3,6 +3,7 @@ import { constants } from 'node:fs';
 import { mkdir, open, rename } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { SealwireError } from '../../errors.js';
+import { decodeText } from '../../files/file-text.js';
 import { findOthersRights } from '../../files/own-files.js';
 import { syncFolder } from '../../files/replace-file.js';
 import { createSignerKey, type NoteSigner, parseSignerKey } from '../format/note-keys.js';
@@ -56,7 +57,7 @@ export async function openLogKey(path: string, origin: string, isLogSigned: bool
 function parseKey(path: string, text: string, origin: string): NoteSigner {
   let signer: NoteSigner;
   try {
-    signer = parseSignerKey(text.replace(/\n$/, ''));
+    signer = parseSignerKey(text.trim());
   } catch (error) {
     throw invalid(path, (error as Error).message);
   }
@@ -81,7 +82,7 @@ async function readSecret(path: string): Promise<string | undefined> {
       throw invalid(path, `mode ${octal} lets others read it; run chmod 600 ${path}`);
     }
     if (size > MAX_KEY_FILE_BYTES) throw invalid(path, 'is too large for a signing key');
-    return await file.readFile('utf8');
+    return decodeText(await file.readFile());
   } finally {
     await file.close();
   }

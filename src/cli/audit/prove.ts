@@ -15,6 +15,7 @@ import { readLatestCheckpoint } from '../../audit/read/checkpoint-queue.js';
 import { readOrThrow } from '../../audit/read/line-blocks.js';
 import { findRecord } from '../../audit/read/read-records.js';
 import { SealwireError } from '../../errors.js';
+import { decodeText } from '../../files/file-text.js';
 import { ExitCode, messageOf } from '../exit.js';
 import { print } from '../output.js';
 import { visible, visibleLine } from './record-text.js';
@@ -60,7 +61,7 @@ export async function proveConsistency(older: string, flags: ProveFlags): Promis
 /** Verifies a proof without the log. @returns exit code: 1 when it proves nothing */
 export async function check(path: string, { vkey }: { readonly vkey: string }): Promise<number> {
   const verifier = readVerifier('', vkey);
-  const proof = asInput(path, () => parseProof(readOrThrow(path, () => readFileSync(path, 'utf8'))));
+  const proof = asInput(path, () => parseProof(readOrThrow(path, () => `${decodeText(readFileSync(path)).trim()}\n`)));
   const name = visible(verifier.name);
   try {
     const proven = checkProof(proof, verifier);

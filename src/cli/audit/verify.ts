@@ -10,6 +10,7 @@ import type { Finding } from '../../audit/read/findings.js';
 import { readOrThrow, readSmallFile } from '../../audit/read/line-blocks.js';
 import { type VerifyReport, verifyLog } from '../../audit/read/verify-log.js';
 import { SealwireError } from '../../errors.js';
+import { decodeText } from '../../files/file-text.js';
 import { writeKeyFile } from '../../keys/files.js';
 import { ExitCode, messageOf } from '../exit.js';
 import { Progress, paint, print } from '../output.js';
@@ -83,7 +84,7 @@ export function readVerifier(dir: string, vkey: string | undefined): NoteVerifie
   const isText = vkey !== undefined && !existsSync(vkey) && vkey.includes('+');
   const path = vkey ?? join(dir, VERIFIER_KEY_FILE);
   const read = () => (vkey === undefined ? readSmallFile(path) : readOrThrow(path, () => readFileSync(path)));
-  const text = isText ? vkey : read().toString('utf8');
+  const text = isText ? vkey : decodeText(read());
   return asInput(isText ? 'the key' : path, () => parseVerifierKey(text.trim()));
 }
 
@@ -99,8 +100,8 @@ export interface KeptCheckpoint {
  * @throws SealwireError `OPTIONS_INVALID` when it holds none
  */
 export function readKept(path: string, verifier: NoteVerifier): KeptCheckpoint[] {
-  const text = readOrThrow(path, () => readFileSync(path, 'utf8'));
-  const { notes, torn } = splitCheckpoints(text.endsWith('\n\n') ? text : `${text}\n`);
+  const text = readOrThrow(path, () => decodeText(readFileSync(path))).trim();
+  const { notes, torn } = splitCheckpoints(`${text}\n\n`);
   if (notes.length === 0 || torn !== '') throw new SealwireError('OPTIONS_INVALID', `${path}: not a checkpoint`);
   return notes.map((note) => {
     asInput(path, () => parseCheckpoint(parseNote(note).text));

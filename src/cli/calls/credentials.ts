@@ -2,6 +2,7 @@
 import { readFileSync } from 'node:fs';
 import { type ChannelCredentials, credentials } from '@grpc/grpc-js';
 import { SealwireError } from '../../errors.js';
+import { decodeText, tidyPem } from '../../files/file-text.js';
 import { loadVerificationKey } from '../../keys/signed-set/signing-key.js';
 import type { TargetFlags } from './target-options.js';
 
@@ -15,7 +16,7 @@ export function readCredentials({ tls, tlsCa, tlsCert, tlsKey }: Omit<TargetFlag
   if ((tlsCert === undefined) !== (tlsKey === undefined)) {
     throw new SealwireError('OPTIONS_INVALID', 'give --tls-cert and --tls-key together');
   }
-  const read = (path: string | undefined) => (path === undefined ? null : readFileSync(path));
+  const read = (path: string | undefined) => (path === undefined ? null : readPemFile(path));
   try {
     const ca = read(tlsCa);
     // With no certificate in it, nothing would be trusted and each handshake would fail.
@@ -27,6 +28,11 @@ export function readCredentials({ tls, tlsCa, tlsCert, tlsKey }: Omit<TargetFlag
     const { path = 'certificate or key', code } = error as NodeJS.ErrnoException;
     throw new SealwireError('OPTIONS_INVALID', `TLS: ${path}: ${code ?? 'not PEM'}`);
   }
+}
+
+/** @returns the file's PEM in the form that every TLS library reads. @throws the errors of the file system */
+export function readPemFile(path: string): Buffer {
+  return Buffer.from(tidyPem(decodeText(readFileSync(path))));
 }
 
 /** @param values thumbprints, or files with the public JWK of a root */

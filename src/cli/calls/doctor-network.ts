@@ -1,10 +1,10 @@
 /** The checks of `sealwire doctor` below calls: the listener, TLS, and the clocks. */
-import { readFileSync } from 'node:fs';
 import { connect, isIP } from 'node:net';
 import { connect as connectTls } from 'node:tls';
 import { type ChannelCredentials, Client, Metadata, status } from '@grpc/grpc-js';
 import { SealwireError } from '../../errors.js';
 import { isUnavailable } from './call-failure.js';
+import { readPemFile } from './credentials.js';
 import type { TargetFlags } from './target-options.js';
 
 /** Time limit of each check, in ms. */
@@ -68,7 +68,7 @@ export async function checkTls(
     throw new Skip('plain text, as asked; --tls or --tls-ca FILE checks TLS');
   }
   const { host, port } = splitAddress(address);
-  const read = (path: string | undefined) => (path === undefined ? undefined : readFileSync(path));
+  const read = (path: string | undefined) => (path === undefined ? undefined : readPemFile(path));
   const options = {
     host,
     port,

@@ -38,7 +38,12 @@ export async function* readText(path: string, signal?: AbortSignal): AsyncGenera
   const stop = () => stream.destroy();
   signal?.addEventListener('abort', stop);
   try {
-    for await (const chunk of stream) yield chunk as string;
+    let isFirst = true;
+    for await (const chunk of stream) {
+      // A byte order mark, as in files of other kinds.
+      yield isFirst ? (chunk as string).replace(/^\uFEFF/, '') : (chunk as string);
+      isFirst = false;
+    }
   } catch (error) {
     // The rest is not wanted.
     if (signal?.aborted) return;

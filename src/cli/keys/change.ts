@@ -17,15 +17,17 @@ import {
   type PlannedRotation,
   planRotation,
   type RotationSchedule,
+  replaceAll,
   retireDates,
   withdrawDates,
 } from '../../keys/rotation.js';
 import type { Curve } from '../../profile/algorithms.js';
 import { formatDuration } from '../duration.js';
 import { print } from '../output.js';
+import { describeReplacement, describeRest } from './compromised.js';
 import { findTokenKey, makeTokenKey, orTellWhere, type TokenKey } from './hardware.js';
 import type { HardwareFlags, PlaceFlags } from './keys-options.js';
-import { askOnce, findPlace, type KeyPlace, openStore, pickKey } from './place.js';
+import { askOnce, findPlace, findPlaceToChange, type KeyPlace, note, openStore, pickKey, report } from './place.js';
 
 /** Flags of `init`. */
 export interface InitFlags extends PlaceFlags, HardwareFlags {
@@ -45,7 +47,8 @@ export async function init({ curve, encrypt, ...flags }: InitFlags): Promise<voi
   const made = flags.custody === undefined ? undefined : await makeTokenKey(flags.custody, curve, flags);
   const first = made === undefined ? await createFirstKey(curve) : withDates(made.key, { active: nowSeconds() });
   const ring = await orTellWhere(made, () => store.create([first]));
-  await print(`key ${ring.currentKid} (${curve}) is active\n${whereKeysAre(place, isEncrypted)}${whereTokenIs(made)}`);
+  const said = `key ${ring.currentKid} (${curve}) is active\n`;
+  await report(place, `${said}${whereKeysAre(place, isEncrypted)}${whereTokenIs(made)}`);
 }
 
 function whereKeysAre({ ringPath, publicPath }: KeyPlace, isEncrypted: boolean): string {
@@ -73,16 +76,19 @@ export interface ScheduleFlags {
 /** Flags of `rotate`. */
 export interface RotateFlags extends PlaceFlags, ScheduleFlags, HardwareFlags {
   readonly curve?: Curve;
+  readonly compromised?: boolean;
 }
 
-/** Adds a key that follows the active one, or brings a waiting key forward. */
+/** Adds a key that follows the active one, brings a waiting key forward, or replaces all keys. */
 export async function rotate(flags: RotateFlags): Promise<void> {
   const schedule = toSchedule(flags);
-  const { store } = findPlace(flags);
+  const place = findPlaceToChange(flags);
+  const isCompromised = flags.compromised === true;
   let said = '';
+  let warned = '';
   let made: TokenKey | undefined;
   const change = async (keys: readonly RingKey[]) => {
-    const now = Date.now() / 1_000;
+    const now = place.now();
     const waiting = flags.now === true ? findWaiting(keys, now) : undefined;
     if (waiting !== undefined) {
       if (flags.custody !== undefined) {
@@ -96,21 +102,25 @@ export async function rotate(flags: RotateFlags): Promise<void> {
       }
       const planned = hurryRotation(keys, waiting.kid, schedule, now);
       said = describeRotation(waiting.kid, planned);
+      warned = `key ${waiting.kid} waited in the ring, and whoever has a copy of the ring has it too`;
       return applyDates(keys, planned).map((key) => (key.kid === waiting.kid ? withDates(key, planned.next) : key));
     }
-    const planned = planRotation(keys, schedule, now);
+    const planned = isCompromised ? replaceAll(keys, flags.keepStored, now) : planRotation(keys, schedule, now);
     const curve = flags.curve ?? currentKey(keys, now)?.crv ?? 'P-521';
     if (flags.custody !== undefined) made = await makeTokenKey(flags.custody, curve, flags);
     const next = made?.key ?? (await importRingKey(generatePem(curve)));
-    said = describeRotation(next.kid, planned);
+    said = (isCompromised ? describeReplacement : describeRotation)(next.kid, planned);
+    if (flags.now === true) warned = 'the keys before it go on opening calls';
     return [...applyDates(keys, planned), withDates(next, planned.next)];
   };
   try {
-    await store.update(change);
+    await place.store.update(change);
   } catch (error) {
     await orTellWhere(made, () => Promise.reject(error));
   }
-  await print(`${said}${whereTokenIs(made)}`);
+  await report(place, `${said}${whereTokenIs(made)}`);
+  if (isCompromised) await print(describeRest(place.ringPath));
+  if (warned !== '') note(`${warned}: --now is not for a stolen ring, --compromised is`);
 }
 
 function toSchedule({ now, publishAhead, every, openAfter, keepStored }: ScheduleFlags): RotationSchedule {
@@ -153,21 +163,22 @@ export interface RetireFlags extends PlaceFlags {
 
 /** Retires a key: it is refused from now on. Without `--force`, only a key that nobody needs. */
 export async function retire(kid: string, flags: RetireFlags): Promise<void> {
-  const { store, auditDir } = findPlace(flags);
+  const place = findPlaceToChange(flags);
+  const { store, auditDir, now } = place;
   const isForced = flags.force === true;
-  const toDates = (key: RingKey) => (isForced ? withdrawDates : retireDates)(key, Date.now() / 1_000);
+  const toDates = (key: RingKey) => (isForced ? withdrawDates : retireDates)(key, now());
   const meant = pickKey(await store.readKeys(), kid);
   toDates(meant);
   // Done before the file is locked: the log may be long, and others may have to write.
-  if (!isForced) refuseIfUsed(meant.kid, flags.audit ?? auditDir, flags.within);
+  if (!isForced) refuseIfUsed(meant.kid, flags.audit ?? auditDir, flags.within, now());
   await store.update((keys) => {
     const key = pickKey(keys, meant.kid);
     return replaceDates(keys, key, toDates(key));
   });
-  await print(`key ${meant.kid} is retired: refused from now on\n`);
+  await report(place, `key ${meant.kid} is retired: refused from now on\n`);
 }
 
-function refuseIfUsed(kid: string, auditDir: string | undefined, within: number): void {
+function refuseIfUsed(kid: string, auditDir: string | undefined, within: number, now: number): void {
   if (auditDir === undefined) {
     throw new SealwireError(
       'KEY_IN_USE',
@@ -176,7 +187,7 @@ function refuseIfUsed(kid: string, auditDir: string | undefined, within: number)
   }
   // A service that never ran has opened nothing.
   if (!existsSync(auditDir)) return;
-  const { keys, damaged } = readKeyUsage(auditDir, { sinceMs: Date.now() - within * 1_000 });
+  const { keys, damaged } = readKeyUsage(auditDir, { sinceMs: (now - within) * 1_000 });
   const last = keys.get(kid)?.lastNeededMs;
   if (last !== undefined) {
     const when = formatDate(Math.floor(last / 1_000));
@@ -197,19 +208,30 @@ function replaceDates(keys: readonly RingKey[], key: RingKey, dates: KeyDates): 
   return keys.map((each) => (each === key ? withDates(each, dates) : each));
 }
 
-/** Takes a retired key out of the ring. */
-export async function remove(kid: string, flags: PlaceFlags): Promise<void> {
-  let removed = '';
-  await findPlace(flags).store.update((keys) => {
-    const key = pickKey(keys, kid);
-    removed = key.kid;
-    const state = keyState(key.dates, Date.now() / 1_000);
-    if (state !== 'retired') {
+/** Flags of `remove`. */
+export interface RemoveFlags extends PlaceFlags {
+  readonly retired?: boolean;
+}
+
+/** Takes a retired key out of the ring, or all of them. */
+export async function remove(kid: string | undefined, { retired: all, ...flags }: RemoveFlags): Promise<void> {
+  if ((kid === undefined) !== (all === true)) {
+    throw new SealwireError('OPTIONS_INVALID', 'remove what? give a kid, or --retired for all retired keys');
+  }
+  const place = findPlaceToChange(flags);
+  let removed: readonly RingKey[] = [];
+  await place.store.update((keys) => {
+    const stateOf = ({ dates }: RingKey) => keyState(dates, place.now());
+    removed = kid === undefined ? keys.filter((key) => stateOf(key) === 'retired') : [pickKey(keys, kid)];
+    for (const key of removed) {
+      const state = stateOf(key);
+      if (state === 'retired') continue;
       throw new SealwireError('KEY_IN_USE', `key ${key.kid} is ${state}: only retired keys can be removed`);
     }
-    return keys.filter((each) => each !== key);
+    return keys.filter((key) => !removed.includes(key));
   });
-  await print(`key ${removed} is removed\n`);
+  const said = removed.map((key) => `key ${key.kid} is removed\n`).join('');
+  await report(place, said === '' ? 'no key is retired\n' : said);
 }
 
 /** Flags of `import`. */
@@ -227,7 +249,7 @@ export async function importKey(file: string | undefined, { as, ...flags }: Impo
     const isEncrypted = flags.passphraseFile !== undefined;
     const active = { active: Math.floor(Date.now() / 1_000) };
     await openStore(place, isEncrypted ? place.passphrase : undefined).create([withDates(key, active)]);
-    await print(`key ${key.kid} (${key.crv}) is active\n${whereKeysAre(place, isEncrypted)}`);
+    await report(place, `key ${key.kid} (${key.crv}) is active\n${whereKeysAre(place, isEncrypted)}`);
     return;
   }
   let said = '';
@@ -244,7 +266,7 @@ export async function importKey(file: string | undefined, { as, ...flags }: Impo
     said = describeRotation(key.kid, planned);
     return [...applyDates(keys, planned), withDates(key, planned.next)];
   });
-  await print(said);
+  await report(place, said);
 }
 
 async function readForeignKey(file: string | undefined, flags: HardwareFlags): Promise<RingKey> {
@@ -281,9 +303,12 @@ export async function changePassphrase({
   remove: isRemoved,
   ...flags
 }: PassphraseFlags): Promise<void> {
-  const { store, ringPath } = findPlace(flags);
+  const place = findPlace(flags);
   const name = 'new passphrase';
   const fresh = askOnce({ name, file: newPassphraseFile, variable: NEW_PASSPHRASE_VARIABLE, confirm: true });
-  await store.protect(isRemoved === true ? undefined : fresh);
-  await print(`${ringPath} is ${isRemoved === true ? 'plain: its mode alone protects it' : 'encrypted'}\n`);
+  await place.store.protect(isRemoved === true ? undefined : fresh);
+  await report(
+    place,
+    `${place.ringPath} is ${isRemoved === true ? 'plain: its mode alone protects it' : 'encrypted'}\n`,
+  );
 }

@@ -1,8 +1,8 @@
 /** Declares `sealwire keys` and its commands. */
 import { type Command, Option } from 'commander';
 import { parseDuration } from '../duration.js';
-import type { ImportFlags, InitFlags, PassphraseFlags, RetireFlags, RotateFlags } from './change.js';
-import { addHardwareOptions, addPlaceOptions, type PlaceFlags } from './keys-options.js';
+import type { ImportFlags, InitFlags, PassphraseFlags, RemoveFlags, RetireFlags, RotateFlags } from './change.js';
+import { addClockOption, addHardwareOptions, addPlaceOptions, type PlaceFlags } from './keys-options.js';
 import type { ExportFlags, ListFlags } from './list.js';
 import { registerKeysRoot } from './root-command.js';
 
@@ -15,7 +15,8 @@ export function registerKeys(program: Command): void {
   const keys = program
     .command('keys')
     .description('make, rotate and retire keys')
-    .addHelpText('after', '\nA running service follows within a second. docs/keys.md is a guide for operators.');
+    .addHelpText('after', '\nA running service follows within a second. docs/keys.md is a guide for operators.')
+    .hook('preAction', async (_keys, command) => (await import('./place.js')).actForOwner(command.opts<PlaceFlags>()));
   registerInit(keys);
   registerList(keys);
   registerRotate(keys);
@@ -43,7 +44,7 @@ Examples:
 }
 
 function registerList(keys: Command): void {
-  addPlaceOptions(keys.command('list'))
+  addClockOption(addPlaceOptions(keys.command('list')))
     .description('show keys, their states and dates, and what they opened')
     .option('--json', 'print JSON')
     .option('--audit <folder>', "audit log with what was opened (default: the service's)")
@@ -61,13 +62,20 @@ function addScheduleOptions(command: Command): Command {
     .option('--publish-ahead <time>', 'in the key set so long before senders use it (default: 24h)', parseDuration)
     .option('--open-after <time>', 'the old key opens so long after senders have stopped (default: 7d)', parseDuration)
     .option('--keep-stored <time>', 'then stored tokens for so long (default: until it is retired)', parseDuration)
-    .option('--now', 'active at once; a key that waits is brought forward');
+    .option('--now', 'active at once; a key that waits is brought forward. Not for a stolen ring');
 }
 
 function registerRotate(keys: Command): void {
-  addScheduleOptions(addHardwareOptions(addPlaceOptions(keys.command('rotate'))))
+  addClockOption(addScheduleOptions(addHardwareOptions(addPlaceOptions(keys.command('rotate')))))
     .description('add a key that follows the active one')
     .addOption(new Option('--curve <name>', "of the new key (default: the active key's)").choices(CURVES))
+    .addOption(
+      new Option(
+        '--compromised',
+        'somebody else may have the ring: a new key at once, and all keys before it are refused; ' +
+          '--keep-stored lets them open stored tokens for so long',
+      ).conflicts(['now', 'every', 'publishAhead', 'openAfter']),
+    )
     .addHelpText(
       'after',
       `
@@ -77,23 +85,25 @@ Examples:
   sealwire keys rotate
   sealwire keys rotate --every 90d --publish-ahead 24h --open-after 7d
   sealwire keys rotate --now
+  sealwire keys rotate --compromised --keep-stored 7d
   sealwire keys rotate --custody 'pkcs11:token=payments;object=2027'`,
     )
     .action(async (flags: RotateFlags) => (await import('./change.js')).rotate(flags));
 }
 
 function registerRetire(keys: Command): void {
-  addPlaceOptions(keys.command('retire <kid>'))
+  addClockOption(addPlaceOptions(keys.command('retire <kid>')))
     .description('refuse a key from now on, for stored tokens too')
     .option('--within <time>', 'not if it opened a token within so long', parseDuration, 86_400)
     .option('--audit <folder>', "audit log with what was opened (default: the service's)")
     .option('--force', 'whatever its state and use: calls of senders that still use it fail')
     .addHelpText('after', `${KID_HELP}\n\nExamples:\n  sealwire keys retire 3kGx\n  sealwire keys retire 3kGx --force`)
     .action(async (kid: string, flags: RetireFlags) => (await import('./change.js')).retire(kid, flags));
-  addPlaceOptions(keys.command('remove <kid>'))
+  addClockOption(addPlaceOptions(keys.command('remove [kid]')))
     .description('take a retired key out of the ring: nothing sealed to it can be opened ever again')
-    .addHelpText('after', `${KID_HELP}\n\nExample:\n  sealwire keys remove 3kGx`)
-    .action(async (kid: string, flags: PlaceFlags) => (await import('./change.js')).remove(kid, flags));
+    .option('--retired', 'all retired keys')
+    .addHelpText('after', `${KID_HELP}\n\nExamples:\n  sealwire keys remove 3kGx\n  sealwire keys remove --retired`)
+    .action(async (kid: string | undefined, flags: RemoveFlags) => (await import('./change.js')).remove(kid, flags));
 }
 
 function registerImport(keys: Command): void {

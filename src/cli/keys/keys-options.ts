@@ -1,12 +1,19 @@
 /** Flags that `sealwire keys` commands share. */
-import type { Command } from 'commander';
+import { type Command, InvalidArgumentError } from 'commander';
 import { PASSPHRASE_VARIABLE } from '../../keys/passphrase.js';
+import { parseDuration } from '../duration.js';
+import { parseMoment } from '../moment.js';
+
+/** The service's folder. */
+export const DEFAULT_DIR = './var';
 
 /** Flags of every command. */
 export interface PlaceFlags {
   readonly dir: string;
   readonly ring?: string;
   readonly passphraseFile?: string;
+  /** For practice: the moment that is taken for now, ms since 1970. */
+  readonly at?: number;
 }
 
 /** Flags of commands that may take a key in a PKCS#11 token. */
@@ -28,7 +35,19 @@ export function addHardwareOptions(command: Command): Command {
 /** Adds the flags. */
 export function addPlaceOptions(command: Command): Command {
   return command
-    .option('--dir <folder>', 'folder of the service', './var')
+    .option('--dir <folder>', 'folder of the service', DEFAULT_DIR)
     .option('--ring <file>', "a key ring of its own, instead of the service's")
     .option('--passphrase-file <file>', `file with the passphrase (else ${PASSPHRASE_VARIABLE}, else a prompt)`);
+}
+
+/** Adds the clock for practice. */
+export function addClockOption(command: Command): Command {
+  return command.option('--at <time>', 'for practice on a copy: as if it were then, e.g. +9d or 2027-01-31', parseAt);
+}
+
+function parseAt(text: string): number {
+  const now = Date.now();
+  const at = text.startsWith('+') ? now + parseDuration(text.slice(1)) * 1_000 : parseMoment(text, now);
+  if (at === undefined) throw new InvalidArgumentError('must be a time to come such as +9d, or an ISO date or time.');
+  return at;
 }

@@ -7,7 +7,7 @@ import type { RingKey } from '../../keys/ring-file.js';
 import { checkRingDates, currentKey } from '../../keys/rotation.js';
 import { formatTable, Progress, print, printJson } from '../output.js';
 import type { PlaceFlags } from './keys-options.js';
-import { findPlace, pickKey } from './place.js';
+import { findPlace, pickKey, report } from './place.js';
 
 /** Flags of `list`. */
 export interface ListFlags extends PlaceFlags {
@@ -32,14 +32,14 @@ interface ListedKey {
 
 /** Prints the keys of a ring. Warnings about dangerous dates go to stderr. */
 export async function list(flags: ListFlags): Promise<void> {
-  const { store, auditDir } = findPlace(flags);
+  const { store, auditDir, ringPath, now: clock } = findPlace(flags);
   const keys = await store.readKeys();
   const usage = readUsage(flags.audit ?? auditDir);
-  const now = Date.now() / 1_000;
+  const now = clock();
   const current = currentKey(keys, now);
   const rows = keys.map((key) => describe(key, now, key === current, usage));
   if (flags.json === true) await printJson(rows);
-  else await print(formatRows(rows, keys, now));
+  await report({ ringPath }, flags.json === true ? '' : formatRows(rows, keys, now));
   try {
     checkRingDates(keys, now);
   } catch (error) {

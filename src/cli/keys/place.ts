@@ -1,13 +1,18 @@
 /** Where `sealwire keys` finds its files, and how it reads and prints keys. */
-import { resolve } from 'node:path';
+import { statSync } from 'node:fs';
+import { dirname, resolve } from 'node:path';
 import { SealwireError } from '../../errors.js';
+import { actFor } from '../../files/own-files.js';
 import { servicePaths } from '../../files/service-paths.js';
 import type { HardwareCustody } from '../../keys/custody.js';
+import { findUnreadable } from '../../keys/files.js';
+import { formatDate } from '../../keys/lifecycle.js';
 import { PASSPHRASE_VARIABLE } from '../../keys/passphrase.js';
 import type { PassphraseSource } from '../../keys/protected-file.js';
 import { RingStore } from '../../keys/ring-store.js';
+import { print } from '../output.js';
 import { readSecret } from '../secret-input.js';
-import type { PlaceFlags } from './keys-options.js';
+import { DEFAULT_DIR, type PlaceFlags } from './keys-options.js';
 
 /** The files that the flags name. */
 export interface KeyPlace {
@@ -19,6 +24,8 @@ export interface KeyPlace {
   /** Asks only once, however often it is called. */
   readonly passphrase: PassphraseSource;
   readonly store: RingStore;
+  /** Seconds since 1970, by the clock for practice if there is one. */
+  readonly now: () => number;
 }
 
 /** These commands only change files: they name keys in hardware but never use them. */
@@ -36,19 +43,56 @@ export function findPlace(flags: PlaceFlags, isNew = false): KeyPlace {
   const publicPath = alone ? undefined : paths.publicKeys;
   const passphrase = askOnce({ file, variable: PASSPHRASE_VARIABLE, name: 'passphrase', confirm: isNew });
   const auditDir = alone ? undefined : paths.audit;
-  return { ringPath, publicPath, auditDir, passphrase, store: openStore({ ringPath, publicPath }, passphrase) };
+  const nowMs = () => flags.at ?? Date.now();
+  const store = openStore({ ringPath, publicPath }, passphrase, nowMs);
+  return { ringPath, publicPath, auditDir, passphrase, store, now: () => nowMs() / 1_000 };
+}
+
+/** Root changes the keys of a service as if it were the user who owns their folder. */
+export function actForOwner({ ring, dir }: PlaceFlags): void {
+  const folder = [ring === undefined ? servicePaths(resolve(dir)).keys : dirname(resolve(ring)), resolve(dir)];
+  const owner = folder.map((path) => statSync(path, { throwIfNoEntry: false })).find((found) => found !== undefined);
+  if (owner !== undefined) actFor(owner.uid);
+}
+
+/** {@link findPlace} for a command that writes: what is tried with another clock must not be the ring of a service. */
+export function findPlaceToChange(flags: PlaceFlags): KeyPlace {
+  const { at, ring, dir } = flags;
+  if (at !== undefined) {
+    if (ring === undefined && resolve(dir) === resolve(DEFAULT_DIR)) {
+      throw new SealwireError(
+        'OPTIONS_INVALID',
+        '--at is for practice: give a copy of the folder with --dir, or of the ring',
+      );
+    }
+    note(`practice, as if it were ${formatDate(Math.floor(at / 1_000))}`);
+  }
+  return findPlace(flags);
+}
+
+/** Tells on stderr what is no error. */
+export function note(text: string): void {
+  process.stderr.write(`sealwire: note: ${text}\n`);
+}
+
+/** Prints what a command did to a ring, and warns of a ring that its service cannot read. */
+export async function report({ ringPath }: Pick<KeyPlace, 'ringPath'>, text: string): Promise<void> {
+  await print(text);
+  const why = await findUnreadable(ringPath);
+  if (why !== undefined) process.stderr.write(`sealwire: warning: ${why}\n`);
 }
 
 /** A store of the same files with another passphrase, or none. */
 export function openStore(
   { ringPath, publicPath }: Pick<KeyPlace, 'ringPath' | 'publicPath'>,
   passphrase?: PassphraseSource,
+  now: () => number = Date.now,
 ): RingStore {
   return new RingStore({
     path: ringPath,
     ...(publicPath !== undefined && { publicPath }),
     ...(passphrase && { passphrase }),
-    ring: { hardware: UNASKED },
+    ring: { hardware: UNASKED, now },
   });
 }
 

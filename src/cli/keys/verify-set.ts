@@ -3,7 +3,7 @@ import { resolve } from 'node:path';
 import { createKeySetFetcher } from '../../client/key-set-fetcher.js';
 import { SealwireError } from '../../errors.js';
 import { type ServicePaths, servicePaths } from '../../files/service-paths.js';
-import { readKeyFile } from '../../keys/files.js';
+import { findUnreadable, readKeyFile } from '../../keys/files.js';
 import { type VerifiedKeySet, verifyKeySet } from '../../keys/signed-set/key-set.js';
 import { readDelegation } from '../../keys/signed-set/set-signer.js';
 import { loadVerificationKey } from '../../keys/signed-set/signing-key.js';
@@ -82,8 +82,9 @@ async function checkFolder(
   return [
     await check('ring', async () => {
       const { dir, passphraseFile } = flags;
-      const { store } = findPlace({ dir, ...(passphraseFile !== undefined && { passphraseFile }) });
+      const { store, ringPath } = findPlace({ dir, ...(passphraseFile !== undefined && { passphraseFile }) });
       const ring = await store.load();
+      await refuseUnreadable(ringPath);
       return `${count(ring.keys().length, 'key')}, current ${ring.currentKid}`;
     }),
     await check('root', async () => {
@@ -93,6 +94,7 @@ async function checkFolder(
     }),
     await check('delegation', async () => {
       const signer = await loadVerificationKey(paths.signerPublic);
+      await refuseUnreadable(paths.signer);
       const { details } = await readDelegation(paths, signer, { recipient: name, nowMs });
       const days = Math.floor((details.expiresAt - nowMs / 1000) / 86_400);
       return `for '${name}', ${count(days, 'day')} left`;
@@ -102,6 +104,12 @@ async function checkFolder(
       return describeSet(await verifySet(text, await roots(), name));
     }),
   ];
+}
+
+/** Root can read what the service, as another user, cannot. */
+async function refuseUnreadable(path: string): Promise<void> {
+  const why = await findUnreadable(path);
+  if (why !== undefined) throw new SealwireError('KEY_FILE_MODE', why);
 }
 
 function verifySet(text: string, roots: readonly string[], issuer: string): Promise<VerifiedKeySet> {

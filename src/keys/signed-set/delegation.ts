@@ -3,7 +3,7 @@
 import { SealwireError } from '../../errors.js';
 import type { Members } from '../../profile/header-members.js';
 import { type JwsForm, type ParsedJws, readSeconds, refuse } from '../../profile/jws-form.js';
-import { CLOCK_SKEW_SECONDS } from '../../profile/key-set-rules.js';
+import { CLOCK_SKEW_SECONDS, quoteName } from '../../profile/key-set-rules.js';
 import { checkRange } from '../../profile/options.js';
 import { isSignedBy, parseJws } from './jws.js';
 import { importVerificationKey, type SigningKey, type VerificationJwk, type VerificationKey } from './signing-key.js';
@@ -82,7 +82,9 @@ export async function verifyDelegation(text: string, checks: DelegationChecks): 
     throw refuse('KEY_SET_DELEGATION_SIGNATURE', "the delegation's signature is not the root's");
   }
   const { sub } = jws.payload;
-  if (sub !== checks.recipient) throw refuse('KEY_SET_ISSUER', 'the delegation is for another recipient');
+  if (sub !== checks.recipient) {
+    throw refuse('KEY_SET_ISSUER', `the delegation is for ${quoteName(sub)}, not for ${quoteName(checks.recipient)}`);
+  }
   const { issuedAt, expiresAt } = readLife(jws.payload, Math.floor(checks.nowMs / 1000));
   const signer = await importMember(jws.payload, 'key');
   return { root: root.kid, recipient: checks.recipient, signer, issuedAt, expiresAt };

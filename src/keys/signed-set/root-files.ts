@@ -45,7 +45,8 @@ export async function createRoot(paths: RootPaths, passphrase?: PassphraseSource
  */
 export async function beginRootRotation(paths: RootPaths, passphrase?: PassphraseSource): Promise<SigningKey> {
   await refuseExisting(paths.next, paths.nextPublic);
-  return writeNew(paths.next, paths.nextPublic, passphrase);
+  // A root may be kept from the service that owns the folder.
+  return writeNew(paths.next, paths.nextPublic, passphrase, paths.root);
 }
 
 /**
@@ -91,9 +92,14 @@ export function loadRootPublic(paths: RootPaths): Promise<VerificationKey> {
   return loadVerificationKey(paths.rootPublic);
 }
 
-async function writeNew(path: string, publicPath: string, passphrase?: PassphraseSource): Promise<SigningKey> {
+async function writeNew(
+  path: string,
+  publicPath: string,
+  passphrase?: PassphraseSource,
+  like = path,
+): Promise<SigningKey> {
   const key = await SigningKey.generate();
-  await key.save(path, passphrase, { isNew: true });
+  await key.save(path, passphrase, { isNew: true, like });
   await key.savePublic(publicPath);
   return key;
 }

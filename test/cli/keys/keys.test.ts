@@ -2,7 +2,7 @@
 import { generateKeyPairSync } from 'node:crypto';
 import { mkdir, mkdtemp, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { join, resolve } from 'node:path';
 import { expect } from 'chai';
 import { AuditLog } from '../../../src/audit/write/audit-log.js';
 import { isEncrypted } from '../../../src/keys/encryption.js';
@@ -10,7 +10,7 @@ import { formatDate } from '../../../src/keys/lifecycle.js';
 import { loadPublicKeys, recipientKey } from '../../../src/keys/public-keys.js';
 import { KeyRing } from '../../../src/keys/ring.js';
 import { field, input } from '../../audit/helpers.js';
-import { environment, type Finished, finishSealwire } from '../../support/command.js';
+import { environment, type Finished, finish, finishSealwire, MAIN } from '../../support/command.js';
 
 const DAY = 86_400;
 const ISO = /\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}Z/g;
@@ -36,6 +36,8 @@ describe('sealwire keys', () => {
   let dir: string;
   let ringPath: string;
   let publicPath: string;
+  /** What the last command said on stderr. */
+  let noted: string;
 
   beforeEach(async () => {
     dir = await mkdtemp(join(tmpdir(), 'sealwire-keys-cli-'));
@@ -50,7 +52,8 @@ describe('sealwire keys', () => {
 
   async function done(command: string, ...args: string[]): Promise<string> {
     const { code, stdout, stderr } = await keys(command, ...args);
-    expect([code, stderr]).to.deep.equal([0, '']);
+    noted = stderr;
+    expect([code, stderr.replace(/^sealwire: note: .*\n$/, '')]).to.deep.equal([0, '']);
     return stdout;
   }
 
@@ -138,6 +141,10 @@ describe('sealwire keys', () => {
     expect(await refused(2, 'rotate', '--now', '--curve', 'P-384')).to.equal('--curve: the waiting key is on P-256');
     // Sooner, after all.
     expect(await done('rotate', '--now')).to.contain(`key ${second.kid} is published at`);
+    expect(noted).to.equal(
+      `sealwire: note: key ${second.kid} waited in the ring, and whoever has a copy of the ring has it too: ` +
+        '--now is not for a stolen ring, --compromised is\n',
+    );
     expect((await keysNow()).map(({ state }) => state)).to.deep.equal(['opening', 'active']);
     expect((await loadPublicKeys(publicPath)).map(({ kid }) => kid)).to.deep.equal([second.kid]);
     await done('rotate', '--curve', 'P-384');
@@ -219,6 +226,9 @@ describe('sealwire keys', () => {
     expect([code, stderr]).to.deep.equal([0, 'sealwire: warning: no key is active now; add one by rotating first\n']);
     expect(stdout).to.contain('opening');
     await done('rotate', '--now');
+    expect(noted).to.contain(
+      'the keys before it go on opening calls: --now is not for a stolen ring, --compromised is',
+    );
     await KeyRing.load(ringPath);
   });
 
@@ -300,6 +310,58 @@ describe('sealwire keys', () => {
     const { code, stdout } = await keys('remove', '--', old);
     expect([code, stdout]).to.deep.equal([0, `key ${old} is removed\n`]);
     expect((await keysNow()).map(({ kid }) => kid)).to.deep.equal([stored, current]);
+  });
+
+  it('removes all retired keys at once', async () => {
+    const now = nowSeconds();
+    const ends = { opening: now - 4 * DAY, retired: now - DAY };
+    const [one, two, current] = (await writeRing(ends, ends, undefined)) as [string, string, string];
+    expect(await refused(2, 'remove')).to.equal('remove what? give a kid, or --retired for all retired keys');
+    expect(await refused(2, 'remove', '--retired', '--', one)).to.contain('remove what?');
+    expect(await done('remove', '--retired')).to.equal(`key ${one} is removed\nkey ${two} is removed\n`);
+    expect((await keysNow()).map(({ kid }) => kid)).to.deep.equal([current]);
+    expect(await done('remove', '--retired')).to.equal('no key is retired\n');
+  });
+
+  it('can be practised with another clock, on a copy only', async () => {
+    await done('init', '--curve', 'P-256');
+    await done('rotate');
+    const [first, second] = (await keysNow()) as [KeyNow, KeyNow];
+    const states = async (...args: string[]) => (await listed(...args)).map(({ state, current }) => [state, current]);
+    expect(await states()).to.deep.equal([
+      ['active', true],
+      ['published', false],
+    ]);
+    expect(await states('--at', '+9d')).to.deep.equal([
+      ['stored', false],
+      ['active', true],
+    ]);
+    const at = second.dates['active'] as string;
+    expect(await states('--at', at)).to.deep.equal([
+      ['opening', false],
+      ['active', true],
+    ]);
+    expect(await refused(1, 'retire', '--', first.kid)).to.contain('is active: rotate first');
+    await done('retire', '--at', '+9d', '--', first.kid);
+    expect(noted).to.match(/^sealwire: note: practice, as if it were \d{4}-\d{2}-\d{2}T/);
+    await done('rotate', '--at', '+10d');
+    await done('remove', '--at', '+11d', '--', first.kid);
+    expect(await states('--at', '+12d')).to.deep.equal([
+      ['opening', false],
+      ['active', true],
+    ]);
+    expect(await refused(2, 'list', '--at', '9d ago')).to.contain('must be a time to come such as +9d');
+  }).timeout(60_000);
+
+  it('cannot be practised in the folder that a service has by default', async () => {
+    for (const command of [['rotate'], ['retire', 'some'], ['remove', '--retired']]) {
+      const main = resolve(MAIN);
+      const { code, stderr } = await finish(process.execPath, [main, 'keys', ...command, '--at', '+9d'], { cwd: dir });
+      expect([code, stderr]).to.deep.equal([
+        2,
+        'sealwire: --at is for practice: give a copy of the folder with --dir, or of the ring\n',
+      ]);
+    }
   });
 
   it('imports PEM and JWK keys to follow the active one, or to open old tokens', async () => {

@@ -242,6 +242,22 @@ describe('verifyKeySet', () => {
       await refused('KEY_SET_ISSUER', issuer.set({ delegation: { claims: { sub: 'fraud-team' } } }));
       await refused('KEY_SET_ISSUER', issuer.set({ claims: { iss: undefined } }));
     });
+    it('the set or the delegation of another issuer, and names both, cut and escaped', async () => {
+      const message = async (options: Parameters<typeof issuer.set>[0]) => {
+        const text = await issuer.set(options);
+        return (await refusal(() => verifyKeySet(text, checks), 'KEY_SET_ISSUER')).message;
+      };
+      const own = `'${checks.issuer}'`;
+      expect(await message({ claims: { iss: 'fraud-team' } })).to.equal(`the set is of 'fraud-team', not of ${own}`);
+      expect(await message({ delegation: { claims: { sub: 'fraud-team' } } })).to.equal(
+        `the delegation is for 'fraud-team', not for ${own}`,
+      );
+      expect(await message({ claims: { iss: undefined } })).to.equal(`the set is of nobody, not of ${own}`);
+      const hostile = `\u001b[2J\u202e\n'${'x'.repeat(5_000)}`;
+      expect(await message({ claims: { iss: hostile } })).to.equal(
+        `the set is of '\\u{1b}[2J\\u{202e}\\u{a}\\u{27}${'x'.repeat(57)}…', not of ${own}`,
+      );
+    });
     it('a set past its end, to the second', async () => {
       const claims = { iat: now - 10, exp: now + 1 };
       await verifyKeySet(await issuer.set({ claims }), checks);
