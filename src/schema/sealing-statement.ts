@@ -4,7 +4,7 @@
  */
 import type { DescField, DescMessage, DescMethod, FileRegistry } from '@bufbuild/protobuf';
 import { SealwireError } from '../errors.js';
-import { Analysis, messageOf, type SealedField } from './analysis.js';
+import { Analysis, boundKind, messageOf, type SealedField } from './analysis.js';
 
 /** Longest statement, in characters. */
 export const MAX_STATEMENT_CHARS = 524_288;
@@ -23,7 +23,7 @@ export class SealingStatements {
   /**
    * @param services full names of the services; those that the schema lacks are left out
    * @returns one line for each method and each field on the way to something sealed, sorted, each with a newline
-   * @throws SealwireError `PLAN_INVALID` when it is longer than 524,288 characters
+   * @throws SealwireError `PLAN_INVALID` when it is longer than 524,288 characters, or for a name that is no name in proto files
    */
   ofServices(services: readonly string[]): string {
     const methods = services.flatMap((name) => this.#registry.getService(name)?.methods ?? []);
@@ -32,16 +32,19 @@ export class SealingStatements {
     throw new SealwireError('PLAN_INVALID', `the sealing statement is longer than ${MAX_STATEMENT_CHARS} characters`);
   }
 
-  /** @returns the lines of one method; empty when the schema has no such method */
+  /**
+   * @returns the lines of one method; empty when the schema has no such method
+   * @throws SealwireError `PLAN_INVALID` for a name that is no name in proto files
+   */
   ofMethod(service: string, name: string): string {
     const method = this.#registry.getService(service)?.methods.find((candidate) => candidate.name === name);
     return method === undefined ? '' : join(this.#linesOf(method));
   }
 
   #linesOf(method: DescMethod): string[] {
-    const path = `/${method.parent.typeName}/${method.name}`;
+    const path = `/${word(method.parent.typeName)}/${word(method.name)}`;
     return [
-      `${path} ${method.input.typeName} ${method.output.typeName}`,
+      `${path} ${word(method.input.typeName)} ${word(method.output.typeName)}`,
       ...this.#fieldsBelow(method.input).map((line) => `${path} > ${line}`),
       ...this.#fieldsBelow(method.output).map((line) => `${path} < ${line}`),
     ];
@@ -58,7 +61,7 @@ export class SealingStatements {
       for (const field of nested) {
         const child = messageOf(field) as DescMessage;
         types.add(child);
-        lines.push(`${place(field)} ${child.typeName}`);
+        lines.push(`${place(field)} ${word(child.typeName)}`);
       }
     }
     return lines;
@@ -66,19 +69,35 @@ export class SealingStatements {
 }
 
 function place({ parent, name, number, jsonName }: DescField): string {
-  return `${parent.typeName}.${name} ${number} ${jsonName}`;
+  return `${word(parent.typeName)}.${word(name)} ${number} ${encodeURIComponent(jsonName)}`;
 }
 
-function sealedLine({ desc, option }: SealedField): string {
-  const { type, recipient, required, transient, bind, maxBytes = 0 } = option;
+/** What is bound are bytes: under another number or of another kind they would mean something else to the service. */
+function boundText(field: DescField): string {
+  const values = field.enum?.values.map(({ name, number }) => `:${word(name)}=${number}`).sort() ?? [];
+  return `${word(field.name)}:${field.number}:${boundKind(field)}${values.join('')}`;
+}
+
+/**
+ * protoc lets no other names pass; a stranger's schema may have a name that reads like the rest of a line, or like more lines.
+ *
+ * @throws SealwireError `PLAN_INVALID`
+ */
+function word(name: string): string {
+  if (/^[\w.]+$/.test(name)) return name;
+  throw new SealwireError('PLAN_INVALID', 'the schema has a name that is not a name');
+}
+
+function sealedLine({ desc, option, bound }: SealedField): string {
+  const { type, recipient, required, transient, maxBytes = 0 } = option;
   const flags = [
     `recipient=${encodeURIComponent(recipient)}`,
     `required=${Number(required)}`,
     `transient=${Number(transient)}`,
     `max_bytes=${maxBytes}`,
-    `bind=${[...bind].sort().join(',')}`,
+    `bind=${bound.map(boundText).sort().join(',')}`,
   ];
-  return `${place(desc)} ${type} ${flags.join(' ')}`;
+  return `${place(desc)} ${word(type)} ${flags.join(' ')}`;
 }
 
 function join(lines: readonly string[]): string {

@@ -18,6 +18,9 @@ import { type RewritingRelay, rewriteAs, startRewritingRelay } from '../support/
 
 const AUTHORIZE = `${PAYMENTS}/Authorize`;
 const IMPORT = `${PAYMENTS}/ImportPayments`;
+/** The end of the line that states the card. */
+const CARD_FACTS =
+  'payments.v1.CardDetails recipient= required=1 transient=0 max_bytes=1024 bind=amount_minor,currency_code,order_id';
 
 describe('a schema from somebody else’s hands', () => {
   let service: DebugService;
@@ -128,6 +131,34 @@ describe('a schema from somebody else’s hands', () => {
       'seals it with other rules',
       AUTHORIZE,
       (file) => moveOption(file, 'billing_address', 'card'),
+      /AuthorizeRequest\.card/,
+    ],
+    [
+      'has the stated line in the JSON name of another field',
+      AUTHORIZE,
+      (file) => {
+        unseal(field(file, 'AuthorizeRequest', 'card'));
+        const jsonName = `x\n/${AUTHORIZE} > payments.v1.AuthorizeRequest.card 4 card ${CARD_FACTS}\n`;
+        const decoy = { ...field(file, 'AuthorizeRequest', 'billing_address'), name: 'decoy', number: 50, jsonName };
+        message(file, 'AuthorizeRequest').field.push(decoy);
+      },
+      /AuthorizeRequest\.card/,
+    ],
+    [
+      'gives a bound amount a kind that doubles it on the wire',
+      AUTHORIZE,
+      (file) => {
+        field(file, 'AuthorizeRequest', 'amount_minor').type = FieldDescriptorProto_Type.SINT64;
+      },
+      /AuthorizeRequest\.card/,
+    ],
+    [
+      'exchanges the numbers of two bound fields',
+      AUTHORIZE,
+      (file) => {
+        field(file, 'AuthorizeRequest', 'order_id').number = 3;
+        field(file, 'AuthorizeRequest', 'currency_code').number = 1;
+      },
       /AuthorizeRequest\.card/,
     ],
   ];

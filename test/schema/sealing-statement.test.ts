@@ -1,8 +1,15 @@
 import { readFile } from 'node:fs/promises';
+import {
+  type DescriptorProto,
+  type FieldDescriptorProto,
+  FieldDescriptorProto_Type,
+  type FileDescriptorProto,
+} from '@bufbuild/protobuf/wkt';
 import { expect } from 'chai';
+import { SealwireError } from '../../src/errors.js';
 import { readDescriptors } from '../../src/schema/run-time/descriptor-plans.js';
 import { missingFromSchema, SealingStatements } from '../../src/schema/sealing-statement.js';
-import { descriptorSet } from '../support/descriptor-set.js';
+import { completeDescriptorSet, descriptorSet } from '../support/descriptor-set.js';
 
 const PATH = '/payments.v1.PaymentService/Authorize';
 
@@ -35,6 +42,37 @@ describe('SealingStatements', () => {
     const whole = statements.ofServices(['payments.v1.PaymentService']).split('\n');
     const own = statements.ofMethod('payments.v1.PaymentService', 'Authorize').split('\n').slice(0, -1);
     expect(own).to.deep.equal(whole.filter((line) => line.startsWith(`${PATH} `)));
+  });
+
+  it('are not made from a package that reads like further lines, nor split by a JSON name', () => {
+    const stated = statements.ofMethod('payments.v1.PaymentService', 'Authorize');
+    const forged = (packageName: string, jsonName: string) => {
+      const set = completeDescriptorSet();
+      const file = set.file.find(({ name }) => name === 'payments/v1/payments.proto') as FileDescriptorProto;
+      const request = file.messageType.find(({ name }) => name === 'AuthorizeRequest') as DescriptorProto;
+      // The card is plain; another message, with something sealed in it, is on the way below.
+      const other = { ...request, name: 'Other' };
+      set.file.splice(set.file.indexOf(file), 0, {
+        ...file,
+        name: 'other.proto',
+        package: packageName,
+        messageType: [other, ...file.messageType.filter(({ name }) => /^(?:Card|Postal)/.test(name))],
+        service: [],
+      });
+      file.dependency = [...file.dependency, 'other.proto'];
+      const card = request.field.find(({ name }) => name === 'card') as FieldDescriptorProto;
+      request.field = request.field.filter((field) => field !== card);
+      const type = FieldDescriptorProto_Type.MESSAGE;
+      const { options: _, ...plain } = card;
+      request.field.push({ ...plain, type, typeName: '.payments.v1.CardDetails' });
+      request.field.push({ ...plain, name: 'other', number: 9, jsonName, type, typeName: `.${packageName}.Other` });
+      return new SealingStatements(readDescriptors(set)).ofMethod('payments.v1.PaymentService', 'Authorize');
+    };
+    expect(missingFromSchema(stated, forged('other.v1', 'other'), PATH)).to.have.length(1);
+    expect(missingFromSchema(stated, forged('other.v1', `x\n${stated}y`), PATH)).to.have.length(1);
+    expect(() => forged(`x\n${stated}y`, 'other'))
+      .to.throw(SealwireError)
+      .with.property('code', 'PLAN_INVALID');
   });
 
   it('leave out services and methods that the schema lacks', () => {
