@@ -1,6 +1,7 @@
 /** Health checks (grpc.health.v1) that follow what calls need, and whose watchers are let go when the service stops. */
 import type { Server, ServerWritableStream, ServiceDefinition, UntypedServiceImplementation } from '@grpc/grpc-js';
 import { HealthImplementation } from 'grpc-health-check';
+import { addSmallService } from '../server/small-requests.js';
 
 type WatchCall = ServerWritableStream<unknown, unknown>;
 
@@ -33,7 +34,10 @@ export class ServiceHealth {
     // registers handlers and keeps no other hold of the server, so its handlers are wrapped on the way.
     const registrar: Pick<Server, 'addService'> = {
       addService: (definition: ServiceDefinition, handlers: UntypedServiceImplementation) =>
-        server.addService(definition, { ...handlers, watch: this.#wrapWatch(handlers['watch'] as WatchHandler) }),
+        addSmallService(server, definition, {
+          ...handlers,
+          watch: this.#wrapWatch(handlers['watch'] as WatchHandler),
+        }),
     };
     this.#health.addToServer(registrar as Server);
   }

@@ -1,6 +1,7 @@
 /** `sealwire.v1.KeyService`: serves signed key sets that are at hand; no call makes it sign. */
 import { type handleUnaryCall, type Server, type ServerErrorResponse, status } from '@grpc/grpc-js';
 import { type GetKeySetRequest, type GetKeySetResponse, KeyServiceService } from '../gen/sealwire/v1/keys.js';
+import { addSmallService } from './small-requests.js';
 
 /** One recipient's current set; a `KeySetPublisher` is one. */
 export interface KeySetProvider {
@@ -23,7 +24,8 @@ export interface KeySetAnswer {
 export const KEY_SERVICE_NAME = 'sealwire.v1.KeyService';
 
 /**
- * Adds the key service. A recipient that is not served is `NOT_FOUND`; a set that cannot be signed is `UNAVAILABLE`.
+ * Adds the key service. A recipient that is not served is `NOT_FOUND`; a set that cannot be signed is `UNAVAILABLE`; a request of
+ * more than 2,048 bytes is `RESOURCE_EXHAUSTED`.
  *
  * @param server the grpc-js server
  * @param sets the service's own set first, which an empty recipient means; then those of other recipients
@@ -40,7 +42,7 @@ export function addKeyService(server: Server, sets: readonly [KeySetProvider, ..
     const maxAge = { seconds: String(maxAgeSeconds), nanos: 0 };
     return callback(null, { keySetJws: jws, maxAge, sealingStatement: statementJws });
   };
-  server.addService(KeyServiceService, { getKeySet });
+  addSmallService(server, KeyServiceService, { getKeySet });
 }
 
 function failure(code: status, details: string): ServerErrorResponse {

@@ -101,9 +101,7 @@ export class MessageOpener {
     let openings: Opening[] = [];
     try {
       const { tokensPerMessage, messagesPerMessage } = this.#tokenOpener;
-      const message = takeMessage(received, messagesPerMessage, (count) =>
-        this.#messageRate?.take(call.account, count),
-      );
+      const message = this.#take(received, call);
       // Counted while they are found: a message with a million bad tokens costs no more than one with the limit.
       const sitesFound = collectSealed(plan, message, tokensPerMessage, messagesPerMessage + 1);
       openings = sitesFound.map((site) => this.#begin(site));
@@ -123,6 +121,27 @@ export class MessageOpener {
       this.#audit.note(rejectRecord(error, openings, call, startedAt));
       throw error;
     }
+  }
+
+  /**
+   * Takes a message without sealed fields: what it holds costs as much as in one that has some.
+   *
+   * @returns the decoded message
+   * @throws SealwireError as {@link takeMessage}; the refusal is already noted
+   */
+  take(received: object, call: CallFacts): object {
+    const startedAt = performance.now();
+    try {
+      return this.#take(received, call);
+    } catch (error) {
+      this.#audit.note(createRejectRecord(error, call, startedAt, () => []));
+      throw error;
+    }
+  }
+
+  #take(received: object, { account }: CallFacts): object {
+    const charge = (count: number) => this.#messageRate?.take(account, count);
+    return takeMessage(received, this.#tokenOpener.messagesPerMessage, charge);
   }
 
   #begin(site: SealedSite): Opening {

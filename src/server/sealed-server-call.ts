@@ -91,7 +91,7 @@ export class SealedServerCall extends ServerInterceptingCall {
       onReceiveMetadata: (metadata) => this.#begin(metadata, listener),
       onReceiveMessage: (message: object) => {
         if (this.#held !== undefined) this.#held.take(message);
-        else if (this.#incoming === undefined) listener.onReceiveMessage(message);
+        else if (this.#incoming === undefined) this.#pass(message, listener);
         else this.#incoming.add(message, this.#method.requestStream ? sizeOf(message) : 0);
       },
       onReceiveHalfClose: () => {
@@ -109,7 +109,7 @@ export class SealedServerCall extends ServerInterceptingCall {
     const listener = this.#listener as Listener;
     if (held !== undefined)
       held.release(
-        (message) => listener.onReceiveMessage(message),
+        (message) => this.#pass(message, listener),
         () => listener.onReceiveHalfClose(),
       );
     else if (this.#incoming === undefined) super.startRead();
@@ -164,6 +164,18 @@ export class SealedServerCall extends ServerInterceptingCall {
     } catch (error) {
       this.#fail(error);
     }
+  }
+
+  /** A message without sealed fields. */
+  #pass(message: object, listener: Listener): void {
+    let taken: object;
+    try {
+      taken = this.#shared.messageOpener.take(message, this.#facts as CallFacts);
+    } catch (error) {
+      this.#fail(error);
+      return;
+    }
+    listener.onReceiveMessage(taken);
   }
 
   async #readRequest(): Promise<Buffer | undefined> {

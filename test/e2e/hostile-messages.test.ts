@@ -1,11 +1,12 @@
 /** Requests and responses that are small on the wire and great or strange in memory. */
 import { once } from 'node:events';
 import { connect } from 'node:http2';
-import { Client, credentials, Metadata, type ServiceError, status } from '@grpc/grpc-js';
+import { Client, credentials, InterceptingCall, Metadata, type ServiceError, status } from '@grpc/grpc-js';
 import { expect } from 'chai';
 import { errorDetails } from '../../src/client/client.js';
 import { AuthorizeRequest } from '../../src/gen/payments/v1/payments.js';
 import { type Harness, startHarness, validRequest } from '../support/harness.js';
+import { paymentsService, type Seen } from '../support/payments-bench.js';
 import { type Bench, startBench } from '../support/sealed-bench.js';
 import { generatedSource, loadedSource } from '../support/sources.js';
 import { delimited, repeat } from '../support/wire-bytes.js';
@@ -100,6 +101,29 @@ describe('messages that hold many others', () => {
     expect(refused.length + served.length).to.equal(16);
     expect(decoded).to.equal(served.length * 8_000);
     expect(await harness.client.authorize(validRequest)).to.have.property('status', 'authorized');
+  });
+});
+
+describe('requests without sealed fields that hold much', () => {
+  it('are charged to their caller before they are decoded', async () => {
+    const seen: Seen = { calls: [] };
+    const bench = await startBench({
+      services: [paymentsService(seen)],
+      open: { messageRate: { perSecond: 1, burst: 1_000 } },
+      // Its reply tokens name no request, so that the relay can make it longer.
+      client: { wireInterceptors: [(options, next) => new InterceptingCall(next(options))] },
+    });
+    // Two thousand fields that nobody knows count like 125 messages.
+    const unknown = repeat(Buffer.from([0x78, 1]), 2_000);
+    bench.relay.hooks = { request: (bytes) => Buffer.concat([bytes, unknown]) };
+    for (let call = 0; call < 8; call++) await bench.client.getPayment({ paymentId: 'p-1' });
+    const error = await failure(bench.client.getPayment({ paymentId: 'p-1' }));
+    expect(errorDetails(error)).to.deep.include({ reason: 'LIMIT_EXCEEDED', metadata: { limit: 'rate' } });
+    expect(seen.calls).to.have.lengthOf(8);
+    expect(bench.audit.notes.map(({ detail }) => detail)).to.deep.equal(['MESSAGE_RATE']);
+    bench.relay.hooks = {};
+    expect(await bench.client.getPayment({ paymentId: 'p-1' })).to.have.property('payment');
+    bench.stop();
   });
 });
 

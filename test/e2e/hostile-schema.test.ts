@@ -20,7 +20,7 @@ const AUTHORIZE = `${PAYMENTS}/Authorize`;
 const IMPORT = `${PAYMENTS}/ImportPayments`;
 /** The end of the line that states the card. */
 const CARD_FACTS =
-  'payments.v1.CardDetails recipient= required=1 transient=0 max_bytes=1024 bind=amount_minor,currency_code,order_id';
+  'payments.v1.CardDetails recipient= required=1 transient=0 max_bytes=1024 bind=amount_minor:2:int64,currency_code:3:string,order_id:1:string';
 
 describe('a schema from somebody else’s hands', () => {
   let service: DebugService;
