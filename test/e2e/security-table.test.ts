@@ -1,9 +1,13 @@
 /** The table of bounds in SECURITY.md: each of its rows is enforced, and says the numbers that the code has. */
 import { expect } from 'chai';
 import { agreementProbes } from '../support/bound-probes-agreements.js';
+import { auditProbes } from '../support/bound-probes-audit.js';
+import { messageProbes } from '../support/bound-probes-messages.js';
+import { receivingProbes } from '../support/bound-probes-receiving.js';
+import { reflectionProbes } from '../support/bound-probes-reflection.js';
 import { isProbeOf, readBoundTable, readNumbers } from '../support/bound-table.js';
 
-const probes = [...agreementProbes];
+const probes = [...agreementProbes, ...auditProbes, ...messageProbes, ...receivingProbes, ...reflectionProbes];
 
 describe('the bounds in SECURITY.md', () => {
   const rows = readBoundTable();

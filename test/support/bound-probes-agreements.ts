@@ -221,8 +221,7 @@ export const agreementProbes = [
       resource: 'cached agreements',
       chargedTo: 'account',
       bound: '{own} of its own, and free ones of {all}',
-      outcome:
-        'if full, the account furthest above its own loses one; if none is above, the least recently used goes',
+      outcome: 'if full, the account furthest above its own loses one; if none is above, the least recently used goes',
     },
     ({ own, all }) => {
       const above = fillCache(all, own, own + 1);
