@@ -114,8 +114,11 @@ export class FairQueue {
         this.#running++;
         job.start();
       }
-      if (job === undefined) this.#remove(line);
-      else if (line.turns <= 0 || line.jobs.length === 0) this.#toTheEnd(line);
+      if (job === undefined) {
+        this.#remove(line);
+        // It used no turn: the turn is the next line's of the same kind.
+        this.#turn--;
+      } else if (line.turns <= 0 || line.jobs.length === 0) this.#toTheEnd(line);
     }
     if (this.#waiting > 0) return;
     for (const lines of [this.#lines, this.#fresh, this.#served]) lines.clear();
