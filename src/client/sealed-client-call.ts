@@ -55,7 +55,7 @@ export class SealedClientCall extends InterceptingCall {
   readonly #deadline: number;
   #deadlineTimer: NodeJS.Timeout | undefined;
   readonly #hasReplyToken: boolean;
-  /** Of a call whose reply token names its request. */
+  /** Set for a call whose reply token names its request. */
   readonly #serialize: Serialize | undefined;
   /** Metadata of such a call, until its request is there. */
   #held: Metadata | undefined;

@@ -6,8 +6,8 @@ import { createSecureContext } from 'node:tls';
 import { experimental, type ServerCredentials } from '@grpc/grpc-js';
 import { SealwireError } from '../errors.js';
 import { fileVersion } from '../keys/files.js';
-import type { AppLogger } from './app.js';
 import type { HostConfig } from './config.js';
+import type { AppLogger } from './host-app.js';
 
 type TlsConfig = NonNullable<HostConfig['tls']>;
 type Provider = Parameters<typeof experimental.createCertificateProviderServerCredentials>[0];

@@ -35,7 +35,7 @@ export function requestDigest(request: Uint8Array): string {
 export class ReplySealer {
   readonly #key: ReplyKey;
   readonly #rto: string;
-  /** Of this call alone, whatever other calls came with the same reply token. */
+  /** Identifies this call alone, even if other calls came with the same reply token. */
   #cid: string | undefined;
   readonly #limits: OpenLimits;
   #seq = 0;

@@ -28,9 +28,9 @@ export interface ProfileHeader {
   readonly fld?: string | undefined;
   readonly iat?: number | undefined;
   readonly bnd?: string | undefined;
-  /** Of a reply token: the full path of the method that it is for. */
+  /** The full path of the method that a reply token is for. */
   readonly mth?: string | undefined;
-  /** Of a reply token: base64url SHA-256 of the request that it is for. */
+  /** base64url SHA-256 of the request that a reply token is for. */
   readonly req?: string | undefined;
   /** Whether `epk` had members beyond those of a public key; RFC 7518 §4.6.1.1 has them ignored. */
   readonly hasOtherEpkMembers?: boolean | undefined;

@@ -15,7 +15,7 @@ export interface SealParameters {
   readonly cty: 'application/protobuf' | 'application/json';
   /** `bnd`, when the field binds siblings. */
   readonly bound?: string | undefined;
-  /** Of a reply token: what it is for. */
+  /** What a reply token is for. */
   readonly call?: ReplyCall | undefined;
   /** Seconds since 1970. */
   readonly iat: number;

@@ -156,7 +156,7 @@ export function tlsIdentity(call: ServerInterceptingCall): string | undefined {
   return certificate && identityOf(certificate);
 }
 
-/** Of a certificate that was verified. */
+/** The identity in a verified certificate: its first URI, else its first DNS name, else its common name. */
 export function identityOf(certificate: Pick<PeerCertificate, 'subject' | 'subjectaltname'>): string | undefined {
   const names = readAltNames(certificate.subjectaltname ?? '');
   if (names === undefined) return undefined;

@@ -6,7 +6,7 @@ import { constants, type IncomingHttpHeaders, type ServerHttp2Stream } from 'nod
 import type { TLSSocket } from 'node:tls';
 import { Metadata, type Server } from '@grpc/grpc-js';
 import { SealwireError } from '../errors.js';
-import { checkRange } from '../profile/options.js';
+import { checkRange } from '../profile/check-range.js';
 import { errorStatus, STATUS_DETAILS_KEY } from '../schema/error-status.js';
 import { askCaller, type CallerFunction, createAccount, createCaller, identityOf } from './caller.js';
 
@@ -98,7 +98,7 @@ class Book implements ReceiveLimits {
     this.#caller = caller;
   }
 
-  /** Of a stream's connection. */
+  /** What a stream's connection holds. */
   connection(stream: ServerHttp2Stream): Holding {
     // Without a session the stream has ended.
     const session = stream.session ?? stream;

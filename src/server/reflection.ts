@@ -32,7 +32,7 @@ type Call = ServerDuplexStream<ServerReflectionRequest, Buffer>;
 
 /** v1alpha is v1 in another package: clients before 2023 ask for nothing else. */
 const ALPHA_PATH = '/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo';
-/** Of one request: it is names and a number. */
+/** A request is names and a number. */
 const MAX_REQUEST_BYTES = 2_048;
 /** Requests of one stream. */
 const MAX_REQUESTS = 1_000;
@@ -63,7 +63,7 @@ export function addReflection(server: Server, options: ReflectionOptions): void 
       return;
     }
     streams.set(account, open + 1);
-    // Of every stream, when all that was to be sent has left or the connection is gone: until then an answer is held.
+    // Every stream ends with this, when all has been sent or the connection is gone. Until then an answer is held.
     call.once('cancelled', () => {
       const left = (streams.get(account) as number) - 1;
       if (left === 0) streams.delete(account);
