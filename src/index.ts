@@ -73,7 +73,7 @@ export {
 } from './server/caller.js';
 export { createOpenInterceptor, type OpenInterceptor, type OpenInterceptorOptions } from './server/open-interceptor.js';
 export type { TokenGuard } from './server/open-message.js';
-export { limitReceiving, type ReceiveLimitOptions, type ReceiveLimits } from './server/receive-limits.js';
+export { limitReceiving, type ReceiveLimitOptions, type ReceiveLimits } from './server/receive/receive-limits.js';
 export { addReflection, type ReflectionOptions } from './server/reflection.js';
 export {
   type MemoryReplayStats,

@@ -2,10 +2,10 @@
 /** The `sealwire` command. Commands load their code when they run, so that `--help` is quick. */
 import { readFileSync } from 'node:fs';
 import { Command, CommanderError } from 'commander';
+import { ExitCode, exitCodeOf, messageOf } from '../host/process/exit.js';
 import { registerAudit } from './audit/audit-command.js';
 import { registerDebug } from './calls/debug-command.js';
 import { registerRequest } from './calls/request-command.js';
-import { ExitCode, exitCodeOf, messageOf } from './exit.js';
 import { registerKeys } from './keys/keys-command.js';
 import { registerServe } from './serve-command.js';
 

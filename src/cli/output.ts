@@ -1,6 +1,6 @@
 /** What commands print: tables for people, JSON for programs, progress on stderr, colour on terminals only. */
 import { once } from 'node:events';
-import { ExitCode } from './exit.js';
+import { ExitCode } from '../host/process/exit.js';
 
 /** A column of a table: its title and its value for a row. */
 export interface Column<T> {

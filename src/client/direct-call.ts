@@ -24,6 +24,16 @@ type Definition = MethodDefinition<unknown, unknown>;
 /** Receives the outcome of a call. */
 export type Settle = (error: Error | null, response?: unknown) => void;
 
+/** A sealed call that waits for its turn. */
+interface WaitingCall {
+  readonly method: MethodPlan;
+  readonly definition: Definition;
+  readonly ready: SealedNow;
+  readonly metadata: Metadata;
+  readonly options: SealedCallOptions;
+  readonly settle: Settle;
+}
+
 /** Makes unary calls of one client. */
 export class DirectCalls {
   readonly #client: Client;
@@ -54,7 +64,7 @@ export class DirectCalls {
     // A copy, as of the request: neither has to stay as it is until the call starts.
     const metadata = options.metadata?.clone() ?? new Metadata();
     if (ready.replies !== undefined) metadata.set(REPLY_METADATA, ready.replies.token);
-    this.#starts.add(() => this.#start(method, definition, ready, metadata, options, settle));
+    this.#starts.add(() => this.#start({ method, definition, ready, metadata, options, settle }));
     return true;
   }
 
@@ -72,15 +82,9 @@ export class DirectCalls {
     }
   }
 
-  #start(
-    method: MethodPlan,
-    { path, responseDeserialize }: Definition,
-    { request, replies }: SealedNow,
-    metadata: Metadata,
-    options: SealedCallOptions,
-    settle: Settle,
-  ): void {
+  #start({ method, definition, ready, metadata, options, settle }: WaitingCall): void {
     const { deadline, signal } = options;
+    const { request, replies } = ready;
     // Nothing is sent for a call that is no longer wanted.
     if (signal?.aborted) {
       // As grpc-js has it for a call that was started.
@@ -108,9 +112,9 @@ export class DirectCalls {
     let release = () => {};
     try {
       const call = this.#client.makeUnaryRequest(
-        path,
+        definition.path,
         passEncoded,
-        responseDeserialize,
+        definition.responseDeserialize,
         request,
         metadata,
         callOptions,

@@ -3,7 +3,7 @@ import type { ChannelCredentials, ClientOptions } from '@grpc/grpc-js';
 import { SealwireError } from '../errors.js';
 import type { RecipientKey } from '../jwe/recipient.js';
 import type { KeySource } from '../keys/key-source.js';
-import { checkRange } from '../profile/options.js';
+import { checkRange } from '../profile/check-range.js';
 import { CachedKeySet, type CacheSettings, type KeySetProblem } from './cached-key-set.js';
 import { checkCredentials } from './call-options.js';
 import { createKeySetFetcher, type KeySetFetcher } from './key-set-fetcher.js';

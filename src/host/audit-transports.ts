@@ -67,8 +67,7 @@ function locate(module: string): string {
 
 /**
  * Lines on stderr. winston's own Console writes synchronously: a pipe that nobody reads would stop the service. stdout
- * says
- * where the service listens, and nothing else.
+ * says where the service listens, and nothing else.
  */
 class StderrTransport extends Transport {
   /** winston passes several records at once when some have waited; lines must not mix. */

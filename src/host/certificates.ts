@@ -7,8 +7,8 @@ import { experimental, type ServerCredentials } from '@grpc/grpc-js';
 import { SealwireError } from '../errors.js';
 import { decodeText, tidyPem } from '../files/file-text.js';
 import { fileVersion } from '../keys/files.js';
-import type { AppLogger } from './app.js';
 import type { HostConfig } from './config.js';
+import type { AppLogger } from './host-app.js';
 
 type TlsConfig = NonNullable<HostConfig['tls']>;
 type Provider = Parameters<typeof experimental.createCertificateProviderServerCredentials>[0];

@@ -5,8 +5,8 @@ import { SealwireError } from '../errors.js';
 import { decodeText } from '../files/file-text.js';
 import { PASSPHRASE_VARIABLE } from '../keys/passphrase.js';
 import { hasDuplicateNames } from '../profile/json-names.js';
-import type { HostApp, RunningApp } from './app.js';
 import { auditSchema } from './audit-config.js';
+import type { HostApp, RunningApp } from './host-app.js';
 
 const HOST_PORT = /^(?:\[[0-9a-fA-F:]+\]|[^:\s]+):\d{1,5}$/;
 const NAME = z

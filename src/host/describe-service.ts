@@ -7,8 +7,8 @@ import { SealingStatements } from '../schema/sealing-statement.js';
 import type { CallerFunction } from '../server/caller.js';
 import { KEY_SERVICE_NAME } from '../server/key-service.js';
 import { addReflection } from '../server/reflection.js';
-import type { HostApp } from './app.js';
 import type { HostConfig } from './config.js';
+import type { HostApp } from './host-app.js';
 
 /** What the host itself adds to the services of an app. */
 const OWN_SERVICES = [KEY_SERVICE_NAME, 'grpc.health.v1.Health', 'grpc.reflection.v1.ServerReflection'];

@@ -1,7 +1,7 @@
 /** Health checks (grpc.health.v1) that follow what calls need, and whose watchers are let go when the service stops. */
 import type { Server, ServerWritableStream, ServiceDefinition, UntypedServiceImplementation } from '@grpc/grpc-js';
 import { HealthImplementation } from 'grpc-health-check';
-import { addSmallService } from '../server/small-requests.js';
+import { addSmallService } from '../server/receive/small-requests.js';
 
 type WatchCall = ServerWritableStream<unknown, unknown>;
 

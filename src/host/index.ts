@@ -22,7 +22,7 @@ export type { Validator, Validators, Violation } from '../schema/validation.js';
 export type { HandlerErrorReport } from '../server/add-service.js';
 export type { OpenStored, StoredTokenCall, StoredTokenPlace } from '../server/stored/open-stored.js';
 export type { ResealStored } from '../server/stored/reseal-stored.js';
-export type { AddService, AppHost, AppLogger, HostApp, RunningApp } from './app.js';
 export type { ConfigSources, HostConfigInput } from './config.js';
 export { type HostOptions, type RunningHost, startHost } from './host.js';
+export type { AddService, AppHost, AppLogger, HostApp, RunningApp } from './host-app.js';
 export { runHost } from './process/run-host.js';

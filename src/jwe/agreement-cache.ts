@@ -1,5 +1,5 @@
 import { LRUCache } from 'lru-cache';
-import { checkRange } from '../profile/options.js';
+import { checkRange } from '../profile/check-range.js';
 import type { TokenHeader } from './header.js';
 import { sha256 } from './sha256.js';
 

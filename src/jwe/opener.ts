@@ -2,8 +2,8 @@
 import type { KeyObject } from 'node:crypto';
 import { SealwireError } from '../errors.js';
 import { curves } from '../profile/algorithms.js';
+import { checkRange } from '../profile/check-range.js';
 import { type OpenLimits, resolveLimits } from '../profile/limits.js';
-import { checkRange } from '../profile/options.js';
 import { checkPolicy, type Expected, type PolicyName } from '../profile/policy.js';
 import { REPLY_FIELD } from '../profile/reply-names.js';
 import { deriveKey, deriveReplyKey, replyKid } from './agreement.js';
@@ -192,7 +192,9 @@ export class TokenOpener {
     const id = parsed.agreementId ?? agreementId(parsed.header);
     const keys = this.#cache.get(id);
     if (keys === undefined) {
-      const opening = this.#openFresh(id, parsed, account, origin, grant, signal).then(({ plaintext }) => plaintext);
+      const opening = this.#openFresh(id, parsed, account, origin, { grant, signal }).then(
+        ({ plaintext }) => plaintext,
+      );
       // Another token of the message may throw at once: nobody awaits this one then, and an unhandled
       // rejection would let a sender of bad tokens end the process. Who awaits it still gets the error.
       opening.catch(() => {});
@@ -286,8 +288,7 @@ export class TokenOpener {
     parsed: ParsedToken,
     account: string,
     origin: TokenOrigin,
-    grant?: Grant,
-    signal?: AbortSignal,
+    { grant, signal }: { readonly grant?: Grant | undefined; readonly signal?: AbortSignal | undefined } = {},
   ): Promise<{ readonly plaintext: Buffer; readonly keys: AgreementKeys }> {
     const { kid } = parsed.header;
     // A caller that reads what it stored must still be able to begin a session.

@@ -4,7 +4,7 @@ import { availableParallelism } from 'node:os';
 import { Piscina } from 'piscina';
 import { SealwireError } from '../errors.js';
 import { type Curve, curves } from '../profile/algorithms.js';
-import { checkRange } from '../profile/options.js';
+import { checkRange } from '../profile/check-range.js';
 import type { AgreementOutcome, AgreementTask } from './agreement-worker.js';
 import type { EphemeralPoint } from './header.js';
 

@@ -1,8 +1,8 @@
 /** Agreement sessions of a sender: which agreement seals the next message, and preparing the one after it. */
 import { LRUCache } from 'lru-cache';
 import { SealwireError } from '../errors.js';
+import { checkRange } from '../profile/check-range.js';
 import { resolveLimits } from '../profile/limits.js';
-import { checkRange } from '../profile/options.js';
 import { deriveKey, deriveReplyKey, replyKid } from './agreement.js';
 import { type AgreementPool, sharedPool } from './pool.js';
 import type { RecipientKey } from './recipient.js';

@@ -1,7 +1,7 @@
 /** Where a sender's recipients' keys come from; a directory that fetches signed sets is another one. */
 import { SealwireError } from '../errors.js';
 import type { RecipientKey } from '../jwe/recipient.js';
-import { checkRange } from '../profile/options.js';
+import { checkRange } from '../profile/check-range.js';
 import { fileVersion } from './files.js';
 import { loadPublicKeys } from './public-keys.js';
 

@@ -3,7 +3,7 @@ import { type FSWatcher, watch } from 'node:fs';
 import { basename, dirname } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { SealwireError } from '../errors.js';
-import { checkRange } from '../profile/options.js';
+import { checkRange } from '../profile/check-range.js';
 import { fileVersion } from './files.js';
 import { KeyRing, type KeyRingOptions } from './ring.js';
 

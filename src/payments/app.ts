@@ -2,7 +2,7 @@
 import { randomUUID } from 'node:crypto';
 import { paymentsDescriptors } from '../gen/descriptors.js';
 import { addSealedPaymentService, SealedPaymentService } from '../gen/payments/v1/payments_sealed.js';
-import type { HostApp, RunningApp } from '../host/app.js';
+import type { HostApp, RunningApp } from '../host/host-app.js';
 import { PAYMENTS_NAME } from './name.js';
 import { paymentValidators } from './payment-rules.js';
 import { PaymentStore } from './payment-store.js';

@@ -1,6 +1,6 @@
 /** Size and count caps (check 1): each an option, validated and defaulted in one place. */
 import { SealwireError } from '../errors.js';
-import { checkRange } from './options.js';
+import { checkRange } from './check-range.js';
 import type { PolicyName } from './policy.js';
 
 /** Caps on what a receiver accepts and a sender makes. */

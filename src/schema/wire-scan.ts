@@ -39,6 +39,7 @@ interface Scan {
   readonly bytes: Uint8Array;
   readonly most: number;
   position: number;
+  depth: number;
   messages: number;
   records: number;
 }
@@ -54,13 +55,12 @@ interface Scan {
  *   malformed bytes
  */
 export function scanMessage(desc: DescMessage, bytes: Uint8Array, most = MAX_MESSAGES): number {
-  const scan: Scan = { bytes, most, position: 0, messages: 0, records: 0 };
-  scanFields(scan, shapeOf(desc), bytes.length, 0, 0);
+  const scan: Scan = { bytes, most, position: 0, depth: 0, messages: 0, records: 0 };
+  scanFields(scan, shapeOf(desc), bytes.length, 0);
   return scan.messages + Math.floor(scan.records / RECORDS_PER_MESSAGE);
 }
 
-function scanFields(scan: Scan, shape: Shape, end: number, depth: number, group: number, hasTextKey = false): void {
-  if (depth > MAX_DEPTH) throw new SealwireError('NESTED_TOO_DEEP', `messages are nested deeper than ${MAX_DEPTH}`);
+function scanFields(scan: Scan, shape: Shape, end: number, group: number, hasTextKey = false): void {
   while (scan.position < end) {
     const tag = readVarint(scan, end);
     const number = tag >>> 3;
@@ -80,8 +80,9 @@ function scanFields(scan: Scan, shape: Shape, end: number, depth: number, group:
         if (to > end) throw malformed();
         const part = shape.get(number);
         if (part !== undefined) {
-          visit(scan);
-          scanFields(scan, part.shape, to, depth + 1, 0, part.hasTextKeys);
+          enter(scan);
+          scanFields(scan, part.shape, to, 0, part.hasTextKeys);
+          scan.depth--;
         } else if (hasTextKey && number === 1) {
           checkKey(scan.bytes, scan.position, to);
         }
@@ -89,8 +90,9 @@ function scanFields(scan: Scan, shape: Shape, end: number, depth: number, group:
         break;
       }
       case START_GROUP:
-        visit(scan);
-        scanFields(scan, shape.get(number)?.shape ?? EMPTY, end, depth + 1, number);
+        enter(scan);
+        scanFields(scan, shape.get(number)?.shape ?? EMPTY, end, number);
+        scan.depth--;
         break;
       case END_GROUP:
         if (number !== group) throw malformed();
@@ -102,8 +104,10 @@ function scanFields(scan: Scan, shape: Shape, end: number, depth: number, group:
   if (scan.position > end || group !== 0) throw malformed();
 }
 
-function visit(scan: Scan): void {
+function enter(scan: Scan): void {
   if (++scan.messages > scan.most) throw tooMany();
+  if (++scan.depth > MAX_DEPTH)
+    throw new SealwireError('NESTED_TOO_DEEP', `messages are nested deeper than ${MAX_DEPTH}`);
 }
 
 /** The lower 32 bits, which are what decoders take of tags and lengths. */

@@ -10,7 +10,7 @@ import {
 import { SealwireError } from '../errors.js';
 import { INTERNAL_STATUS } from '../schema/error-status.js';
 import type { ServicePlan } from '../schema/plan.js';
-import { keepRequestBytes } from './request-bytes.js';
+import { keepRequestBytes } from './receive/request-bytes.js';
 import { toStatusObject } from './status-object.js';
 
 /** Called with every error that was hidden from a caller. */

@@ -1,7 +1,7 @@
 /** `sealwire.v1.KeyService`: serves signed key sets that are at hand; no call makes it sign. */
 import { type handleUnaryCall, type Server, type ServerErrorResponse, status } from '@grpc/grpc-js';
 import { type GetKeySetRequest, type GetKeySetResponse, KeyServiceService } from '../gen/sealwire/v1/keys.js';
-import { addSmallService } from './small-requests.js';
+import { addSmallService } from './receive/small-requests.js';
 
 /** One recipient's current set; a `KeySetPublisher` is one. */
 export interface KeySetProvider {

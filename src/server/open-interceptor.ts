@@ -9,8 +9,8 @@ import { type AgreementCacheOptions, type CallerRateOptions, type OpenerStats, T
 import type { OpeningKeys, RecipientKey } from '../jwe/recipient.js';
 import { SealingSessions, type SealingSessionsOptions } from '../jwe/sender.js';
 import { type KeySource, staticKeySource } from '../keys/key-source.js';
+import { checkRange } from '../profile/check-range.js';
 import type { OpenLimits } from '../profile/limits.js';
-import { checkRange } from '../profile/options.js';
 import type { PolicyName } from '../profile/policy.js';
 import type { MethodPlan, ServicePlan } from '../schema/plan.js';
 import type { Validators } from '../schema/validation.js';

@@ -63,7 +63,7 @@ export function addReflection(server: Server, options: ReflectionOptions): void 
       return;
     }
     streams.set(account, open + 1);
-    // Of every stream, when all that was to be sent has left or the connection is gone: until then an answer is held.
+    // Every stream ends with this, when all has been sent or the connection is gone. Until then an answer is held.
     call.once('cancelled', () => {
       const left = (streams.get(account) as number) - 1;
       if (left === 0) streams.delete(account);

@@ -63,6 +63,26 @@ describe('docs/generator.md', function () {
   const alone = (yaml: string) =>
     `version: v2\ninputs: [{directory: proto}]\nplugins:\n  - local: ${yaml.slice(yaml.indexOf(PLUGIN))}`;
   const has = (path: string) => existsSync(join(dir, 'src/gen', path));
+
+  it('shows a first typed call that compiles with the documented tsconfig, and works', function () {
+    this.timeout(180_000);
+    const section = (page: string, heading: string) => readFileSync(page, 'utf8').split(`\n## ${heading}\n`)[1] ?? '';
+    const proto = /```proto\n(.*?)```/s.exec(section('README.md', 'A first sealed call'))?.[1] ?? '';
+    const config = /```json\n(.*?)```/s.exec(section('docs/packages.md', 'TypeScript'))?.[1] ?? '';
+    const main = /```ts\n(.*?)```/s.exec(section('docs/generator.md', 'Using what it writes'))?.[1] ?? '';
+    write('proto/shop.proto', proto);
+    expect(generate()).to.deep.equal({ status: 0, output: '' });
+    write('src/main.ts', main);
+    write('tsconfig.json', config);
+    const node = (...args: string[]) => {
+      const { status, stdout, stderr } = spawnSync(process.execPath, args, { cwd: dir, encoding: 'utf8' });
+      return { status, output: `${stdout}${stderr}` };
+    };
+    expect(node(resolve('node_modules/typescript-7/bin/tsc'))).to.deep.equal({ status: 0, output: '' });
+    expect(node(resolve('dist/src/cli/main.js'), 'keys', 'init').status).to.equal(0);
+    expect(node('out/main.js')).to.deep.equal({ status: 0, output: 'paid with a card ending in 4242\n' });
+  });
+
   it('names the error of an inner type whose file is not imported', () => {
     write('proto/shop/v1/shop.proto', shop(''));
     const { status, output } = generate(alone);

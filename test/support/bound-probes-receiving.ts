@@ -5,7 +5,7 @@ import { Server, ServerCredentials } from '@grpc/grpc-js';
 import { expect } from 'chai';
 import { readErrorDetails } from '../../src/schema/error-status.js';
 import { type CallerFunction, createCallerOf } from '../../src/server/caller.js';
-import { limitReceiving, type ReceiveLimits } from '../../src/server/receive-limits.js';
+import { limitReceiving, type ReceiveLimits } from '../../src/server/receive/receive-limits.js';
 import { createProbe } from './bound-table.js';
 
 const PATH = '/test.Sink/Take';

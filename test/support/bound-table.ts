@@ -78,8 +78,8 @@ function readCell(template: string, cell: string): Record<string, number> {
 
 function matchCell(template: string, cell: string): RegExpExecArray | null {
   const parts = template.split(/\{(\w+)\}/);
-  const escape = (text: string) => text.replaceAll(/[.*+?^${}()|[\]\\]/g, '\\$&');
-  const form = parts.map((part, at) => (at % 2 === 0 ? escape(part) : `(?<${part}>[\\d,]+(?: MiB| GiB)?|[a-z]+)`));
+  const escapeText = (text: string) => text.replaceAll(/[.*+?^${}()|[\]\\]/g, '\\$&');
+  const form = parts.map((part, at) => (at % 2 === 0 ? escapeText(part) : `(?<${part}>[\\d,]+(?: MiB| GiB)?|[a-z]+)`));
   return new RegExp(`^${form.join('')}$`).exec(cell);
 }
 

@@ -1,6 +1,6 @@
 /** Group commit: while one batch is written and synced, the next one gathers; one sync serves all waiting calls. */
 import { SealwireError } from '../../errors.js';
-import { checkRange } from '../../profile/options.js';
+import { checkRange } from '../../profile/check-range.js';
 import { MAX_LINE_BYTES } from '../format/line-batch.js';
 import { LockLost } from './log-folder.js';
 

@@ -1,7 +1,7 @@
 /** The log on disk: lines and leaves of the current segment, the tree over all of them, and its checkpoints. */
 
 import { syncFolder } from '../../files/replace-file.js';
-import { checkRange } from '../../profile/options.js';
+import { checkRange } from '../../profile/check-range.js';
 import { encodeBatch } from '../format/line-batch.js';
 import { CLOCK_SLACK_MS } from '../format/log-record.js';
 import type { MerkleFrontier } from '../format/merkle-tree.js';

@@ -2,7 +2,7 @@
  * `reject` records within a budget: senders of rubbish must not fill a disk with records of it, nor hide what others
  * try.
  */
-import { checkRange } from '../../profile/options.js';
+import { checkRange } from '../../profile/check-range.js';
 import { encodedBytes, type RecordInput } from '../format/record.js';
 import { AccountTable } from './account-table.js';
 import { accountOf, BLANK_INPUT } from './record-input.js';

@@ -4,7 +4,7 @@ import { existsSync } from 'node:fs';
 import { readdir, rm, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { syncFolder } from '../../files/replace-file.js';
-import { checkRange } from '../../profile/options.js';
+import { checkRange } from '../../profile/check-range.js';
 import { listSegments, RETIRED_FILE, segmentFile } from '../format/log-files.js';
 import { timeOf } from '../format/log-record.js';
 import type { NoteSigner } from '../format/note-keys.js';

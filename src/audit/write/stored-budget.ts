@@ -1,7 +1,7 @@
 /** How much one account may have written by letting stored tokens be opened: a small request can make a large record. */
 
 import { SealwireError } from '../../errors.js';
-import { checkRange } from '../../profile/options.js';
+import { checkRange } from '../../profile/check-range.js';
 import { encodedBytes, type RecordInput } from '../format/record.js';
 import { AccountTable } from './account-table.js';
 import { accountOf } from './record-input.js';

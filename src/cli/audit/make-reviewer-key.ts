@@ -1,7 +1,8 @@
 /** `sealwire audit reviewer-key`: a key pair for a reviewer. */
+
+import { ExitCode } from '../../host/process/exit.js';
 import { PASSPHRASE_VARIABLE } from '../../keys/passphrase.js';
 import { createReviewerKey } from '../../keys/reviewer-keys.js';
-import { ExitCode } from '../exit.js';
 import { print } from '../output.js';
 import { readSecret } from '../secret-input.js';
 

@@ -16,7 +16,7 @@ import { readOrThrow } from '../../audit/read/line-blocks.js';
 import { findRecord } from '../../audit/read/read-records.js';
 import { SealwireError } from '../../errors.js';
 import { decodeText } from '../../files/file-text.js';
-import { ExitCode, messageOf } from '../exit.js';
+import { ExitCode, messageOf } from '../../host/process/exit.js';
 import { print } from '../output.js';
 import { visible, visibleLine } from './record-text.js';
 import { asInput, readKept, readVerifier } from './verify.js';

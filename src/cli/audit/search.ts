@@ -4,7 +4,7 @@ import { digestOf, headerOf, type LogField } from '../../audit/format/log-record
 import { compileFilter } from '../../audit/read/log-filter.js';
 import { countLog } from '../../audit/read/log-stats.js';
 import { type FoundRecord, findRecord, searchLog } from '../../audit/read/read-records.js';
-import { ExitCode } from '../exit.js';
+import { ExitCode } from '../../host/process/exit.js';
 import { formatTable, Progress, print } from '../output.js';
 import { type FilterFlags, type RecordFormat, toFilter } from './audit-options.js';
 import { formatRecord, RecordPrinter, visible, visibleJson } from './record-text.js';

@@ -1,8 +1,8 @@
 /** `sealwire audit tail`: the last records, and with `-f` each new one. */
 import { followLog } from '../../audit/read/follow-log.js';
 import { compileFilter } from '../../audit/read/log-filter.js';
+import { ExitCode } from '../../host/process/exit.js';
 import { onStopSignals } from '../../host/process/stop-signals.js';
-import { ExitCode } from '../exit.js';
 import { type FilterFlags, type RecordFormat, toFilter } from './audit-options.js';
 import { RecordPrinter } from './record-text.js';
 

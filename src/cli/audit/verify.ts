@@ -11,8 +11,8 @@ import { readOrThrow, readSmallFile } from '../../audit/read/line-blocks.js';
 import { type VerifyReport, verifyLog } from '../../audit/read/verify-log.js';
 import { SealwireError } from '../../errors.js';
 import { decodeText } from '../../files/file-text.js';
+import { ExitCode, messageOf } from '../../host/process/exit.js';
 import { writeKeyFile } from '../../keys/files.js';
-import { ExitCode, messageOf } from '../exit.js';
 import { Progress, paint, print } from '../output.js';
 import { visible, visibleJson } from './record-text.js';
 
@@ -51,7 +51,7 @@ export async function verify(flags: VerifyFlags): Promise<number> {
   progress.end();
   const findings = [...kept.flatMap(({ finding }) => (finding === undefined ? [] : [finding])), ...report.findings];
   const result = { ...report, ok: findings.length === 0, findings };
-  // Of nothing, nothing is verified; a kept checkpoint of records makes a finding of it.
+  // An empty log verifies nothing. With a kept checkpoint that covers records it is a finding instead.
   if (result.ok && report.records === 0)
     throw new SealwireError('AUDIT_FILE_INVALID', `${dir}: no log, or an empty one`);
   if (format === 'json') {

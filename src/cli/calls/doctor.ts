@@ -3,9 +3,9 @@ import { type ChannelCredentials, type ServiceError, status } from '@grpc/grpc-j
 import { errorDetails } from '../../client/client.js';
 import { createKeySetFetcher } from '../../client/key-set-fetcher.js';
 import { SealwireError } from '../../errors.js';
+import { ExitCode, messageOf } from '../../host/process/exit.js';
 import { verifyKeySet } from '../../keys/signed-set/key-set.js';
 import { hasOwnFields } from '../../schema/walk.js';
-import { ExitCode, messageOf } from '../exit.js';
 import { type JsonMethod, JsonSchema } from '../json/json-messages.js';
 import { formatTable, paint, print, printJson } from '../output.js';
 import { clean, describeFailure } from './call-failure.js';

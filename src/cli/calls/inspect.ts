@@ -1,6 +1,6 @@
 /** `sealwire inspect`: a token's header in words, and every rule of the strict policy that it breaks. */
 import { SealwireError } from '../../errors.js';
-import { ExitCode } from '../exit.js';
+import { ExitCode } from '../../host/process/exit.js';
 import { formatTable, paint, print, printJson } from '../output.js';
 import type { KeyFinding, SourceFlags } from './inspect-sources.js';
 import { type Inspection, inspectToken, told } from './inspect-token.js';

@@ -2,13 +2,13 @@
 import { Metadata, type ServiceError } from '@grpc/grpc-js';
 import { MessageSealer, type RecipientKeys } from '../../client/seal-message.js';
 import { SealwireError } from '../../errors.js';
+import { ExitCode } from '../../host/process/exit.js';
 import type { RecipientKey } from '../../jwe/recipient.js';
 import { SealingSessions } from '../../jwe/sender.js';
 import type { KeySource } from '../../keys/key-source.js';
 import { REPLY_METADATA } from '../../profile/reply-names.js';
 import type { MessagePlan } from '../../schema/plan.js';
 import { collectSealed, hasOwnFields, recipientsOf } from '../../schema/walk.js';
-import { ExitCode } from '../exit.js';
 import type { JsonMethod } from '../json/json-messages.js';
 import { inputError, type JsonNode } from '../json/json-reader.js';
 import { readMessages } from '../json/messages-in.js';

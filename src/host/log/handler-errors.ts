@@ -1,6 +1,6 @@
 /** Lines on errors of handlers: few of them, and nothing of what an error says. */
 import type { HandlerErrorReport } from '../../server/add-service.js';
-import type { AppLogger } from '../app.js';
+import type { AppLogger } from '../host-app.js';
 
 /** Lines per method and window. */
 const MAX_LINES = 5;

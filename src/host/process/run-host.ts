@@ -1,8 +1,8 @@
 /** A service as a process: from its flags to its exit code. */
 import { setLogger } from '@grpc/grpc-js';
-import type { HostApp, RunningApp } from '../app.js';
 import { type ConfigSources, loadConfig } from '../config.js';
 import { startService } from '../host.js';
+import type { HostApp, RunningApp } from '../host-app.js';
 import type { AskPin } from '../hsm.js';
 import { createGrpcLogger } from '../log/grpc-logger.js';
 import { createApplicationLogger } from '../log/logger.js';

@@ -5,7 +5,7 @@
  */
 import { type ChildProcess, fork } from 'node:child_process';
 import { SealwireError } from '../../errors.js';
-import { checkRange } from '../../profile/options.js';
+import { checkRange } from '../../profile/check-range.js';
 import {
   endsSession,
   type OpenRequest,

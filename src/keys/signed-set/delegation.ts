@@ -1,10 +1,10 @@
 /** Delegations: the root lets a key sign one recipient's key sets, for at most 90 days. */
 
 import { SealwireError } from '../../errors.js';
+import { checkRange } from '../../profile/check-range.js';
 import type { Members } from '../../profile/header-members.js';
 import { type JwsForm, type ParsedJws, readSeconds, refuse } from '../../profile/jws-form.js';
 import { CLOCK_SKEW_SECONDS, quoteName } from '../../profile/key-set-rules.js';
-import { checkRange } from '../../profile/options.js';
 import { isSignedBy, parseJws } from './jws.js';
 import { importVerificationKey, type SigningKey, type VerificationJwk, type VerificationKey } from './signing-key.js';
 

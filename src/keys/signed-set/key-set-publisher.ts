@@ -2,8 +2,8 @@
  * Keeps one recipient's signed key set ready. It signs again when the keys change or the set ages, never on request.
  */
 import { SealwireError } from '../../errors.js';
+import { checkRange } from '../../profile/check-range.js';
 import { MAX_KEY_SET_SECONDS, MAX_SET_KEYS } from '../../profile/key-set-rules.js';
-import { checkRange } from '../../profile/options.js';
 import { selectActive } from '../active-key.js';
 import { readKeyFile, writeKeyFile } from '../files.js';
 import type { PublicJwk } from '../import.js';

@@ -1,5 +1,5 @@
 /** The replay store of one process: bounded, allocated as it fills, and never forgetting a digest early. */
-import { checkRange } from '../../profile/options.js';
+import { checkRange } from '../../profile/check-range.js';
 import { DigestTable, NONE } from './digest-table.js';
 import type { ReplayEntry, ReplayLife, ReplayResult, ReplayStats, ReplayStore } from './replay-store.js';
 

@@ -1,9 +1,9 @@
 import { Client, credentials, Server, ServerCredentials, type ServiceDefinition, status } from '@grpc/grpc-js';
 import { expect } from 'chai';
-import { ServiceHealth } from '../../src/host/health.js';
-import { addKeyService } from '../../src/server/key-service.js';
-import { addSmallService, MAX_SMALL_REQUEST_BYTES } from '../../src/server/small-requests.js';
-import { delimited, repeat } from '../support/wire-bytes.js';
+import { ServiceHealth } from '../../../src/host/health.js';
+import { addKeyService } from '../../../src/server/key-service.js';
+import { addSmallService, MAX_SMALL_REQUEST_BYTES } from '../../../src/server/receive/small-requests.js';
+import { delimited, repeat } from '../../support/wire-bytes.js';
 
 const GZIP = 2;
 const same = (bytes: Buffer) => bytes;

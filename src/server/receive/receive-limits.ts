@@ -5,10 +5,10 @@
 import { constants, type IncomingHttpHeaders, type ServerHttp2Stream } from 'node:http2';
 import type { TLSSocket } from 'node:tls';
 import { Metadata, type Server } from '@grpc/grpc-js';
-import { SealwireError } from '../errors.js';
-import { checkRange } from '../profile/options.js';
-import { errorStatus, STATUS_DETAILS_KEY } from '../schema/error-status.js';
-import { askCaller, type CallerFunction, createAccount, createCaller, identityOf } from './caller.js';
+import { SealwireError } from '../../errors.js';
+import { checkRange } from '../../profile/check-range.js';
+import { errorStatus, STATUS_DETAILS_KEY } from '../../schema/error-status.js';
+import { askCaller, type CallerFunction, createAccount, createCaller, identityOf } from '../caller.js';
 
 /** Options of {@link limitReceiving}. */
 export interface ReceiveLimitOptions {

@@ -1,6 +1,6 @@
 /** The encoded form of requests beside the decoded one: interceptors of grpc-js see the latter only. */
 import type { ServiceDefinition } from '@grpc/grpc-js';
-import type { ServicePlan } from '../schema/plan.js';
+import type { ServicePlan } from '../../schema/plan.js';
 
 const encoded = new WeakMap<object, Buffer>();
 

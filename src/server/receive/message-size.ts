@@ -1,5 +1,5 @@
 /** How much of the read-ahead a message takes. */
-import { waitingMessage } from '../schema/guarded-messages.js';
+import { waitingMessage } from '../../schema/guarded-messages.js';
 
 const OBJECT_BYTES = 256;
 const SCALAR_BYTES = 8;

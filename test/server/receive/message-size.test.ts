@@ -1,5 +1,5 @@
 import { expect } from 'chai';
-import { sizeOf } from '../../src/server/message-size.js';
+import { sizeOf } from '../../../src/server/receive/message-size.js';
 
 const MIB = 1_048_576;
 

@@ -3,9 +3,13 @@ import { type ClientHttp2Session, type ClientHttp2Stream, connect, constants } f
 import { setImmediate } from 'node:timers/promises';
 import { Client, credentials, Server, ServerCredentials, status } from '@grpc/grpc-js';
 import { expect } from 'chai';
-import { SealwireError } from '../../src/errors.js';
-import { readErrorDetails } from '../../src/schema/error-status.js';
-import { limitReceiving, type ReceiveLimitOptions, type ReceiveLimits } from '../../src/server/receive-limits.js';
+import { SealwireError } from '../../../src/errors.js';
+import { readErrorDetails } from '../../../src/schema/error-status.js';
+import {
+  limitReceiving,
+  type ReceiveLimitOptions,
+  type ReceiveLimits,
+} from '../../../src/server/receive/receive-limits.js';
 
 const PATH = '/test.Echo/Talk';
 const MIB = 1_048_576;
