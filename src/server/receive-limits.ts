@@ -181,8 +181,8 @@ class Reception {
     this.#stream = stream;
     this.#headers = headers;
     this.#book = book;
-    // grpc-js has paused the stream: a further listener makes nothing flow.
-    if (!stream.isPaused()) return;
+    // Nobody reads what comes for an unknown method: a listener would make it flow. Where grpc-js listens, it says when.
+    if (stream.listenerCount('data') === 0) return;
     stream.on('data', (chunk: Buffer) => this.#take(chunk));
     stream.once('close', () => this.#release());
   }

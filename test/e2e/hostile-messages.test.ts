@@ -74,7 +74,7 @@ describe('messages that hold many others', () => {
   });
 
   it('holds no hundred messages that lack their last byte', async () => {
-    const session = connect(`http://${harness.service.address}`);
+    const session = connect(`http://${harness.service.address}`, { maxSessionMemory: 100 });
     // Its end, with streams open, is one.
     session.on('error', () => {});
     const path = '/payments.v1.PaymentService/Authorize';
