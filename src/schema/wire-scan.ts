@@ -105,6 +105,8 @@ function scanFields(scan: Scan, shape: Shape, end: number, group: number, hasTex
 }
 
 function enter(scan: Scan): void {
+  // Its tag is no field of another kind.
+  scan.records--;
   if (++scan.messages > scan.most) throw tooMany();
   if (++scan.depth > MAX_DEPTH)
     throw new SealwireError('NESTED_TOO_DEEP', `messages are nested deeper than ${MAX_DEPTH}`);

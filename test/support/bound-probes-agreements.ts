@@ -1,4 +1,5 @@
 /** Probes of the bounds on agreements: their rate, their queue and their cache. */
+import { setMaxListeners } from 'node:events';
 import { expect } from 'chai';
 import { AgreementCache } from '../../src/jwe/agreement-cache.js';
 import { CallerRate } from '../../src/jwe/caller-rate.js';
@@ -84,6 +85,7 @@ export const agreementProbes = [
       expect(await resultOf(() => rubbish('a', 'stored'))).to.equal('DECRYPTION_FAILED');
       const release = hold();
       const call = new AbortController();
+      setMaxListeners(0, call.signal);
       const most = burst - times + perSecond * 60 * minutes;
       const results = Array.from({ length: most }, () => resultOf(() => ask('a', 'stored', call.signal)));
       await settle();

@@ -26,7 +26,11 @@ interface Sender {
 async function withSender(work: (sender: (account: string) => Sender) => Promise<void>): Promise<void> {
   const clock = { ms: Date.UTC(2026, 0, 1) };
   const accounts = { current: '' };
-  const read = (call: NodeJS.ReadableStream) => call.on('error', () => {}).resume();
+  const read = (call: NodeJS.ReadableStream, done: (error: object) => void) => {
+    call.on('error', () => {});
+    call.on('end', () => done({ code: status.ABORTED, details: '' }));
+    call.resume();
+  };
   const answer = (_call: object, done: (error: null, value: object) => void) => done(null, { orderId: '' });
   const checkout = { service: generatedSource().service('shop.v1.CheckoutService'), handlers: { checkout: answer } };
   const bench = await startBench({
