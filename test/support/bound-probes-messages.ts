@@ -1,9 +1,11 @@
 /** Probes of the bounds on what is in one message, by calls to a real server. */
-import { Client, credentials, status } from '@grpc/grpc-js';
+import { Client, credentials, Server, ServerCredentials, type ServiceError, status } from '@grpc/grpc-js';
 import { expect } from 'chai';
 import { errorDetails } from '../../src/client/client.js';
 import { AuthorizeRequest } from '../../src/gen/payments/v1/payments.js';
 import { SealedPaymentService } from '../../src/gen/payments/v1/payments_sealed.js';
+import { ServiceHealth } from '../../src/host/health.js';
+import { addKeyService } from '../../src/server/key-service.js';
 import { createProbe } from './bound-table.js';
 import { startBench } from './sealed-bench.js';
 import { generatedSource } from './sources.js';
@@ -119,5 +121,39 @@ export const messageProbes = [
         expect(alsoTaken).to.not.contain('limit');
         expect(await from('c').send(others(most * fields + 1))).to.deep.equal(refused);
       }),
+  ),
+  createProbe(
+    {
+      resource: 'a request for a key set or a health check',
+      chargedTo: 'one message',
+      bound: '{most} bytes',
+      outcome: 'RESOURCE_EXHAUSTED, before it is decoded',
+    },
+    async ({ most }) => {
+      const server = new Server();
+      addKeyService(server, [{ issuer: 'payments', current: () => ({ jws: 'ours', maxAgeSeconds: 900 }) }]);
+      new ServiceHealth(['']).addTo(server);
+      const port = await new Promise<number>((resolve, reject) => {
+        const bound = (error: Error | null, value: number) => (error ? reject(error) : resolve(value));
+        server.bindAsync('127.0.0.1:0', ServerCredentials.createInsecure(), bound);
+      });
+      const client = new Client(`127.0.0.1:${port}`, credentials.createInsecure());
+      const ask = (path: string, request: Buffer) =>
+        new Promise<string>((resolve) => {
+          const done = (error: ServiceError | null) => resolve(status[error?.code ?? status.OK] as string);
+          client.makeUnaryRequest(path, pass, pass, request, done);
+        });
+      try {
+        for (const path of ['/sealwire.v1.KeyService/GetKeySet', '/grpc.health.v1.Health/Check']) {
+          // Fields that nobody knows; what is no message fails where it is decoded.
+          expect(await ask(path, repeat(Buffer.from([0x78, 1]), most / 2))).to.equal('OK');
+          expect(await ask(path, Buffer.alloc(most, 0xff))).to.equal('INTERNAL');
+          expect(await ask(path, Buffer.alloc(most + 1, 0xff))).to.equal('RESOURCE_EXHAUSTED');
+        }
+      } finally {
+        client.close();
+        server.forceShutdown();
+      }
+    },
   ),
 ];
