@@ -59,7 +59,9 @@ function parsePem(text: string): Members {
   const [key] = keys;
   if (key === undefined) {
     const isOther = blocks.some(({ label }) => label.endsWith('CERTIFICATE'));
-    throw invalidKey(isOther ? 'the PEM has a certificate and no key' : 'the PEM has no key, or its END line is missing');
+    throw invalidKey(
+      isOther ? 'the PEM has a certificate and no key' : 'the PEM has no key, or its END line is missing',
+    );
   }
   if (keys.length > 1) throw invalidKey('the PEM has more than one key');
   if (key.label.startsWith('ENCRYPTED') || key.body.includes('ENCRYPTED'))
@@ -90,7 +92,8 @@ function checkJwk(members: Members): ImportedKey {
   const { kty, crv, d, kid, use, alg } = members;
   if (kty !== 'EC' || !isCurve(crv)) throw invalidKey('not an EC key on P-521, P-384 or P-256');
   if (use !== undefined && use !== 'enc') throw invalidKey('the key is not for encryption');
-  if (alg !== undefined && alg !== 'ECDH-ES+A256KW' && alg !== 'ECDH-ES') throw invalidKey('the key is for another alg');
+  if (alg !== undefined && alg !== 'ECDH-ES+A256KW' && alg !== 'ECDH-ES')
+    throw invalidKey('the key is for another alg');
   const x = checkCoordinate(members['x'], crv);
   const y = checkCoordinate(members['y'], crv);
   const thumbprint = jwkThumbprint({ crv, x, y });
