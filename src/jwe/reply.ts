@@ -22,7 +22,7 @@ const CALL_ID_BYTES = 16;
 const CALL_ID = /^[A-Za-z0-9_-]{21}[AQgw]$/;
 
 /** `rto`: which reply token, and so which call, a reply belongs to. */
-export function replyTo(replyToken: string): string {
+function replyTo(replyToken: string): string {
   return sha256(replyToken);
 }
 

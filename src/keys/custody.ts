@@ -8,7 +8,7 @@ import type { Custody } from '../jwe/recipient.js';
 type LocalPool = Pick<AgreementPool, 'agree'> & Partial<Pick<AgreementPool, 'concurrency'>>;
 
 /** Agrees with private keys given as key objects. */
-export class LocalCustody implements Custody {
+class LocalCustody implements Custody {
   readonly #keys: ReadonlyMap<string, KeyObject>;
   readonly #pool: LocalPool | undefined;
 

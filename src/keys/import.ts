@@ -18,11 +18,6 @@ export interface PublicJwk {
   readonly alg?: 'ECDH-ES+A256KW';
 }
 
-/** A private EC key. Never printed: it lives in key files and in {@link PrivateKeyMaterial} only. */
-export interface PrivateJwk extends PublicJwk {
-  readonly d: string;
-}
-
 /** An imported key. `privateKey` is undefined for public keys. */
 export interface ImportedKey {
   readonly jwk: PublicJwk;
@@ -52,7 +47,7 @@ function parseText(text: string): Members {
   } catch {
     // The parser's message quotes the text.
   }
-  throw invalid('neither PEM nor a JWK');
+  throw invalidKey('neither PEM nor a JWK');
 }
 
 const PRIVATE_FORMS: Readonly<Record<string, 'pkcs8' | 'sec1'>> = { 'PRIVATE KEY': 'pkcs8', 'EC PRIVATE KEY': 'sec1' };
@@ -64,14 +59,16 @@ function parsePem(text: string): Members {
   const [key] = keys;
   if (key === undefined) {
     const isOther = blocks.some(({ label }) => label.endsWith('CERTIFICATE'));
-    throw invalid(isOther ? 'the PEM has a certificate and no key' : 'the PEM has no key, or its END line is missing');
+    throw invalidKey(
+      isOther ? 'the PEM has a certificate and no key' : 'the PEM has no key, or its END line is missing',
+    );
   }
-  if (keys.length > 1) throw invalid('the PEM has more than one key');
+  if (keys.length > 1) throw invalidKey('the PEM has more than one key');
   if (key.label.startsWith('ENCRYPTED') || key.body.includes('ENCRYPTED'))
-    throw invalid('the key in the PEM is encrypted');
+    throw invalidKey('the key in the PEM is encrypted');
   const { kty, crv, x, y, d } = readPemKey(key) ?? {};
-  if (kty === undefined) throw invalid('the PEM could not be read; expected an EC key as PKCS#8, SEC1 or SPKI');
-  if (kty !== 'EC' || !isCurve(crv)) throw invalid('not an EC key on P-521, P-384 or P-256');
+  if (kty === undefined) throw invalidKey('the PEM could not be read; expected an EC key as PKCS#8, SEC1 or SPKI');
+  if (kty !== 'EC' || !isCurve(crv)) throw invalidKey('not an EC key on P-521, P-384 or P-256');
   return { kty, crv, x, y, ...(d !== undefined && { d }) };
 }
 
@@ -93,13 +90,14 @@ function readPemKey({ label, body }: PemBlock): Members | undefined {
 
 function checkJwk(members: Members): ImportedKey {
   const { kty, crv, d, kid, use, alg } = members;
-  if (kty !== 'EC' || !isCurve(crv)) throw invalid('not an EC key on P-521, P-384 or P-256');
-  if (use !== undefined && use !== 'enc') throw invalid('the key is not for encryption');
-  if (alg !== undefined && alg !== 'ECDH-ES+A256KW' && alg !== 'ECDH-ES') throw invalid('the key is for another alg');
+  if (kty !== 'EC' || !isCurve(crv)) throw invalidKey('not an EC key on P-521, P-384 or P-256');
+  if (use !== undefined && use !== 'enc') throw invalidKey('the key is not for encryption');
+  if (alg !== undefined && alg !== 'ECDH-ES+A256KW' && alg !== 'ECDH-ES')
+    throw invalidKey('the key is for another alg');
   const x = checkCoordinate(members['x'], crv);
   const y = checkCoordinate(members['y'], crv);
   const thumbprint = jwkThumbprint({ crv, x, y });
-  if (kid !== undefined && kid !== thumbprint) throw invalid("the kid is not the key's thumbprint");
+  if (kid !== undefined && kid !== thumbprint) throw invalidKey("the kid is not the key's thumbprint");
   const jwk: PublicJwk = { kty, crv, x, y, kid: thumbprint, use: 'enc', alg: 'ECDH-ES+A256KW' };
   const publicKey = toPublicKey({ kty, crv, x, y });
   if (d === undefined) return { jwk, publicKey, privateKey: undefined };
@@ -112,7 +110,7 @@ export function checkCoordinate(value: unknown, crv: Curve): string {
     typeof value === 'string' &&
     value.length === curves[crv].coordinateChars &&
     decodeCanonical(value)?.length === curves[crv].coordinateBytes;
-  if (!fits) throw invalid('a coordinate is not base64url of the curve’s length');
+  if (!fits) throw invalidKey('a coordinate is not base64url of the curve’s length');
   return value as string;
 }
 
@@ -121,7 +119,7 @@ export function toPublicKey(key: { kty: 'EC'; crv: Curve; x: string; y: string }
   try {
     return createPublicKey({ key, format: 'jwk' });
   } catch {
-    throw invalid('the point is not on the curve');
+    throw invalidKey('the point is not on the curve');
   }
 }
 
@@ -137,7 +135,7 @@ export function toPrivateKey(key: { kty: 'EC'; crv: Curve; x: string; y: string;
     if (ecdh.getPublicKey('hex') !== point) throw new Error('mismatch');
     return createPrivateKey({ key, format: 'jwk' });
   } catch {
-    throw invalid('the private part does not belong to the public part');
+    throw invalidKey('the private part does not belong to the public part');
   }
 }
 
@@ -146,6 +144,6 @@ export function jwkThumbprint({ crv, x, y }: { readonly crv: Curve; readonly x: 
   return sha256(JSON.stringify({ crv, kty: 'EC', x, y }));
 }
 
-function invalid(message: string): SealwireError {
+export function invalidKey(message: string): SealwireError {
   return new SealwireError('KEY_INVALID', message);
 }

@@ -34,7 +34,7 @@ export interface RingFile {
 }
 
 /** Our member of a private JWK. */
-export const DATES_MEMBER = 'sealwire';
+const DATES_MEMBER = 'sealwire';
 
 type Members = Readonly<Record<string, unknown>>;
 
@@ -90,7 +90,7 @@ export async function importRingKey(input: string | object): Promise<RingKey> {
  * @param custody URI of a key in a token
  * @throws SealwireError `KEY_INVALID` for a public key without one, and for a private key with one
  */
-export function createRingKey(
+function createRingKey(
   { jwk, publicKey, privateKey }: ImportedKey,
   dates: KeyDates,
   custody?: string | undefined,
@@ -120,7 +120,7 @@ export function exportRingKey(key: RingKey): object {
 }
 
 /** As a reader expects them: in the order in which they come. */
-export function orderDates(dates: KeyDates): KeyDates {
+function orderDates(dates: KeyDates): KeyDates {
   return Object.fromEntries(DATE_NAMES.filter((name) => dates[name] !== undefined).map((name) => [name, dates[name]]));
 }
 

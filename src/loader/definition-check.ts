@@ -3,7 +3,7 @@ import { type DescField, type DescMessage, type DescService, ScalarType, toBinar
 import { type ReflectList, type ReflectMap, type ReflectMessage, reflect } from '@bufbuild/protobuf/reflect';
 import { FeatureSet_FieldPresence } from '@bufbuild/protobuf/wkt';
 import { SealwireError } from '../errors.js';
-import { elements } from '../schema/containers.js';
+import { elements, isObject } from '../schema/containers.js';
 import type { MessagePlan, ServicePlan } from '../schema/plan.js';
 import { read } from '../schema/walk.js';
 
@@ -116,8 +116,4 @@ function add(holder: ReflectMessage, field: DescField, value: unknown): void {
   else if (field.fieldKind === 'map')
     (holder.get(field) as ReflectMap).set(sampleOf({ enum: undefined, scalar: field.mapKey }), value);
   else holder.set(field, value);
-}
-
-function isObject(value: unknown): value is object {
-  return typeof value === 'object' && value !== null;
 }

@@ -37,7 +37,7 @@ function longToLoader(value: bigint, unsigned: boolean, form: LoaderForm): unkno
 /** The name of an enum value where names are wanted and there is one, else its number. */
 export function enumToLoader(desc: DescEnum, number: number, form: LoaderForm): string | number {
   if (form.enums === 'number') return number;
-  // Of several aliases protobufjs takes the first; from a descriptor set, the last.
+  // protobufjs takes the first of several aliases; from a descriptor set, the last.
   const same = desc.values.filter((value) => value.number === number);
   return same.at(form.entries ? -1 : 0)?.name ?? number;
 }

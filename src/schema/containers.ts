@@ -55,6 +55,6 @@ export function rebuild(container: object, isMap: boolean, values: readonly unkn
   return copy;
 }
 
-function isObject(value: unknown): value is object {
+export function isObject(value: unknown): value is object {
   return typeof value === 'object' && value !== null;
 }

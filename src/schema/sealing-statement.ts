@@ -7,7 +7,7 @@ import { SealwireError } from '../errors.js';
 import { Analysis, boundKind, messageOf, type SealedField } from './analysis.js';
 
 /** Longest statement, in characters. */
-export const MAX_STATEMENT_CHARS = 524_288;
+const MAX_STATEMENT_CHARS = 524_288;
 
 /** Makes the statements of a schema's services. */
 export class SealingStatements {

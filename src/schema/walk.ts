@@ -1,6 +1,6 @@
 /** Finding the sealed fields of a message and putting values in their place, without touching the message. */
 import { SealwireError } from '../errors.js';
-import { elements, rebuild } from './containers.js';
+import { elements, isObject, rebuild } from './containers.js';
 import type { MessagePlan, NestedFieldPlan, OneofLocator, SealedFieldPlan } from './plan.js';
 
 /** One present sealed field of one message. */
@@ -276,10 +276,6 @@ function formatIndex(index: number | string | undefined): string {
 /** An empty string is an absent field; so are undefined and null. */
 function isAbsent(value: unknown): boolean {
   return value === undefined || value === null || value === '';
-}
-
-function isObject(value: unknown): value is object {
-  return typeof value === 'object' && value !== null;
 }
 
 function checkDepth(depth: number): void {

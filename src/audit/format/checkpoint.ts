@@ -1,7 +1,6 @@
 /** Checkpoints (C2SP tlog-checkpoint): how large a log was and what its root was, as a signed note. */
-import { SealwireError } from '../../errors.js';
 import { HASH_BYTES } from './merkle-tree.js';
-import { decodeBase64, type NoteSigner, type NoteVerifier } from './note-keys.js';
+import { decodeBase64, invalidNote, type NoteSigner, type NoteVerifier } from './note-keys.js';
 import { openNote, signNote } from './signed-note.js';
 
 /** What a checkpoint says. */
@@ -23,15 +22,15 @@ export interface Checkpoint {
  */
 export function parseCheckpoint(text: string): Checkpoint {
   const lines = text.split('\n');
-  if (lines.pop() !== '') throw invalid('a checkpoint ends with a newline');
+  if (lines.pop() !== '') throw invalidNote('a checkpoint ends with a newline');
   const [origin = '', size = '', encoded = '', ...extensions] = lines;
-  if (origin === '') throw invalid('a checkpoint starts with the origin of its log');
+  if (origin === '') throw invalidNote('a checkpoint starts with the origin of its log');
   if (!/^(?:0|[1-9]\d{0,15})$/.test(size) || !Number.isSafeInteger(Number(size))) {
-    throw invalid('the second line of a checkpoint is the size of the tree, up to 2^53 - 1');
+    throw invalidNote('the second line of a checkpoint is the size of the tree, up to 2^53 - 1');
   }
   const root = decodeBase64(encoded);
-  if (root?.length !== HASH_BYTES) throw invalid('the third line of a checkpoint is the root, 32 bytes in base64');
-  if (extensions.includes('')) throw invalid('a checkpoint has no empty lines');
+  if (root?.length !== HASH_BYTES) throw invalidNote('the third line of a checkpoint is the root, 32 bytes in base64');
+  if (extensions.includes('')) throw invalidNote('a checkpoint has no empty lines');
   return { origin, size: Number(size), root, extensions };
 }
 
@@ -52,7 +51,7 @@ export function signCheckpoint(tree: { readonly size: number; readonly root: Buf
  */
 export function openCheckpoint(note: string | Uint8Array, verifier: NoteVerifier): Checkpoint {
   const checkpoint = parseCheckpoint(openNote(note, [verifier]));
-  if (checkpoint.origin !== verifier.name) throw invalid('the checkpoint is of another log');
+  if (checkpoint.origin !== verifier.name) throw invalidNote('the checkpoint is of another log');
   return checkpoint;
 }
 
@@ -74,8 +73,4 @@ export function splitCheckpoints(text: string): CheckpointList {
   let index = 0;
   for (; index + 2 < blocks.length; index += 2) notes.push(`${blocks[index]}\n\n${blocks[index + 1]}\n`);
   return { notes, torn: blocks.slice(index).join('\n\n') };
-}
-
-function invalid(message: string): SealwireError {
-  return new SealwireError('AUDIT_NOTE_INVALID', message);
 }

@@ -52,11 +52,11 @@ export function createSignerKey(name: string): string {
 
 /** @throws SealwireError `AUDIT_NOTE_INVALID`; the message never quotes the text */
 export function parseSignerKey(text: string): NoteSigner {
-  if (!text.startsWith(SIGNER_PREFIX)) throw invalid('not a signing key of the form PRIVATE+KEY+NAME+ID+SEED');
+  if (!text.startsWith(SIGNER_PREFIX)) throw invalidNote('not a signing key of the form PRIVATE+KEY+NAME+ID+SEED');
   const { name, id, key } = splitKey(text.slice(SIGNER_PREFIX.length), 'signing key');
   const privateKey = importSeed(key);
   const verifier = createVerifier(name, exportPublic(privateKey));
-  if (hexId(verifier.keyId) !== id) throw invalid('the signing key does not belong to its name and ID');
+  if (hexId(verifier.keyId) !== id) throw invalidNote('the signing key does not belong to its name and ID');
   return { verifier, sign: (signed) => sign(null, Buffer.from(signed), privateKey) };
 }
 
@@ -64,18 +64,18 @@ export function parseSignerKey(text: string): NoteSigner {
 export function parseVerifierKey(text: string): NoteVerifier {
   const { name, id, key } = splitKey(text, 'verifier key');
   const verifier = createVerifier(name, key);
-  if (hexId(verifier.keyId) !== id) throw invalid('the verifier key does not belong to its name and ID');
+  if (hexId(verifier.keyId) !== id) throw invalidNote('the verifier key does not belong to its name and ID');
   return verifier;
 }
 
 function splitKey(text: string, what: string): { readonly name: string; readonly id: string; readonly key: Buffer } {
   const form = `not a ${what} of the form NAME+ID+KEY`;
-  if (text.length > MAX_KEY_TEXT) throw invalid(form);
+  if (text.length > MAX_KEY_TEXT) throw invalidNote(form);
   // Base64 may hold plus signs, names and IDs cannot.
   const [, name = '', id = '', encoded = ''] = /^([^+]*)\+([0-9a-f]{8})\+(.*)$/s.exec(text) ?? [];
   const bytes = decodeBase64(encoded);
-  if (!isKeyName(name) || bytes === undefined || bytes.length === 0) throw invalid(form);
-  if (bytes[0] !== ED25519 || bytes.length !== 1 + KEY_BYTES) throw invalid(`the ${what} is not an Ed25519 key`);
+  if (!isKeyName(name) || bytes === undefined || bytes.length === 0) throw invalidNote(form);
+  if (bytes[0] !== ED25519 || bytes.length !== 1 + KEY_BYTES) throw invalidNote(`the ${what} is not an Ed25519 key`);
   return { name, id, key: bytes.subarray(1) };
 }
 
@@ -113,6 +113,7 @@ export function decodeBase64(text: string): Buffer | undefined {
   return bytes.toString('base64') === text ? bytes : undefined;
 }
 
-function invalid(message: string): SealwireError {
+/** @internal */
+export function invalidNote(message: string): SealwireError {
   return new SealwireError('AUDIT_NOTE_INVALID', message);
 }

@@ -2,10 +2,9 @@
  * Proofs as self-contained files. Inclusion: C2SP tlog-proof, whose extra data is the record. Consistency: the
  * hashes between a line that names the format and the two checkpoints. docs/audit-format.md has both byte by byte.
  */
-import { SealwireError } from '../../errors.js';
 import { type Checkpoint, openCheckpoint, splitCheckpoints } from './checkpoint.js';
 import { HASH_BYTES, hashLeaf } from './merkle-tree.js';
-import { decodeBase64, type NoteVerifier } from './note-keys.js';
+import { decodeBase64, invalidNote, type NoteVerifier } from './note-keys.js';
 import { verifyConsistency, verifyInclusion } from './proofs.js';
 
 const INCLUSION = 'c2sp.org/tlog-proof@v1';
@@ -44,7 +43,7 @@ export function formatProof(proof: InclusionProof | ConsistencyProof): string {
 
 /** @throws SealwireError `AUDIT_NOTE_INVALID` */
 export function parseProof(text: string): InclusionProof | ConsistencyProof {
-  if (text.length > MAX_PROOF_CHARS) throw invalid('too long for a proof');
+  if (text.length > MAX_PROOF_CHARS) throw invalidNote('too long for a proof');
   const split = text.indexOf('\n\n');
   const [format, ...lines] = text.slice(0, Math.max(0, split)).split('\n');
   const rest = text.slice(split + 2);
@@ -52,16 +51,16 @@ export function parseProof(text: string): InclusionProof | ConsistencyProof {
     const { notes, torn } = splitCheckpoints(`${rest}\n`);
     const [oldNote, newNote, ...more] = notes;
     if (oldNote === undefined || newNote === undefined || more.length > 0 || torn !== '') {
-      throw invalid('a consistency proof has two checkpoints');
+      throw invalidNote('a consistency proof has two checkpoints');
     }
     return { kind: 'consistency', hashes: parseHashes(lines), oldNote, newNote };
   }
-  if (format !== INCLUSION) throw invalid('not a proof of a format that is known');
+  if (format !== INCLUSION) throw invalidNote('not a proof of a format that is known');
   const [extra = '', place = '', ...hashes] = lines;
   const line = extra.startsWith('extra ') ? decodeBase64(extra.slice(6)) : undefined;
-  if (line === undefined) throw invalid('the proof does not hold the record, in its extra data');
+  if (line === undefined) throw invalidNote('the proof does not hold the record, in its extra data');
   const [, index] = /^index (0|[1-9]\d{0,15})$/.exec(place) ?? [];
-  if (index === undefined) throw invalid('the proof has no index');
+  if (index === undefined) throw invalidNote('the proof has no index');
   return { kind: 'inclusion', index: Number(index), line, hashes: parseHashes(hashes), note: rest };
 }
 
@@ -90,14 +89,10 @@ export function checkProof(proof: InclusionProof | ConsistencyProof, verifier: N
 }
 
 function parseHashes(lines: readonly string[]): Buffer[] {
-  if (lines.length > MAX_HASHES) throw invalid('too many hashes for a proof');
+  if (lines.length > MAX_HASHES) throw invalidNote('too many hashes for a proof');
   return lines.map((line) => {
     const hash = decodeBase64(line);
-    if (hash?.length !== HASH_BYTES) throw invalid('a hash of the proof is not 32 bytes in base64');
+    if (hash?.length !== HASH_BYTES) throw invalidNote('a hash of the proof is not 32 bytes in base64');
     return hash;
   });
-}
-
-function invalid(message: string): SealwireError {
-  return new SealwireError('AUDIT_NOTE_INVALID', message);
 }

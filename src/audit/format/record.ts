@@ -65,7 +65,7 @@ export interface RecordFrame {
 }
 
 /** Version of the record format. */
-export const RECORD_VERSION = 1;
+const RECORD_VERSION = 1;
 /** Longest stored text that a caller chose, in UTF-16 units. */
 const MAX_TEXT = 512;
 /** Longest stored bound value; longer ones are cut. */

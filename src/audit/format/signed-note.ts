@@ -1,6 +1,6 @@
 /** Signed notes (C2SP signed-note): a text and the signatures under it, for people and programs to read. */
 import { SealwireError } from '../../errors.js';
-import { decodeBase64, isKeyName, type NoteSigner, type NoteVerifier } from './note-keys.js';
+import { decodeBase64, invalidNote, isKeyName, type NoteSigner, type NoteVerifier } from './note-keys.js';
 
 /** One signature line. */
 export interface NoteSignature {
@@ -32,14 +32,14 @@ const CONTROL = /[\u0000-\u0009\u000b-\u001f]/;
  */
 export function parseNote(note: string | Uint8Array): SignedNote {
   const whole = typeof note === 'string' ? note : decodeUtf8(note);
-  if (whole.length > MAX_NOTE_BYTES) throw invalid('too long for a note');
-  if (CONTROL.test(whole)) throw invalid('a note holds no control characters');
+  if (whole.length > MAX_NOTE_BYTES) throw invalidNote('too long for a note');
+  if (CONTROL.test(whole)) throw invalidNote('a note holds no control characters');
   // The last empty line: the text may hold others.
   const split = whole.lastIndexOf('\n\n');
-  if (split < 0) throw invalid('a note is a text, an empty line and signatures');
+  if (split < 0) throw invalidNote('a note is a text, an empty line and signatures');
   const lines = whole.slice(split + 2).split('\n');
-  if (lines.pop() !== '' || lines.length === 0) throw invalid('a note ends with signature lines');
-  if (lines.length > MAX_SIGNATURES) throw invalid('too many signatures for a note');
+  if (lines.pop() !== '' || lines.length === 0) throw invalidNote('a note ends with signature lines');
+  if (lines.length > MAX_SIGNATURES) throw invalidNote('too many signatures for a note');
   return { text: whole.slice(0, split + 1), signatures: lines.map(parseSignature) };
 }
 
@@ -76,10 +76,10 @@ export function openNote(note: string | Uint8Array, verifiers: readonly NoteVeri
   for (const { name, keyId, signature } of signatures) {
     const verifier = verifiers.find((known) => known.name === name && known.keyId === keyId);
     if (verifier === undefined) continue;
-    if (!verifier.verify(text, signature)) throw invalid(`the signature of ${name} is wrong`);
+    if (!verifier.verify(text, signature)) throw invalidNote(`the signature of ${name} is wrong`);
     isSigned = true;
   }
-  if (!isSigned) throw invalid('the note is not signed by a known key');
+  if (!isSigned) throw invalidNote('the note is not signed by a known key');
   return text;
 }
 
@@ -87,7 +87,7 @@ function parseSignature(line: string): NoteSignature {
   const [, name = '', encoded = ''] = SIGNATURE_LINE.exec(line) ?? [];
   const bytes = decodeBase64(encoded);
   if (!isKeyName(name) || bytes === undefined || bytes.length <= ID_BYTES) {
-    throw invalid('a signature line of the note is malformed');
+    throw invalidNote('a signature line of the note is malformed');
   }
   return { name, keyId: bytes.readUInt32BE(0), signature: bytes.subarray(ID_BYTES) };
 }
@@ -99,14 +99,10 @@ function formatSignature({ name, keyId, signature }: NoteSignature): string {
 }
 
 function decodeUtf8(bytes: Uint8Array): string {
-  if (bytes.length > MAX_NOTE_BYTES) throw invalid('too long for a note');
+  if (bytes.length > MAX_NOTE_BYTES) throw invalidNote('too long for a note');
   try {
     return new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(bytes);
   } catch {
-    throw invalid('a note is UTF-8 text');
+    throw invalidNote('a note is UTF-8 text');
   }
-}
-
-function invalid(message: string): SealwireError {
-  return new SealwireError('AUDIT_NOTE_INVALID', message);
 }

@@ -28,7 +28,7 @@ export interface SchemaFlags {
 }
 
 /** Where `npm start` listens. */
-export const DEFAULT_ADDRESS = '127.0.0.1:50051';
+const DEFAULT_ADDRESS = '127.0.0.1:50051';
 /** The default `origin` of a service. */
 export const DEFAULT_NAME = 'sealwire-payments';
 

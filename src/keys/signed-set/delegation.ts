@@ -11,7 +11,7 @@ import { importVerificationKey, type SigningKey, type VerificationJwk, type Veri
 /** `typ` of a delegation, so that it is never taken for a key set, nor the other way round. */
 export const DELEGATION_TYPE = 'key-set-delegation+jwt';
 /** Longest life of a delegation. */
-export const MAX_DELEGATION_DAYS = 90;
+const MAX_DELEGATION_DAYS = 90;
 
 const DAY_SECONDS = 86_400;
 const FORM: JwsForm = { typ: DELEGATION_TYPE, headerNames: [], maxChars: 4_096 };

@@ -4,7 +4,7 @@ import { type KeySetChecks, verifyDelegated } from './key-set.js';
 import type { SigningKey } from './signing-key.js';
 
 /** `typ` of a sealing statement. */
-export const STATEMENT_TYPE = 'sealing-statement+jwt';
+const STATEMENT_TYPE = 'sealing-statement+jwt';
 /** Longest text: a statement of 524,288 characters in base64url, and its header. */
 const MAX_CHARS = 786_432;
 

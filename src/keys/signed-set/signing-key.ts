@@ -6,8 +6,9 @@ import { SIGNATURE_ALGORITHM } from '../../profile/jws-form.js';
 import { privateMember } from '../../profile/key-set-rules.js';
 import { readKeyFile, type WriteKeyFileOptions, writeKeyFile } from '../files.js';
 import { generatePem } from '../generate-pem.js';
-import { checkCoordinate, jwkThumbprint, toPrivateKey, toPublicKey } from '../import.js';
+import { checkCoordinate, invalidKey, jwkThumbprint, toPrivateKey, toPublicKey } from '../import.js';
 import { type PassphraseSource, readProtectedFile, writeProtectedFile } from '../protected-file.js';
+import { inFile } from '../ring-file.js';
 import { type JoseKey, signJws, toJoseKey } from './jws.js';
 
 const CURVE = 'P-521';
@@ -33,20 +34,20 @@ export interface VerificationJwk {
  * @throws SealwireError `KEY_INVALID`
  */
 export async function importVerificationKey(members: object): Promise<VerificationKey> {
-  if (privateMember(members) !== undefined) throw invalid('a private key in place of a public one');
+  if (privateMember(members) !== undefined) throw invalidKey('a private key in place of a public one');
   const jwk = checkPublicPart(members as Members);
   return { kid: jwkThumbprint(jwk), jwk, key: await toJoseKey(jwk) };
 }
 
 function checkPublicPart(members: Members): VerificationJwk {
   const { kty, crv, use, alg, kid, key_ops: operations } = members;
-  if (kty !== 'EC' || crv !== CURVE) throw invalid('a signing key must be an EC key on P-521');
+  if (kty !== 'EC' || crv !== CURVE) throw invalidKey('a signing key must be an EC key on P-521');
   const wrongUse = use !== undefined && use !== 'sig';
   const wrongOperations = operations !== undefined && !(Array.isArray(operations) && operations.includes('verify'));
-  if (wrongUse || wrongOperations) throw invalid('the key is not for signatures');
-  if (alg !== undefined && alg !== SIGNATURE_ALGORITHM) throw invalid('the key is for another alg');
+  if (wrongUse || wrongOperations) throw invalidKey('the key is not for signatures');
+  if (alg !== undefined && alg !== SIGNATURE_ALGORITHM) throw invalidKey('the key is for another alg');
   const jwk = { kty, crv, x: checkCoordinate(members['x'], CURVE), y: checkCoordinate(members['y'], CURVE) } as const;
-  if (kid !== undefined && kid !== jwkThumbprint(jwk)) throw invalid("the kid is not the key's thumbprint");
+  if (kid !== undefined && kid !== jwkThumbprint(jwk)) throw invalidKey("the kid is not the key's thumbprint");
   toPublicKey(jwk);
   return jwk;
 }
@@ -89,7 +90,7 @@ export class SigningKey {
     const { text } = await readProtectedFile(path, FILE_TYPE, passphrase);
     const members = parseJwkFile(path, text);
     return SigningKey.fromJwk(members).catch((error: unknown) => {
-      throw fileError(path, error);
+      throw inFile(path, error);
     });
   }
 
@@ -122,7 +123,7 @@ function describe({ publicJwk, kid }: SigningKey) {
 export async function loadVerificationKey(path: string): Promise<VerificationKey> {
   const members = parseJwkFile(path, await readKeyFile(path, { secret: false }));
   return importVerificationKey(members).catch((error: unknown) => {
-    throw fileError(path, error);
+    throw inFile(path, error);
   });
 }
 
@@ -135,13 +136,4 @@ function parseJwkFile(path: string, text: string): object {
   }
   if (typeof value === 'object' && value !== null) return value;
   throw new SealwireError('KEY_FILE_INVALID', `${path}: not a JWK`);
-}
-
-function fileError(path: string, error: unknown): SealwireError {
-  const why = error instanceof SealwireError ? error.message : 'unreadable';
-  return new SealwireError('KEY_FILE_INVALID', `${path}: ${why}`);
-}
-
-function invalid(message: string): SealwireError {
-  return new SealwireError('KEY_INVALID', message);
 }
