@@ -153,11 +153,11 @@ describe('a sealed call', () => {
     expect(errorDetails(error)?.metadata).to.deep.equal({ field: 'card', currentKid: harness.service.kid });
   });
 
-  it('takes an inner message of exactly 64 KiB and refuses one byte more', async () => {
-    const overhead = 16 + 2 + 2 + 3 + 4;
+  it('takes an inner message of exactly the max_bytes of its field and refuses one byte more', async () => {
+    const overhead = 16 + 2 + 2 + 3 + 3;
     const card = (bytes: number) => ({ ...validRequest.card, holderName: 'x'.repeat(bytes - overhead) });
-    await harness.client.authorize({ ...validRequest, orderId: 'big', card: card(65_536) });
-    const error = await failureOf(harness.client.authorize({ ...validRequest, orderId: 'bigger', card: card(65_537) }));
+    await harness.client.authorize({ ...validRequest, orderId: 'big', card: card(1_024) });
+    const error = await failureOf(harness.client.authorize({ ...validRequest, orderId: 'bigger', card: card(1_025) }));
     expect(error.code).to.equal(status.RESOURCE_EXHAUSTED);
     expect(errorDetails(error)).to.deep.include({ reason: 'LIMIT_EXCEEDED', field: 'card' });
   });

@@ -110,7 +110,7 @@ describe('a trusted proxy', () => {
       const error = await failureOf(
         callRaw(harness.raw, { ...validRequest, card: 'x', billingAddress: '', securityCode: '' }, metadata),
       );
-      expect(errorDetails(error)).to.include({ reason: 'SEALED_FIELD_INVALID', field: 'x-sealwire-caller' });
+      expect(errorDetails(error)).to.include({ reason: 'CALLER_NOT_AUTHENTICATED', field: 'x-sealwire-caller' });
       const records = await harness.auditRecords();
       await harness.stopService();
       expect(records.map(({ principal }) => principal)).not.to.include('forged, shop');

@@ -52,7 +52,7 @@ describe('grpcurl and buf curl, without any file of ours', () => {
     const { stdout } = await describeSymbol('payments.v1.AuthorizeRequest');
     expect(stdout.replace(/\s+/g, ' ')).to.include(
       'string card = 4 [ (.sealwire.v1.sealed) = { type: "payments.v1.CardDetails", required: true, ' +
-        'bind: [ "order_id", "amount_minor", "currency_code" ] } ];',
+        'bind: [ "order_id", "amount_minor", "currency_code" ], max_bytes: 1024 } ];',
     );
   });
 

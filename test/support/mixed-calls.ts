@@ -101,7 +101,7 @@ function makeMetadata(call: number): Metadata {
   const metadata = new Metadata();
   metadata.set('x-request-id', '","event":"open","x":"\\');
   metadata.set('traceparent', `00-${'"}{'.repeat(10)}-01`);
-  metadata.set('x-sealwire-caller', `caller-${call % 7}"},{"seq":1,"\\u000a`);
+  metadata.set('x-sealwire-caller', `caller-${call % 7}"}{"seq":1"\\u000a`);
   metadata.set('x-rubbish-bin', randomBytes(200));
   metadata.set('sealwire-reply', call % 3 === 0 ? '{"seq":0}' : '');
   return metadata;

@@ -421,6 +421,7 @@ const LIGHT = [
   'host/process/flags',
   'files/own-files',
   'files/replace-file',
+  'files/file-text',
   'cli/duration',
   'cli/moment',
   'keys/files',

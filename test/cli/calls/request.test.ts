@@ -271,7 +271,7 @@ describe('sealwire request, response and call', function () {
         'a wrong name',
         (flags) => ['call', AUTHORIZE, ...flags, '--name', 'other', '-d', order('1')],
         1,
-        /another recipient/,
+        /delegation is for 'sealwire-payments', not for 'other'|'sealwire-payments'.*'other'|'other'.*'sealwire-payments'/,
       ],
       [
         'a service that is not there',
