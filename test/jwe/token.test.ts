@@ -118,6 +118,7 @@ describe('resolveLimits', () => {
       headerBytes: 2_048,
       tokensPerMessage: 64,
       agreementsPerMessage: 2,
+      messagesPerMessage: 8_192,
     });
     expect(resolveLimits({}, 'interop').agreementsPerMessage).to.equal(64);
   });
