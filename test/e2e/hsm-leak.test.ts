@@ -115,7 +115,7 @@ describe('a private key in a PKCS#11 token', function () {
       expect(all.join('\n')).not.to.include(token.pin);
       expect(ring.keys().map(({ privateKey }) => privateKey)).to.deep.equal([undefined]);
     } finally {
-      custody.close();
+      await custody.close();
     }
   });
 

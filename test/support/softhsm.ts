@@ -129,7 +129,7 @@ export async function writeTokenRing(
     await writeFile(join(dir, 'keys/ring.json'), JSON.stringify({ keys }), { mode: 0o600 });
     return jwk;
   } finally {
-    custody.close();
+    await custody.close();
   }
 }
 

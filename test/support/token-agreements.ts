@@ -30,7 +30,7 @@ export async function compareAgreements(token: SoftToken, crv: Curve, count: num
   try {
     await Promise.all(Array.from({ length: IN_FLIGHT }, work));
   } finally {
-    custody.close();
+    await custody.close();
   }
   return zeros;
 }

@@ -130,7 +130,7 @@ async function decrypt(
     const parsed = opener.check(token, expected, 'stored');
     return { bytes: await opener.open(parsed, 'sealwire open', 'stored'), cty: parsed.header.cty };
   } finally {
-    hardware.close();
+    await hardware.close();
   }
 }
 

@@ -71,6 +71,6 @@ async function ask(
     const jwk = await work(tokens, uri);
     return { key: await importRingKey({ ...jwk, sealwire: { custody: uri } }), uri };
   } finally {
-    tokens.close();
+    await tokens.close();
   }
 }

@@ -133,10 +133,10 @@ export class Pkcs11Custody implements HardwareCustody {
     }
   }
 
-  /** Ends all sessions; calls under way fail. */
-  close(): void {
+  /** Ends all sessions; calls under way fail. @returns when their processes have ended */
+  async close(): Promise<void> {
     this.#closed = true;
-    for (const pool of this.#open) pool.close();
+    await Promise.all([...this.#open].map((pool) => pool.close()));
   }
 
   #resolve(text: string): Pkcs11Uri {

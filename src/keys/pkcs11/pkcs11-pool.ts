@@ -4,6 +4,7 @@
  * modules remember what they saw when they began.
  */
 import { type ChildProcess, fork } from 'node:child_process';
+import { once } from 'node:events';
 import { SealwireError } from '../../errors.js';
 import { checkRange } from '../../profile/check-range.js';
 import {
@@ -45,6 +46,8 @@ export interface Pkcs11Stats {
 
 const FIRST_RETRY_MS = 250;
 const LAST_RETRY_MS = 2_000;
+/** How long a process may take to end. */
+const LAST_WORDS_MS = 1_000;
 
 interface Job {
   readonly task: Pkcs11Task;
@@ -129,12 +132,12 @@ export class Pkcs11Pool {
     };
   }
 
-  /** Ends the processes; calls under way fail. */
-  close(): void {
+  /** Ends the processes; calls under way fail. @returns when they have ended: killed, if the module holds them up */
+  async close(): Promise<void> {
     this.#closed = true;
     clearTimeout(this.#retrying);
     this.#failQueue({ problem: 'token', text: 'the key custody is closed' });
-    for (const session of this.#sessions) session.child.kill('SIGKILL');
+    await Promise.all([...this.#sessions].map(({ child }) => endInOrder(child)));
   }
 
   /**
@@ -267,6 +270,20 @@ export class Pkcs11Pool {
   #unavailable(text: string): SealwireError {
     return new SealwireError('CUSTODY_FAILED', `the key custody cannot serve: ${text}`);
   }
+}
+
+/**
+ * Lets a process end after what its module is doing. Some modules write to the token at each log-in; a process that is
+ * killed meanwhile can leave the token unreadable.
+ */
+async function endInOrder(child: ChildProcess): Promise<void> {
+  if (child.pid === undefined || child.exitCode !== null || child.signalCode !== null) return;
+  child.ref();
+  const killing = setTimeout(() => child.kill('SIGKILL'), LAST_WORDS_MS);
+  const ended = once(child, 'exit');
+  if (child.connected) child.disconnect();
+  await ended;
+  clearTimeout(killing);
 }
 
 /** This process gets neither the secrets of our environment nor its flags (an inspector's port, preloaded modules). */

@@ -2,6 +2,7 @@
 import { cp, mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { setTimeout } from 'node:timers/promises';
 import { credentials } from '@grpc/grpc-js';
 import { expect } from 'chai';
 import { errorDetails } from '../../../src/client/client.js';
@@ -44,9 +45,18 @@ describe('sealwire keys rotate --compromised', function () {
     await keys('init', '--curve', 'P-256');
     await keys('rotate');
     service = await startServiceProcess({ dir, config: { logLevel: 'warn' } });
-    await cp(join(dir, 'keys'), join(root, 'stolen'), { recursive: true });
+    // The service may be writing a file beside it, under a name for a moment.
+    const isLasting = (path: string) => !path.endsWith('.tmp');
+    await cp(join(dir, 'keys'), join(root, 'stolen'), { recursive: true, filter: isLasting });
     const [active, waiting] = (await ring()).describe().map(({ kid }) => kid) as [string, string];
     return { active, waiting };
+  }
+
+  /** Waits until the running service has taken over that keys are retired. */
+  async function untilRefused(...kids: readonly string[]): Promise<void> {
+    const isRecorded = (kid: string) =>
+      readRecords(dir).some(({ event, ...record }) => event === 'retire' && JSON.stringify(record).includes(kid));
+    while (!kids.every(isRecorded)) await setTimeout(20);
   }
 
   function clientOf(source: ReturnType<typeof fileKeySource>): SealedPaymentServiceClient {
@@ -69,6 +79,7 @@ describe('sealwire keys rotate --compromised', function () {
     expect((await loadPublicKeys(join(dir, 'keys/public.jwks.json'))).map(({ kid }) => kid)).to.deep.equal([
       currentKid,
     ]);
+    await untilRefused(active, waiting);
     await client.authorize({ ...validRequest, orderId: 'after' });
     // One refusal, then the same call under the new key.
     const events = readRecords(dir).map(({ event }) => event);
@@ -111,7 +122,7 @@ describe('sealwire keys rotate --compromised', function () {
     const isResealed = () => readRecords(dir).some(({ detail }) => detail === `re-sealed to ${currentKid}`);
     // The first look at the new ring may be this call's; the service seals its cards anew beside it.
     expect({ ...(await client.getPayment({ paymentId })).payment?.card }).to.deep.equal(validRequest.card);
-    while (!isResealed()) await new Promise((resolve) => setTimeout(resolve, 50));
+    while (!isResealed()) await setTimeout(50);
     await keys('retire', '--force', '--', active);
     expect({ ...(await client.getPayment({ paymentId })).payment?.card }).to.deep.equal(validRequest.card);
     expect(running.stderr()).to.equal('');

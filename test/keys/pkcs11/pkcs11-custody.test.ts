@@ -39,8 +39,8 @@ describe('Pkcs11Custody', () => {
   before(async function () {
     token = await createSoftToken(this);
   });
-  afterEach(() => {
-    for (const custody of custodies.splice(0)) custody.close();
+  afterEach(async () => {
+    for (const custody of custodies.splice(0)) await custody.close();
   });
   after(() => token?.remove());
 
@@ -289,7 +289,7 @@ describe('Pkcs11Custody', () => {
 
   it('closes its sessions', async () => {
     const { custody, jwk } = await openWithKey('closed');
-    custody.close();
+    await custody.close();
     await refusal(() => custody.agree(jwk.kid, makeEphemeral('P-521').epk), 'CUSTODY_FAILED');
   });
 });

@@ -1,4 +1,6 @@
 /** What becomes of the processes that talk to a PKCS#11 module, and what they are given. */
+import type { ChildProcess } from 'node:child_process';
+import { subscribe, unsubscribe } from 'node:diagnostics_channel';
 import { expect } from 'chai';
 import type { PublicJwk } from '../../../src/keys/import.js';
 import { CK } from '../../../src/keys/pkcs11/cryptoki.js';
@@ -21,7 +23,7 @@ describe('processes of Pkcs11Custody', () => {
 
   async function closeAll(): Promise<void> {
     const pids = sessionPids();
-    for (const custody of custodies.splice(0)) custody.close();
+    for (const custody of custodies.splice(0)) await custody.close();
     await untilGone(pids);
   }
 
@@ -42,10 +44,27 @@ describe('processes of Pkcs11Custody', () => {
     await custody.describe(token.uri('k'));
     const pids = sessionPids();
     expect(pids).to.have.length(1);
-    custody.close();
+    await custody.close();
     await untilGone(pids);
     await refusal(() => custody.describe(token.uri('k')), 'CUSTODY_FAILED');
     expect(sessionPids()).to.deep.equal([]);
+  });
+
+  it('are not killed while they log in', async () => {
+    // SoftHSM2 writes the token's file at each log-in: a process killed meanwhile leaves an empty one, for good.
+    const children: ChildProcess[] = [];
+    const onSpawn = (message: unknown) => children.push((message as { readonly process: ChildProcess }).process);
+    subscribe('child_process', onSpawn);
+    try {
+      const custody = open({ sessions: 3 });
+      await custody.describe(token.uri('k'));
+      // With the first answer, the other sessions began.
+      expect(children).to.have.length(3);
+      await custody.close();
+    } finally {
+      unsubscribe('child_process', onSpawn);
+    }
+    expect(children.map(({ exitCode, signalCode }) => signalCode ?? exitCode)).to.deep.equal([0, 0, 0]);
   });
 
   it('do not get the PIN, nor any secret of ours, by environment or arguments', async () => {
