@@ -2,9 +2,10 @@
  * Key files at rest: a compact JWE under a passphrase (RFC 7517 appendix C), by node-jose. Two of its habits are
  * avoided: it would put a fast hash of the passphrase into the header as `kid`, and iterate 8,192 times only.
  */
-import nodeJose from 'node-jose';
+import type nodeJose from 'node-jose';
 import { SealwireError } from '../errors.js';
 import { decodeCanonical } from '../jwe/base64url.js';
+import { loadNodeJose } from './node-jose.js';
 
 /** What is inside: the `cty` of the JWE. */
 export type KeyFileType = 'jwk-set+json' | 'jwk+json';
@@ -46,7 +47,8 @@ export async function encryptKeyFile(
   const recipient = { key, reference: false, header: {} };
   const options = { format: 'compact', contentAlg: ENC, fields } as const;
   // Its types lack recipients with `reference`, and do not know that the compact form is a string.
-  const encrypter = nodeJose.JWE.createEncrypt(options, recipient as never);
+  const { JWE } = await loadNodeJose();
+  const encrypter = JWE.createEncrypt(options, recipient as never);
   const token = (await encrypter.update(text).final()) as unknown as string;
   const header = parseHeader(token.split('.', 1)[0] as string);
   if (header === undefined || 'kid' in header || header['p2c'] !== iterations) {
@@ -71,18 +73,20 @@ export async function decryptKeyFile(
   checkHeader(path, checkParts(path, token), cty);
   const key = await importPassphrase(passphrase);
   try {
+    const { JWE } = await loadNodeJose();
     const algorithms = [ALG, ENC];
-    const { plaintext } = await nodeJose.JWE.createDecrypt(key, { algorithms }).decrypt(token);
+    const { plaintext } = await JWE.createDecrypt(key, { algorithms }).decrypt(token);
     return plaintext.toString('utf8');
   } catch {
     throw new SealwireError('KEY_PASSPHRASE_WRONG', `${path}: the passphrase is wrong, or the file was changed`);
   }
 }
 
-function importPassphrase(passphrase: string): Promise<nodeJose.JWK.Key> {
+async function importPassphrase(passphrase: string): Promise<nodeJose.JWK.Key> {
   if (passphrase === '') throw new SealwireError('OPTIONS_INVALID', 'an empty passphrase protects nothing');
   const k = Buffer.from(passphrase.normalize('NFC'), 'utf8').toString('base64url');
-  return nodeJose.JWK.asKey({ kty: 'oct', k, alg: ALG });
+  const { JWK } = await loadNodeJose();
+  return JWK.asKey({ kty: 'oct', k, alg: ALG });
 }
 
 /** @returns the header part */

@@ -1,7 +1,8 @@
 /** Compiles protos, runs both generators over them, and type-checks what comes out. */
 import { spawnSync } from 'node:child_process';
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
-import { dirname, join, resolve } from 'node:path';
+import { dirname, join, relative, resolve } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import { create, fromBinary, toBinary } from '@bufbuild/protobuf';
 import {
   CodeGeneratorRequestSchema,
@@ -62,6 +63,26 @@ export function generateTsProto(set: FileDescriptorSet, options: readonly string
   const ran = spawnSync(process.execPath, ['node_modules/ts-proto/protoc-gen-ts_proto'], { input, maxBuffer: 1 << 26 });
   if (ran.status !== 0) throw new Error(`ts-proto: ${ran.stderr}`);
   return toFiles(fromBinary(CodeGeneratorResponseSchema, ran.stdout));
+}
+
+/** Options of both generators that all tests here give. */
+export const BASE = ['outputServices=grpc-js', 'esModuleInterop=true', 'importSuffix=.js', 'env=node'];
+const RUNTIME = fileURLToPath(new URL('../../src/runtime.js', import.meta.url));
+
+/**
+ * Writes the code of both generators into a folder inside the project.
+ *
+ * @param ours options of our generator, where they differ
+ */
+export function generateBoth(
+  set: FileDescriptorSet,
+  folder: string,
+  theirs: readonly string[],
+  ours: readonly string[] = theirs,
+): void {
+  const runtime = `runtime_import=./${relative(folder, RUNTIME)}`;
+  writeFiles(folder, generateTsProto(set, [...BASE, ...theirs]));
+  writeFiles(folder, generateSealed(set, [...BASE, ...ours, runtime]));
 }
 
 function toFiles(response: CodeGeneratorResponse): Files {

@@ -1,9 +1,11 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect } from 'chai';
+import { buildProtos, compile, generateBoth, makeFolder } from './helpers.js';
 import { Workspace } from './workspace.js';
 
-describe('protoc-gen-sealwire', () => {
+describe('protoc-gen-sealwire', function () {
+  this.timeout(120_000);
   let workspace: Workspace;
   beforeEach(() => {
     workspace = new Workspace();
@@ -25,8 +27,8 @@ describe('protoc-gen-sealwire', () => {
     expect(workspace.compile()).to.deep.equal({ status: 0, output: '' });
   });
 
-  describe('follows ts-proto', () => {
-    const combinations = [
+  describe('with options of ts-proto', () => {
+    const same: readonly (readonly string[])[] = [
       [],
       ['forceLong=string', 'useDate=string'],
       ['forceLong=long'],
@@ -38,27 +40,34 @@ describe('protoc-gen-sealwire', () => {
       ['snakeToCamel=json'],
       ['stringEnums=true'],
     ];
-    for (const options of combinations) {
-      it(`with ${options.join(', ') || 'its defaults'}`, () => {
-        workspace.copyProtos('test/protos');
-        expect(workspace.generate(options).output).to.equal('');
-        expect(workspace.compile()).to.deep.equal({ status: 0, output: '' });
-      });
-    }
-  });
-
-  describe('does not compile when its options differ from ts-proto’s', () => {
-    const mismatches: [string, string[], string[]][] = [
+    const mismatches: readonly (readonly [name: string, theirs: readonly string[], ours: readonly string[]])[] = [
       ['snakeToCamel', ['snakeToCamel=false'], []],
       ['oneof', ['oneof=unions'], []],
       ['forceLong', ['forceLong=string'], ['forceLong=bigint']],
       ['stringEnums', ['stringEnums=true'], []],
     ];
-    for (const [name, theirs, ours] of mismatches) {
-      it(name, () => {
-        workspace.copyProtos('test/protos');
-        expect(workspace.generate(theirs, ours).status).to.equal(0);
-        expect(workspace.compile().output).to.match(/_sealed\.ts\(\d+,\d+\): error/);
+    let complaints: readonly string[];
+    before(() => {
+      const protos = buildProtos('test/protos');
+      const folder = makeFolder();
+      same.forEach((options, index) => {
+        generateBoth(protos, join(folder.path, `same${index}`), options);
+      });
+      for (const [name, theirs, ours] of mismatches) generateBoth(protos, join(folder.path, name), theirs, ours);
+      complaints = compile(folder.path);
+      folder.remove();
+    });
+    const complaintsAbout = (variant: string) => complaints.filter((line) => line.includes(`${variant}/`));
+
+    same.forEach((options, index) => {
+      it(`follows ${options.join(', ') || 'the defaults'}`, () => {
+        expect(complaintsAbout(`same${index}`)).to.deep.equal([]);
+      });
+    });
+
+    for (const [name] of mismatches) {
+      it(`does not compile when ${name} differs`, () => {
+        expect(complaintsAbout(name).join('\n')).to.match(/_sealed\.ts\(\d+,\d+\): error/);
       });
     }
   });

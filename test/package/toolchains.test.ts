@@ -1,4 +1,4 @@
-/** The short form: npm. `npm run soak -- toolchains` has pnpm and yarn. */
+/** The short form: npm, and each TypeScript once. `npm run soak -- toolchains` has pnpm, yarn and all pairs. */
 import { describeToolchains } from '../support/toolchains.js';
 
-describeToolchains(['npm']);
+describeToolchains(['npm'], 'each once');

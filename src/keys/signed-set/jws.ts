@@ -1,8 +1,9 @@
 /** Compact JWS (RFC 7515) as signed key sets use it: node-jose makes and verifies the ES512 signature. */
-import nodeJose from 'node-jose';
+import type nodeJose from 'node-jose';
 import { decodeCanonical } from '../../jwe/base64url.js';
 import type { Members } from '../../profile/header-members.js';
 import { type JwsForm, type ParsedJws, parseJwsForm, SIGNATURE_ALGORITHM } from '../../profile/jws-form.js';
+import { loadNodeJose } from '../node-jose.js';
 
 /** As {@link parseJwsForm}. */
 export function parseJws(text: string, form: JwsForm): ParsedJws {
@@ -16,7 +17,8 @@ export interface JoseKey {
 
 /** @param jwk members that have been checked */
 export async function toJoseKey(jwk: object): Promise<JoseKey> {
-  return (await nodeJose.JWK.asKey({ ...jwk, use: 'sig', alg: SIGNATURE_ALGORITHM })) as unknown as JoseKey;
+  const { JWK } = await loadNodeJose();
+  return (await JWK.asKey({ ...jwk, use: 'sig', alg: SIGNATURE_ALGORITHM })) as unknown as JoseKey;
 }
 
 /** @returns whether the key made the signature; never throws for a bad signature */
@@ -38,7 +40,8 @@ export async function isSignedBy({ signed, signature }: ParsedJws, key: JoseKey)
 export async function signJws(key: JoseKey, kid: string, fields: Members, payload: object): Promise<string> {
   const header = { alg: SIGNATURE_ALGORITHM, ...fields, kid };
   const options = { format: 'compact', protect: '*' } as nodeJose.JWS.SignOptions;
-  const signer = nodeJose.JWS.createSign(options, { key, header, reference: false } as never);
+  const { JWS } = await loadNodeJose();
+  const signer = JWS.createSign(options, { key, header, reference: false } as never);
   // For the compact form its promise is the text.
   return (await signer.update(JSON.stringify(payload), 'utf8').final()) as unknown as string;
 }
