@@ -1,4 +1,5 @@
 /** Options of one call, and their effects. */
+import { setMaxListeners } from 'node:events';
 import { ChannelCredentials, type Metadata } from '@grpc/grpc-js';
 import { SealwireError } from '../errors.js';
 
@@ -19,9 +20,17 @@ interface Cancellable {
 export function cancelOnAbort(call: Cancellable, signal: AbortSignal | undefined): () => void {
   if (signal === undefined) return () => {};
   const cancel = () => call.cancel();
-  signal.addEventListener('abort', cancel, { once: true });
+  const unlisten = listenForAbort(signal, cancel);
   if (signal.aborted) cancel();
-  return () => signal.removeEventListener('abort', cancel);
+  return unlisten;
+}
+
+/** @returns a function that removes the listener */
+export function listenForAbort(signal: AbortSignal, listener: () => void): () => void {
+  // One signal for any number of calls is ordinary; Node warns of the eleventh listener.
+  setMaxListeners(0, signal);
+  signal.addEventListener('abort', listener, { once: true });
+  return () => signal.removeEventListener('abort', listener);
 }
 
 /**

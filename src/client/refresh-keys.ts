@@ -1,5 +1,6 @@
 /** Looking for newer keys after a service refused one. */
 import type { KeySource } from '../keys/key-source.js';
+import { listenForAbort } from './call-options.js';
 
 /** Ms that a key source may take when the call has no earlier deadline. */
 const MAX_WAIT_MS = 30_000;
@@ -20,12 +21,12 @@ export async function refreshKeys(
   const { signal, deadline = Number.POSITIVE_INFINITY } = until;
   const waitMs = Math.min(Number(deadline) - Date.now(), MAX_WAIT_MS);
   if (signal?.aborted || waitMs <= 0) return false;
-  let giveUp = () => {};
+  let unlisten = () => {};
   let timer: NodeJS.Timeout | undefined;
   const over = new Promise<boolean>((resolve) => {
-    giveUp = () => resolve(false);
+    const giveUp = () => resolve(false);
     timer = setTimeout(giveUp, waitMs);
-    signal?.addEventListener('abort', giveUp, { once: true });
+    if (signal) unlisten = listenForAbort(signal, giveUp);
   });
   try {
     // The service's own error says more than that of the key source, so the latter is dropped.
@@ -34,6 +35,6 @@ export async function refreshKeys(
     return await Promise.race([any, over]);
   } finally {
     clearTimeout(timer);
-    signal?.removeEventListener('abort', giveUp);
+    unlisten();
   }
 }

@@ -18,7 +18,8 @@ export type QueueRefusal = 'account' | 'queue';
 
 interface Job {
   readonly start: () => void;
-  readonly refuse: () => void;
+  /** Undefined for one that is never refused. */
+  readonly refuse: (() => void) | undefined;
 }
 
 interface Line {
@@ -80,7 +81,8 @@ export class FairQueue {
     if (!patient && line.jobs.length >= maxPerAccount * share) throw refused('account', onRefused);
     if (!patient && this.#running + this.#waiting >= maxPending) this.#makeRoom(line, onRefused);
     return new Promise((resolve, reject) => {
-      line.jobs.push({ start: resolve, refuse: () => reject(refused('queue', onRefused)) });
+      const refuse = patient ? undefined : () => reject(refused('queue', onRefused));
+      line.jobs.push({ start: resolve, refuse });
       this.#waiting++;
       if (this.#lines.has(account)) return;
       this.#lines.set(account, line);
@@ -90,18 +92,22 @@ export class FairQueue {
     });
   }
 
-  /** The longest line, for its share, loses its last, unless that is the one of who comes. */
+  /** The longest line, for its share, loses its last that may be refused, unless that is the one of who comes. */
   #makeRoom(comer: Line, onRefused: (why: QueueRefusal) => void): void {
     let longest = comer;
-    let most = (comer.jobs.length + 1) / comer.share;
+    let most = (countRefusable(comer) + 1) / comer.share;
     for (const line of this.#lines.values()) {
-      const length = line.jobs.length / line.share;
+      // Counted only where it can matter.
+      const length = line.jobs.length / line.share > most ? countRefusable(line) / line.share : 0;
       if (length > most) [longest, most] = [line, length];
     }
-    const last = longest === comer ? undefined : longest.jobs.pop();
-    if (last === undefined) throw refused('queue', onRefused);
+    if (longest === comer) throw refused('queue', onRefused);
+    const [last] = longest.jobs.splice(
+      longest.jobs.findLastIndex(({ refuse }) => refuse !== undefined),
+      1,
+    );
     this.#waiting--;
-    last.refuse();
+    last?.refuse?.();
   }
 
   #startNext(): void {
@@ -144,6 +150,10 @@ export class FairQueue {
     this.#served.delete(line);
     this.#lines.delete(line.account);
   }
+}
+
+function countRefusable({ jobs }: Line): number {
+  return jobs.reduce((count, { refuse }) => (refuse === undefined ? count : count + 1), 0);
 }
 
 function refused(why: QueueRefusal, onRefused: (why: QueueRefusal) => void): SealwireError {

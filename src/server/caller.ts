@@ -48,8 +48,8 @@ const MAX_CALLER_LENGTH = 256;
 
 /** @param name whose account; of any length */
 export function createAccount(kind: CallerKind, name: string): string {
-  if (name.length <= MAX_CALLER_LENGTH) return `${kind}:${name}`;
-  // Cut off, two names could become one.
+  // Cut off, two names could become one; and so that none is another's digest, names that look like one have theirs.
+  if (name.length <= MAX_CALLER_LENGTH && !name.startsWith('sha256:')) return `${kind}:${name}`;
   return `${kind}:sha256:${createHash('sha256').update(name).digest('base64url')}`;
 }
 

@@ -104,6 +104,17 @@ describe('a generated client', () => {
         expect(getEventListeners(signal, 'abort')).to.deep.equal([]);
       });
 
+      it(`${name}: many calls may share a signal, and Node warns of nothing`, async () => {
+        const { signal } = new AbortController();
+        const warnings: Error[] = [];
+        const onWarning = (warning: Error) => warnings.push(warning);
+        process.on('warning', onWarning);
+        const client = server.client();
+        await Promise.all(Array.from({ length: 12 }, () => call(client, { signal })));
+        process.off('warning', onWarning);
+        expect(warnings).to.deep.equal([]);
+      });
+
       it(`${name}: a deadline that has passed`, async () => {
         const error = await failureOf(call(server.client(), { deadline: new Date(1) }));
         expect(error.code).to.equal(status.DEADLINE_EXCEEDED);

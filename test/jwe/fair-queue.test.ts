@@ -123,6 +123,22 @@ describe('FairQueue', () => {
     expect(refused).to.deep.equal([]);
   });
 
+  it('makes room at the expense of others than the patient, however many they are', async () => {
+    const { refused, ask, hold } = create({ maxPending: 7 });
+    const release = hold();
+    const impatient = ['i1', 'i2'].map((name) => ask('service', name));
+    const patient = ['p1', 'p2', 'p3', 'p4'].map((name) => ask('service', name, true));
+    const late = ['l1', 'l2'].map((name) => ask('late', name));
+    await release();
+    expect(await Promise.all(patient)).to.deep.equal(Array(4).fill(undefined));
+    expect(await Promise.all(impatient)).to.deep.equal([undefined, 'POOL_FULL']);
+    expect(await Promise.all(late)).to.deep.equal([undefined, 'POOL_FULL']);
+    expect(refused).to.deep.equal([
+      ['i2', 'queue'],
+      ['l2', 'queue'],
+    ]);
+  });
+
   it('forgets accounts that have nothing waiting, and goes on after failures', async () => {
     const { queue, ask, hold } = create();
     const release = hold();

@@ -87,6 +87,9 @@ describe('caller', () => {
     const [one, other] = ['1', '2'].map((end) => createAccount('certificate', `${'x'.repeat(300)}${end}`));
     expect(one).to.have.lengthOf.at.most(300);
     expect(one).not.to.equal(other);
+    // Whoever chooses its name cannot choose another's digest.
+    const digest = one?.slice('certificate:'.length) ?? '';
+    expect(createAccount('certificate', digest)).not.to.equal(one);
   });
 
   it('reads the configured header', () => {
