@@ -3,7 +3,7 @@
  * checked once, and recognised afterwards by its characters.
  */
 import { LRUCache } from 'lru-cache';
-import { agreementId } from './agreement-cache.js';
+import { agreementId } from './agreements/agreement-cache.js';
 import { decodeCanonical } from './base64url.js';
 import type { TokenHeader } from './header.js';
 

@@ -1,27 +1,23 @@
 /** Opens tokens: the checks 1 to 6 in their order. */
-import type { KeyObject } from 'node:crypto';
 import { SealwireError } from '../errors.js';
-import { curves } from '../profile/algorithms.js';
 import { checkRange } from '../profile/check-range.js';
 import { type OpenLimits, resolveLimits } from '../profile/limits.js';
 import { checkPolicy, type Expected, type PolicyName } from '../profile/policy.js';
 import { REPLY_FIELD } from '../profile/reply-names.js';
-import { deriveKey, deriveReplyKey, replyKid } from './agreement.js';
-import { AgreementCache, type AgreementCacheOptions, agreementId } from './agreement-cache.js';
-import { CallerRate, type CallerRateOptions } from './caller-rate.js';
+import { AgreementCache, type AgreementCacheOptions, agreementId } from './agreements/agreement-cache.js';
+import { type AgreementKeys, AgreementMaker, type AgreementStats } from './agreements/agreement-maker.js';
+import type { CallerRateOptions } from './agreements/caller-rate.js';
 import { decryptContent, headerAad } from './content.js';
-import { FairQueue } from './fair-queue.js';
 import type { Grant } from './grant.js';
 import type { TokenHeader } from './header.js';
 import { HeaderCache } from './header-cache.js';
-import { KeyUnwrapper } from './key-wrap.js';
 import type { OpeningKeys, TokenOrigin } from './recipient.js';
 import { ReplySealer } from './reply.js';
-import { ReplyKey } from './reply-key.js';
 import { type ParsedToken, parseToken } from './token.js';
 
-export type { AgreementCacheOptions } from './agreement-cache.js';
-export type { CallerRateOptions } from './caller-rate.js';
+export type { AgreementCacheOptions } from './agreements/agreement-cache.js';
+export type { RefusalKind } from './agreements/agreement-maker.js';
+export type { CallerRateOptions } from './agreements/caller-rate.js';
 
 /** Options of {@link TokenOpener}. */
 export interface TokenOpenerOptions {
@@ -48,33 +44,12 @@ export interface TokenOpenerOptions {
 }
 
 /** Counters since start. */
-export interface OpenerStats {
+export interface OpenerStats extends AgreementStats {
   /** Agreements in the cache now. */
   readonly cached: number;
-  /** Agreements made. */
-  readonly fresh: number;
   /** Tokens opened with a cached agreement. */
   readonly hits: number;
-  /** Agreements that wait for their turn now, and that are being made. */
-  readonly waiting: number;
-  readonly running: number;
-  /** Agreements that were refused: by a caller's rate, because too many of the caller's waited, or too many of all. */
-  readonly refused: Readonly<Record<RefusalKind, number>>;
 }
-
-/** Which bound refused an agreement. */
-export type RefusalKind = 'rate' | 'account' | 'queue';
-
-/** What a token costs its account that made for an agreement and was rubbish, on top of what a good one does. */
-const RUBBISH_COST = 3;
-/** Concurrency of custodies that do not state theirs. */
-const CONCURRENCY = 8;
-
-/** What is kept of an agreement: the CEK itself (`ECDH-ES`), or what unwraps CEKs; and the key for replies. */
-type AgreementKeys = { readonly reply: ReplyKey } & (
-  | { readonly direct: KeyObject; readonly unwrapper?: never }
-  | { readonly direct?: never; readonly unwrapper: KeyUnwrapper }
-);
 
 /** An opened reply token. */
 export interface OpenedReplyToken {
@@ -90,18 +65,14 @@ export class TokenOpener {
   readonly #limits: OpenLimits;
   readonly #cache: AgreementCache<AgreementKeys>;
   readonly #headers = new HeaderCache();
-  readonly #rate: CallerRate;
-  readonly #queue: FairQueue;
+  readonly #maker: AgreementMaker;
   readonly #now: () => number;
-  /** Agreements in the making: concurrent misses of one account share one. */
-  readonly #pending = new Map<string, Promise<AgreementKeys>>();
-  readonly #refused: Record<RefusalKind, number> = { rate: 0, account: 0, queue: 0 };
-  #fresh = 0;
   #hits = 0;
 
   /** @throws SealwireError `OPTIONS_INVALID` */
   constructor(options: TokenOpenerOptions) {
-    this.#keys = options.keys;
+    const { keys } = options;
+    this.#keys = keys;
     this.#policy = options.policy ?? 'strict';
     this.#limits = resolveLimits(options.limits, this.#policy);
     const { maxPendingAgreements: maxPending = 1_024, maxPendingPerCaller: maxPerAccount = 128 } = options;
@@ -110,13 +81,13 @@ export class TokenOpener {
     const shares = new Map(Object.entries(options.shares ?? {}));
     for (const [account, share] of shares) checkRange(`shares: ${account}`, share, [1, 1_000]);
     const shareOf = (account: string) => shares.get(account) ?? 1;
-    const concurrency = () => options.keys.custody.concurrency ?? CONCURRENCY;
-    this.#queue = new FairQueue({ concurrency, maxPending, maxPerAccount, shareOf });
     this.#now = options.now ?? Date.now;
     // Ages and rates must not follow a wall clock that is set back.
     const monotonic = options.now ?? (() => performance.now());
-    this.#cache = new AgreementCache({ now: monotonic, shareOf, ...options.cache });
-    this.#rate = new CallerRate({ now: monotonic, shareOf, ...options.rate });
+    const cache = new AgreementCache<AgreementKeys>({ now: monotonic, shareOf, ...options.cache });
+    this.#cache = cache;
+    const rate = { now: monotonic, ...options.rate };
+    this.#maker = new AgreementMaker({ keys, cache, maxPending, maxPerAccount, rate, shareOf });
   }
 
   /** The most tokens that a message may have (check 1). */
@@ -265,9 +236,7 @@ export class TokenOpener {
   }
 
   stats(): OpenerStats {
-    const { waiting, running } = this.#queue;
-    const refused = { ...this.#refused };
-    return { cached: this.#cache.size, fresh: this.#fresh, hits: this.#hits, waiting, running, refused };
+    return { cached: this.#cache.size, hits: this.#hits, ...this.#maker.stats() };
   }
 
   #checkKey({ kid, alg, enc, epk }: TokenHeader, origin: TokenOrigin): void {
@@ -290,73 +259,19 @@ export class TokenOpener {
     origin: TokenOrigin,
     { grant, signal }: { readonly grant?: Grant | undefined; readonly signal?: AbortSignal | undefined } = {},
   ): Promise<{ readonly plaintext: Buffer; readonly keys: AgreementKeys }> {
-    const { kid } = parsed.header;
-    // A caller that reads what it stored must still be able to begin a session.
-    const payer = origin === 'stored' ? `stored ${account}` : account;
-    // One account does not wait for what another has waiting, even for the same agreement.
-    const name = `${payer} ${id}`;
-    const shared = this.#pending.get(name);
-    // Paid before anything waits in the queue. Not awaited for the wire: all tokens of a message come at once and share.
-    if (shared === undefined && origin === 'stored') await this.#rate.turn(payer, signal);
-    else if (shared === undefined) this.#takeRate(payer);
-    const firstUse = this.#cache.time();
-    const known = origin === 'stored' ? this.#cache.get(id) : undefined;
-    const keys = await (shared ?? known ?? this.#agree(name, parsed.header, account, payer));
+    const { header } = parsed;
+    const { keys, keep, chargeRubbish } = await this.#maker.make({ id, header, account, origin, signal });
     // The key may have been retired meanwhile.
-    this.#checkKey(parsed.header, origin);
+    this.#checkKey(header, origin);
     let plaintext: Buffer;
     try {
       plaintext = this.#decrypt(parsed, keys, grant);
     } catch (error) {
-      if (shared === undefined) this.#rate.charge(payer, RUBBISH_COST);
+      chargeRubbish();
       throw error;
     }
-    // Only a verified tag proves that somebody holds the other half: rubbish cannot fill the cache.
-    this.#cache.add(id, keys, kid, account, firstUse);
+    keep();
     return { plaintext, keys };
-  }
-
-  #takeRate(payer: string): void {
-    try {
-      this.#rate.take(payer);
-    } catch (error) {
-      this.#refused.rate++;
-      throw error;
-    }
-  }
-
-  #agree(name: string, header: TokenHeader, account: string, payer: string): Promise<AgreementKeys> {
-    const pending = this.#pending.get(name);
-    if (pending !== undefined) return pending;
-    const refuse = (why: RefusalKind) => {
-      this.#refused[why]++;
-      // The rate is for agreements that are made.
-      this.#rate.charge(payer, -1);
-    };
-    const isPatient = payer !== account;
-    const agreement = this.#queue
-      .run(account, () => this.#agreeNow(header), refuse, isPatient)
-      .finally(() => this.#pending.delete(name));
-    this.#pending.set(name, agreement);
-    return agreement;
-  }
-
-  async #agreeNow({ kid, alg, enc, epk, apu, apv }: TokenHeader): Promise<AgreementKeys> {
-    this.#fresh++;
-    let z: Buffer;
-    try {
-      z = await this.#keys.custody.agree(kid, epk);
-    } catch (error) {
-      if (error instanceof SealwireError) throw error;
-      throw new SealwireError('CUSTODY_FAILED', 'the key custody failed', { cause: error });
-    }
-    // A short Z would derive another key than the sender's and look like a bad token.
-    if (z.length !== curves[epk.crv].coordinateBytes) {
-      throw new SealwireError('CUSTODY_FAILED', 'the key custody gave a shared secret of the wrong length');
-    }
-    const reply = new ReplyKey(deriveReplyKey(z, kid), replyKid(epk.x, epk.y));
-    const key = deriveKey(z, alg, enc, apu, apv);
-    return alg === 'ECDH-ES' ? { direct: key, reply } : { unwrapper: new KeyUnwrapper(key), reply };
   }
 
   #decrypt(parsed: ParsedToken, keys: AgreementKeys, grant?: Grant): Buffer {

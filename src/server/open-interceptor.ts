@@ -4,7 +4,7 @@
  */
 import { ServerInterceptingCall, type ServerInterceptor } from '@grpc/grpc-js';
 import type { MeterProvider } from '@opentelemetry/api';
-import { CallerRate } from '../jwe/caller-rate.js';
+import { CallerRate } from '../jwe/agreements/caller-rate.js';
 import { type AgreementCacheOptions, type CallerRateOptions, type OpenerStats, TokenOpener } from '../jwe/opener.js';
 import type { OpeningKeys, RecipientKey } from '../jwe/recipient.js';
 import { SealingSessions, type SealingSessionsOptions } from '../jwe/sender.js';

@@ -4,7 +4,7 @@
  * outside this function.
  */
 import { SealwireError, withPath } from '../errors.js';
-import type { CallerRate } from '../jwe/caller-rate.js';
+import type { CallerRate } from '../jwe/agreements/caller-rate.js';
 import type { Grant } from '../jwe/grant.js';
 import type { TokenOpener } from '../jwe/opener.js';
 import { sha256 } from '../jwe/sha256.js';

@@ -1,6 +1,6 @@
 import { expect } from 'chai';
 import fc from 'fast-check';
-import { agreementId } from '../../src/jwe/agreement-cache.js';
+import { agreementId } from '../../src/jwe/agreements/agreement-cache.js';
 import { parseHeader } from '../../src/jwe/header.js';
 import { HeaderCache } from '../../src/jwe/header-cache.js';
 

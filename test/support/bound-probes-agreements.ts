@@ -1,9 +1,9 @@
 /** Probes of the bounds on agreements: their rate, their queue and their cache. */
 import { setMaxListeners } from 'node:events';
 import { expect } from 'chai';
-import { AgreementCache } from '../../src/jwe/agreement-cache.js';
-import { CallerRate } from '../../src/jwe/caller-rate.js';
-import { FairQueue } from '../../src/jwe/fair-queue.js';
+import { AgreementCache } from '../../src/jwe/agreements/agreement-cache.js';
+import { CallerRate } from '../../src/jwe/agreements/caller-rate.js';
+import { FairQueue } from '../../src/jwe/agreements/fair-queue.js';
 import { TokenOpener } from '../../src/jwe/opener.js';
 import type { TokenOrigin } from '../../src/jwe/recipient.js';
 import { NO_CALL } from '../../src/server/records.js';

@@ -1,5 +1,5 @@
 import { expect } from 'chai';
-import { FairQueue, type FairQueueOptions, type QueueRefusal } from '../../src/jwe/fair-queue.js';
+import { FairQueue, type FairQueueOptions, type QueueRefusal } from '../../../src/jwe/agreements/fair-queue.js';
 
 function create(options: Partial<FairQueueOptions> = {}) {
   const queue = new FairQueue({

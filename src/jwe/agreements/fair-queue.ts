@@ -1,5 +1,5 @@
 /** Turns at something scarce, by account: whoever asks for much waits behind itself, and not before others. */
-import { SealwireError } from '../errors.js';
+import { SealwireError } from '../../errors.js';
 
 /** Options of {@link FairQueue}. */
 export interface FairQueueOptions {

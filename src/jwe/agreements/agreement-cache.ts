@@ -1,7 +1,7 @@
 import { LRUCache } from 'lru-cache';
-import { checkRange } from '../profile/check-range.js';
-import type { TokenHeader } from './header.js';
-import { sha256 } from './sha256.js';
+import { checkRange } from '../../profile/check-range.js';
+import type { TokenHeader } from '../header.js';
+import { sha256 } from '../sha256.js';
 
 /** Options of {@link AgreementCache}. */
 export interface AgreementCacheOptions {

@@ -1,10 +1,14 @@
 import { createSecretKey } from 'node:crypto';
 import { setMaxListeners } from 'node:events';
 import { expect } from 'chai';
-import { AgreementCache, type AgreementCacheOptions, agreementId } from '../../src/jwe/agreement-cache.js';
-import { CallerRate } from '../../src/jwe/caller-rate.js';
-import type { TokenHeader } from '../../src/jwe/header.js';
-import { expectCode, expectRejection } from './helpers.js';
+import {
+  AgreementCache,
+  type AgreementCacheOptions,
+  agreementId,
+} from '../../../src/jwe/agreements/agreement-cache.js';
+import { CallerRate } from '../../../src/jwe/agreements/caller-rate.js';
+import type { TokenHeader } from '../../../src/jwe/header.js';
+import { expectCode, expectRejection } from '../helpers.js';
 
 const KEY = createSecretKey(Buffer.alloc(32));
 

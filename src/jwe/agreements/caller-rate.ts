@@ -1,6 +1,6 @@
 /** A token bucket per account for what costs much, first of all fresh agreements: one caller's cannot starve the others'. */
-import { SealwireError } from '../errors.js';
-import { checkRange } from '../profile/check-range.js';
+import { SealwireError } from '../../errors.js';
+import { checkRange } from '../../profile/check-range.js';
 
 /** Options of {@link CallerRate}; the defaults are those for fresh agreements. */
 export interface CallerRateOptions {
