@@ -1,6 +1,7 @@
 /** Runs the work of a flood run in processes of their own, and asks them what they saw. */
 import { type ChildProcess, fork } from 'node:child_process';
 import { once } from 'node:events';
+import { setPriority } from 'node:os';
 import { fileURLToPath } from 'node:url';
 import { type FloodFigures, FloodReport, type FloodTarget, type FloodWork } from './floods-work.js';
 
@@ -14,9 +15,14 @@ export interface WorkProcess {
   stop(): Promise<unknown>;
 }
 
-/** @param name of the module `floods-NAME.ts` beside this one */
-export async function startWork(name: string, target: FloodTarget): Promise<WorkProcess> {
+/**
+ * @param name of the module `floods-NAME.ts` beside this one
+ * @param niceness of the process. Attackers have machines of their own: on this one they may slow the service, but not
+ *   the processes of the honest callers
+ */
+export async function startWork(name: string, target: FloodTarget, niceness = 0): Promise<WorkProcess> {
   const child: ChildProcess = fork(fileURLToPath(import.meta.url), [name, JSON.stringify(target)]);
+  if (child.pid !== undefined && niceness > 0) setPriority(child.pid, niceness);
   const exited = once(child, 'exit');
   const hear = async () => {
     const [message] = (await Promise.race([once(child, 'message'), exited])) as [FloodFigures | 'ready' | number];

@@ -42,6 +42,9 @@ export interface FloodRun {
 /** Before a phase counts: connections, first sessions, compilers; a short run settles for as long as it measures. */
 const SETTLE_SECONDS = 3;
 
+/** Still enough for several times the CPU time of the honest callers: the figures tell. */
+const ATTACKERS_NICENESS = 5;
+
 /** Measures the honest callers alone and under attack, in one run. */
 export async function runFlood(options: FloodOptions): Promise<FloodRun> {
   const { attacks, seconds, config, prepare } = options;
@@ -68,7 +71,7 @@ export async function runFlood(options: FloodOptions): Promise<FloodRun> {
       };
     };
     const alone = await measure();
-    const attackers = await Promise.all(attacks.map((name) => startWork(name, target)));
+    const attackers = await Promise.all(attacks.map((name) => startWork(name, target, ATTACKERS_NICENESS)));
     const attacked = await measure();
     const figures: Record<string, FloodFigures> = {};
     for (const [index, attacker] of attackers.entries()) figures[attacks[index] as string] = await attacker.take();
@@ -87,7 +90,7 @@ export function describeFlood({ alone, attacked, attacks }: FloodRun): string {
   const honest = (name: string, { warm, newSessions, refused, rssMiB, serviceCpuMs }: HonestFigures) =>
     `${name}: warm p50 ${ms(warm.p50)} p99 ${ms(warm.p99)} ms of ${warm.counts['OK'] ?? 0}, new sessions p50 ` +
     `${ms(newSessions.p50)} p99 ${ms(newSessions.p99)} ms of ${newSessions.counts['OK'] ?? 0}, refused ${refused}, ` +
-    `service ${rssMiB.toFixed(0)} MiB, CPU ${ms(serviceCpuMs)} ms`;
+    `service ${rssMiB.toFixed(0)} MiB, CPU ${ms(serviceCpuMs)} ms, theirs ${ms(warm.cpuMs + newSessions.cpuMs)} ms`;
   const rest = Object.entries(attacks).map(
     ([name, { counts, cpuMs }]) => `${name}: ${JSON.stringify(counts)}, CPU ${ms(cpuMs)} ms`,
   );
