@@ -15,8 +15,9 @@ const ALGORITHM = 'id-aes256-wrap';
 const IV = Buffer.alloc(8, 0xa6);
 
 /**
- * Whether a key-wrap cipher object takes further updates, each of them a whole wrap. Up to Node 24 it does, which
- * halves the cost; from Node 26 on it refuses the second update. No documentation promises either.
+ * Whether a key-wrap cipher object takes further updates, each of them a whole wrap. In Node 20 and 22 it does, which
+ * halves the cost; Node 26 refuses the second update, and so do releases of Node 24 from 24.22 on. No documentation
+ * promises either.
  *
  * @returns true only if several wraps and unwraps by one object give what fresh objects give
  */

@@ -59,7 +59,8 @@ describe('the test for cipher objects that can be used again', () => {
   it('says the same each time, and what is known of each line of Node', () => {
     expect(testReuse()).to.equal(REUSES_CIPHERS);
     const major = Number(process.versions.node.split('.')[0]);
-    if (major <= 24) expect(REUSES_CIPHERS).to.equal(true);
+    // Node 24 changed between 24.21 and 24.22.
+    if (major < 24) expect(REUSES_CIPHERS).to.equal(true);
     if (major >= 26) expect(REUSES_CIPHERS).to.equal(false);
   });
 });
