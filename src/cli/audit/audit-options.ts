@@ -8,21 +8,10 @@ import { parseMoment } from '../moment.js';
 /** Output formats of commands that print records. */
 export type RecordFormat = 'table' | 'json' | 'jsonl';
 
-/** Values of {@link addFilterOptions}. */
-export interface FilterFlags {
+/** Values of {@link addFilterOptions}: those of a filter, with moments in ms since 1970. */
+export interface FilterFlags extends Omit<LogFilterOptions, 'sinceMs' | 'untilMs'> {
   readonly since?: number;
   readonly until?: number;
-  readonly event?: readonly string[];
-  readonly method?: readonly string[];
-  readonly principal?: readonly string[];
-  readonly peer?: readonly string[];
-  readonly requestId?: readonly string[];
-  readonly field?: readonly string[];
-  readonly kid?: readonly string[];
-  readonly outcome?: readonly string[];
-  readonly reason?: readonly string[];
-  readonly token?: readonly string[];
-  readonly bound?: readonly string[];
 }
 
 const EVENTS = ['open', 'seal', 'reject', 'openStored', 'rotate', 'retire', 'reveal', 'start', 'recover'];

@@ -1,14 +1,10 @@
-/**
- * `sealwire keys init`, `rotate`, `retire`, `remove`, `import` and `passphrase`: changing the ring file, one writer at
- * a time.
- */
+/** `sealwire keys init`, `rotate`, `import` and `passphrase`: changing the ring file, one writer at a time. */
 import { existsSync } from 'node:fs';
-import { readKeyUsage } from '../../audit/read/key-usage.js';
 import { SealwireError } from '../../errors.js';
 import { createFirstKey, makeKeyFolder } from '../../host/key-files.js';
 import { readKeyFile } from '../../keys/files.js';
 import { generatePem } from '../../keys/generate-pem.js';
-import { formatDate, type KeyDates, keyState } from '../../keys/lifecycle.js';
+import { formatDate, type KeyDates } from '../../keys/lifecycle.js';
 import { importRingKey, type RingKey, withDates } from '../../keys/ring-file.js';
 import {
   currentKey,
@@ -18,16 +14,13 @@ import {
   planRotation,
   type RotationSchedule,
   replaceAll,
-  retireDates,
-  withdrawDates,
 } from '../../keys/rotation.js';
 import type { Curve } from '../../profile/algorithms.js';
-import { formatDuration } from '../duration.js';
 import { print } from '../output.js';
 import { describeReplacement, describeRest } from './compromised.js';
 import { findTokenKey, makeTokenKey, orTellWhere, type TokenKey } from './hardware.js';
 import type { HardwareFlags, PlaceFlags } from './keys-options.js';
-import { askOnce, findPlace, findPlaceToChange, type KeyPlace, note, openStore, pickKey, report } from './place.js';
+import { askOnce, findPlace, findPlaceToChange, type KeyPlace, note, openStore, report } from './place.js';
 
 /** Flags of `init`. */
 export interface InitFlags extends PlaceFlags, HardwareFlags {
@@ -150,88 +143,6 @@ function describeRotation(kid: string, { next, previous }: PlannedRotation): str
     );
   }
   return `${lines.join('\n')}\n`;
-}
-
-/** Flags of `retire`. */
-export interface RetireFlags extends PlaceFlags {
-  readonly force?: boolean;
-  /** Seconds. */
-  readonly within: number;
-  /** Folder of the audit log. Default: the service's. */
-  readonly audit?: string;
-}
-
-/** Retires a key: it is refused from now on. Without `--force`, only a key that nobody needs. */
-export async function retire(kid: string, flags: RetireFlags): Promise<void> {
-  const place = findPlaceToChange(flags);
-  const { store, auditDir, now } = place;
-  const isForced = flags.force === true;
-  const toDates = (key: RingKey) => (isForced ? withdrawDates : retireDates)(key, now());
-  const meant = pickKey(await store.readKeys(), kid);
-  toDates(meant);
-  // Done before the file is locked: the log may be long, and others may have to write.
-  if (!isForced) refuseIfUsed(meant.kid, flags.audit ?? auditDir, flags.within, now());
-  await store.update((keys) => {
-    const key = pickKey(keys, meant.kid);
-    return replaceDates(keys, key, toDates(key));
-  });
-  await report(place, `key ${meant.kid} is retired: refused from now on\n`);
-}
-
-function refuseIfUsed(kid: string, auditDir: string | undefined, within: number, now: number): void {
-  if (auditDir === undefined) {
-    throw new SealwireError(
-      'KEY_IN_USE',
-      `without an audit log nobody knows whether key ${kid} is in use: give --audit, or --force`,
-    );
-  }
-  // A service that never ran has opened nothing.
-  if (!existsSync(auditDir)) return;
-  const { keys, damaged } = readKeyUsage(auditDir, { sinceMs: (now - within) * 1_000 });
-  const last = keys.get(kid)?.lastNeededMs;
-  if (last !== undefined) {
-    const when = formatDate(Math.floor(last / 1_000));
-    throw new SealwireError(
-      'KEY_IN_USE',
-      `key ${kid} opened a token at ${when}, within the last ${formatDuration(within)}: wait, or give --force`,
-    );
-  }
-  if (damaged > 0) {
-    throw new SealwireError(
-      'KEY_IN_USE',
-      `${damaged} lines of the audit log are not records: verify it, or give --force`,
-    );
-  }
-}
-
-function replaceDates(keys: readonly RingKey[], key: RingKey, dates: KeyDates): RingKey[] {
-  return keys.map((each) => (each === key ? withDates(each, dates) : each));
-}
-
-/** Flags of `remove`. */
-export interface RemoveFlags extends PlaceFlags {
-  readonly retired?: boolean;
-}
-
-/** Takes a retired key out of the ring, or all of them. */
-export async function remove(kid: string | undefined, { retired: all, ...flags }: RemoveFlags): Promise<void> {
-  if ((kid === undefined) !== (all === true)) {
-    throw new SealwireError('OPTIONS_INVALID', 'remove what? give a kid, or --retired for all retired keys');
-  }
-  const place = findPlaceToChange(flags);
-  let removed: readonly RingKey[] = [];
-  await place.store.update((keys) => {
-    const stateOf = ({ dates }: RingKey) => keyState(dates, place.now());
-    removed = kid === undefined ? keys.filter((key) => stateOf(key) === 'retired') : [pickKey(keys, kid)];
-    for (const key of removed) {
-      const state = stateOf(key);
-      if (state === 'retired') continue;
-      throw new SealwireError('KEY_IN_USE', `key ${key.kid} is ${state}: only retired keys can be removed`);
-    }
-    return keys.filter((key) => !removed.includes(key));
-  });
-  const said = removed.map((key) => `key ${key.kid} is removed\n`).join('');
-  await report(place, said === '' ? 'no key is retired\n' : said);
 }
 
 /** Flags of `import`. */

@@ -1,10 +1,11 @@
 /** Declares `sealwire keys` and its commands. */
 import { type Command, Option } from 'commander';
 import { parseDuration } from '../duration.js';
-import type { ImportFlags, InitFlags, PassphraseFlags, RemoveFlags, RetireFlags, RotateFlags } from './change.js';
+import type { ImportFlags, InitFlags, PassphraseFlags, RotateFlags } from './change.js';
 import { addClockOption, addHardwareOptions, addPlaceOptions, type PlaceFlags } from './keys-options.js';
 import type { ExportFlags, ListFlags } from './list.js';
 import { registerKeysRoot } from './root-command.js';
+import type { RemoveFlags, RetireFlags } from './withdraw.js';
 
 const CURVES = ['P-521', 'P-384', 'P-256'];
 const KID_HELP = `
@@ -98,12 +99,12 @@ function registerRetire(keys: Command): void {
     .option('--audit <folder>', "audit log with what was opened (default: the service's)")
     .option('--force', 'whatever its state and use: calls of senders that still use it fail')
     .addHelpText('after', `${KID_HELP}\n\nExamples:\n  sealwire keys retire 3kGx\n  sealwire keys retire 3kGx --force`)
-    .action(async (kid: string, flags: RetireFlags) => (await import('./change.js')).retire(kid, flags));
+    .action(async (kid: string, flags: RetireFlags) => (await import('./withdraw.js')).retire(kid, flags));
   addClockOption(addPlaceOptions(keys.command('remove [kid]')))
     .description('take a retired key out of the ring: nothing sealed to it can be opened ever again')
     .option('--retired', 'all retired keys')
     .addHelpText('after', `${KID_HELP}\n\nExamples:\n  sealwire keys remove 3kGx\n  sealwire keys remove --retired`)
-    .action(async (kid: string | undefined, flags: RemoveFlags) => (await import('./change.js')).remove(kid, flags));
+    .action(async (kid: string | undefined, flags: RemoveFlags) => (await import('./withdraw.js')).remove(kid, flags));
 }
 
 function registerImport(keys: Command): void {
