@@ -13,13 +13,13 @@ export const auditProbes = [
   createProbe(
     {
       resource: 'bytes of records that stored tokens were opened',
-      chargedTo: 'account',
+      chargedTo: 'account; all beyond {accounts} accounts together',
       bound: 'audit.storedBytesPerHour, {perHour}, with the tokens that answers seal anew',
       outcome: 'LIMIT_EXCEEDED, limit: rate',
     },
-    ({ perHour }, { outcome }) => {
+    ({ accounts, perHour }, { outcome }) => {
       expect(auditSchema.parse({}).storedBytesPerHour).to.equal(perHour);
-      const budget = new StoredBudget({});
+      let budget = new StoredBudget({});
       const record = (account: string, size: number) =>
         input({ event: 'openStored', account, fields: [field({ token: 'x'.repeat(size) })] });
       const take = (record: RecordInput, now = START) => {
@@ -45,6 +45,12 @@ export const auditProbes = [
       expect(take(great, START + 3_600_000 - 1)).to.equal(outcome);
       expect(take(record('address:2', 0))).to.equal('served');
       expect(take(great, START + 3_600_000)).to.equal('served');
+      // Who comes late shares what is left to all of them.
+      budget = new StoredBudget({ storedBytesPerHour: 65_536 });
+      for (let one = 1; one <= accounts; one++) expect(take(record(`early:${one}`, 0))).to.equal('served');
+      expect(take(record('late:1', 30_000))).to.equal('served');
+      expect(take(record('late:2', 30_000))).to.equal(outcome);
+      expect(take(record(`early:${accounts}`, 30_000))).to.equal('served');
     },
   ),
   createProbe(
