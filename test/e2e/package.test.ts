@@ -135,12 +135,35 @@ describe('the package from outside', function () {
     expect(printed).to.equal(promised);
   });
 
-  it('contains neither tests nor keys', () => {
-    const [packed] = JSON.parse(run('npm', ['pack', '--ignore-scripts', '--dry-run', '--json'], resolve('.'))) as {
-      files: { path: string }[];
-    }[];
-    const paths = packed?.files.map(({ path }) => path) ?? [];
-    expect(paths).to.include.members(['proto/sealwire/v1/sealed.proto', 'dist/src/index.d.ts', 'LICENSE', 'README.md']);
-    expect(paths.filter((path) => /test|bench|^var|\.jwk|keys\.json/.test(path))).to.deep.equal([]);
+  describe('when packed', () => {
+    let paths: readonly string[];
+    before(() => {
+      const [packed] = JSON.parse(run('npm', ['pack', '--ignore-scripts', '--dry-run', '--json'], resolve('.'))) as {
+        files: { path: string }[];
+      }[];
+      paths = packed?.files.map(({ path }) => path) ?? [];
+    });
+
+    it('contains neither our tests nor keys', () => {
+      expect(paths).to.include.members([
+        'proto/sealwire/v1/sealed.proto',
+        'dist/src/index.d.ts',
+        'LICENSE',
+        'README.md',
+      ]);
+      const own = paths.filter((path) => !path.startsWith('examples/'));
+      expect(own.filter((path) => /test|bench|^var|\.jwk|keys\.json/.test(path))).to.deep.equal([]);
+    });
+
+    it('has what its pages link to, but for the page of contributors', () => {
+      const missing = paths
+        .filter((path) => path.endsWith('.md'))
+        .flatMap((page) => {
+          const links = readFileSync(page, 'utf8').matchAll(/\]\((?!https?:|#)([^)#]+)/g);
+          return [...links].map(([, link = '']) => join(dirname(page), link));
+        })
+        .filter((target) => !paths.some((path) => path === target || path.startsWith(`${target}/`)));
+      expect(new Set(missing)).to.deep.equal(new Set(['CONTRIBUTING.md']));
+    });
   });
 });
