@@ -51,11 +51,11 @@ export const auditProbes = [
   createProbe(
     {
       resource: 'bytes of records that stored tokens were opened',
-      chargedTo: 'account',
+      chargedTo: 'account; all beyond {accounts} accounts together',
       bound: 'audit.storedBytesPerHour, {perHour}, with the tokens that answers seal anew',
       outcome: 'LIMIT_EXCEEDED, limit: rate',
     },
-    ({ perHour }, { outcome }) => {
+    ({ accounts, perHour }, { outcome }) => {
       expect(auditSchema.parse({}).storedBytesPerHour).to.equal(perHour);
       const budget = new StoredBudget({});
       const record = (account: string, size: number) =>
@@ -83,6 +83,13 @@ export const auditProbes = [
       expect(take(great, START + 3_600_000 - 1)).to.equal(outcome);
       expect(take(record('address:2', 0))).to.equal('served');
       expect(take(great, START + 3_600_000)).to.equal('served');
+      const many = new StoredBudget({ storedBytesPerHour: 65_536 });
+      const takeSome = (account: number) => many.take(record(`address:${account}`, 10_000), 'test', START);
+      for (let account = 0; account < accounts; account++) takeSome(account);
+      for (let other = 0; other < 3; other++) takeSome(accounts + other);
+      // What the rest have spent, another one of them lacks; who came before has its own.
+      expect(() => takeSome(accounts + 3)).to.throw();
+      expect(() => takeSome(0)).to.not.throw();
     },
   ),
   createProbe(
