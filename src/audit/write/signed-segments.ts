@@ -71,11 +71,10 @@ export class SignedSegments {
       if (step.done === true) return lastMs === undefined ? undefined : { first, next, lineBytes: step.value, lastMs };
       const { value: block } = step;
       for (let index = 0; index < block.length; index++) tree.append(block.leafHash(index));
-      if (tree.size > next) return undefined;
       lastMs = timeOf(block.line(block.length - 1));
       // Calls go on meanwhile.
       await nextTurn();
-      if (this.#isStopped()) return undefined;
+      if (this.#isStopped()) blocks.return(0);
     }
   }
 
