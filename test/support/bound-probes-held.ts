@@ -1,4 +1,5 @@
 /** Probe of the bound on whole messages that wait, by calls to a real server whose replies nobody takes. */
+import { once } from 'node:events';
 import { connect } from 'node:http2';
 import { setImmediate } from 'node:timers/promises';
 import { expect } from 'chai';
@@ -46,11 +47,10 @@ export const heldProbes = [
         open: { caller: ({ metadata }) => String(metadata.get('who')[0]) },
       });
       const sealer = new MessageSealer({ sessions: new SealingSessions() });
-      const session = connect(`http://${bench.address}`, {
-        maxSessionMemory: 1_000,
-        settings: { initialWindowSize: 0 },
-      });
-      session.on('error', () => {});
+      const settings = { initialWindowSize: 0 };
+      const open = () =>
+        connect(`http://${bench.address}`, { maxSessionMemory: 1_000, settings }).on('error', () => {});
+      let session = open();
       const { decode } = ReconcileRequest;
       let decoded = 0;
       ReconcileRequest.decode = (...values) => {
@@ -93,6 +93,15 @@ export const heldProbes = [
         const counted = decoded;
         (await talk('another')).write(message);
         while (decoded === counted) await setImmediate();
+        // All of it is given back when its streams are gone.
+        session.destroy();
+        session = open();
+        for (let isTaken = false; !isTaken; ) {
+          const again = await talk('a');
+          again.write(message);
+          const [received] = (await once(again, 'response')) as [{ readonly [name: string]: unknown }];
+          isTaken = received['grpc-status'] === undefined;
+        }
       } finally {
         ReconcileRequest.decode = decode;
         session.destroy();
