@@ -21,17 +21,8 @@ const allowed = {
   client: ['errors', 'profile', 'turn-queue', 'jwe', 'keys', 'schema'],
   server: ['errors', 'profile', 'turn-queue', 'jwe', 'keys', 'schema'],
   'audit/format': ['errors', 'profile', 'jwe/header', 'jwe/sha256'],
-  // The line readers are what both read and write need.
-  'audit/write': [
-    'errors',
-    'profile',
-    'files',
-    'jwe/header',
-    'jwe/sha256',
-    'audit/format',
-    'audit/read/line-blocks',
-    'audit/read/lines-backwards',
-  ],
+  // The line reader is what both read and write need.
+  'audit/write': ['errors', 'profile', 'files', 'jwe/header', 'jwe/sha256', 'audit/format', 'audit/read/line-blocks'],
   'audit/read': ['errors', 'profile', 'jwe/header', 'jwe/sha256', 'audit/format'],
   'audit/index': ['audit/format', 'audit/write', 'audit/read'],
   codegen: ['schema', 'errors'],

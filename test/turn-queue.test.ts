@@ -43,6 +43,18 @@ describe('a turn queue', () => {
     expect(done).to.deep.equal(numbers(5));
   });
 
+  it('serves accounts one after the other, however much one of them has waiting', async () => {
+    const order: string[] = [];
+    queue.add(() => {});
+    for (const index of numbers(40)) queue.add(() => order.push(`a${index}`), 'a');
+    for (const index of numbers(2)) queue.add(() => order.push(`b${index}`), 'b');
+    queue.add(() => order.push('c0'), 'c');
+    await nextTurn();
+    expect(order.slice(0, 7)).to.deep.equal(['a0', 'b0', 'c0', 'a1', 'b1', 'a2', 'a3']);
+    queue.flush();
+    expect(order).to.have.length(43);
+  });
+
   it('runs all that waits when it is flushed', () => {
     for (const index of numbers(40)) add(index);
     queue.flush();

@@ -54,7 +54,7 @@ interface Holder {
   readonly pid: number;
   /** When the process started, in ticks since boot; empty where the system does not tell. */
   readonly start: string;
-  /** Device and inode of the folder: a copy of it has others. */
+  /** Device and inode of the folder: a copy of it has others, and so may the same folder by another mount. */
   readonly folder: string;
   /** Differs each time. */
   readonly token: string;
@@ -211,14 +211,13 @@ async function moveAway(path: string, text: string): Promise<void> {
  * @throws FileLockBusy when it is running
  */
 function isKnownGone({ place, pid, start, folder }: Partial<Holder>, own: Holder): boolean {
-  const isSameBoot = place?.split(' ')[0] === own.place.split(' ')[0];
-  // The lock came here with a copy of its folder.
-  if (isSameBoot && folder !== own.folder) return true;
   if (place !== own.place || !Number.isInteger(pid) || (pid as number) <= 0) return false;
   // In a container each start may be process 1.
   if (pid === own.pid && start !== own.start) return true;
-  if (isRunning(pid as number, start ?? '')) throw new FileLockBusy(`process ${pid}`);
-  return true;
+  if (!isRunning(pid as number, start ?? '')) return true;
+  // The lock came with a copy of its folder, or the holder sees the folder by another mount: its heartbeat tells.
+  if (folder !== own.folder) return false;
+  throw new FileLockBusy(`process ${pid}`);
 }
 
 function isRunning(pid: number, start: string): boolean {

@@ -3,7 +3,7 @@ import type { Server, ServerWritableStream, ServiceDefinition, UntypedServiceImp
 import { HealthImplementation } from 'grpc-health-check';
 import { addSmallService } from '../server/receive/small-requests.js';
 
-type WatchCall = ServerWritableStream<unknown, unknown>;
+type WatchCall = ServerWritableStream<{ readonly service: string }, unknown>;
 
 /** What calls need and may be without for a while. */
 export type Need = 'audit log' | 'key custody';
@@ -69,7 +69,9 @@ export class ServiceHealth {
 
   #wrapWatch(watch: WatchHandler): WatchHandler {
     return (call) => {
-      watch(call);
+      // The names are all known: another one has no status to wait for, and must not be remembered.
+      if (this.#names.includes(call.request.service) || this.#others.includes(call.request.service)) watch(call);
+      else call.write({ status: 'SERVICE_UNKNOWN' });
       if (this.#stopped) {
         call.end();
         return;

@@ -25,6 +25,8 @@ export type PaymentListener = (payment: StoredPayment) => void;
 export class PaymentStore {
   readonly #byOrder = new Map<string, StoredPayment>();
   readonly #byId = new Map<string, StoredPayment>();
+  /** In the order they were added. */
+  readonly #ids: string[] = [];
   readonly #listeners = new Map<PaymentListener, () => void>();
 
   find(orderId: string): StoredPayment | undefined {
@@ -38,6 +40,7 @@ export class PaymentStore {
   add(payment: StoredPayment): void {
     this.#byOrder.set(payment.orderId, payment);
     this.#byId.set(payment.paymentId, payment);
+    this.#ids.push(payment.paymentId);
     for (const listener of this.#listeners.keys()) listener(payment);
   }
 
@@ -48,6 +51,11 @@ export class PaymentStore {
     const payment = { ...known, card };
     this.#byOrder.set(payment.orderId, payment);
     this.#byId.set(paymentId, payment);
+  }
+
+  /** The payment that was added after `index` others; undefined when there is none yet. */
+  at(index: number): StoredPayment | undefined {
+    return this.#byId.get(this.#ids[index] ?? '');
   }
 
   /** All payments, in the order they were added. */

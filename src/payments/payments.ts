@@ -123,23 +123,22 @@ async function* paymentsOf(
 ): AsyncGenerator<StoredPayment, void, undefined> {
   const { orderId } = call.request;
   const isAsked = (payment: StoredPayment) => orderId === '' || payment.orderId === orderId;
-  const waiting = [...store.all()].filter(isAsked);
   let wake = () => {};
   let over = false;
   const end = () => {
     over = true;
     wake();
   };
-  const unwatch = store.watch((payment) => {
-    if (isAsked(payment)) waiting.push(payment);
-    wake();
-  }, end);
+  const unwatch = store.watch(() => wake(), end);
   call.once('cancelled', end);
   try {
-    while (!over || waiting.length > 0) {
-      const next = waiting.shift();
-      // Read again: its card may have been sealed anew since.
-      if (next !== undefined) yield store.findById(next.paymentId) ?? next;
+    // Its place in the store is all that a slow reader costs.
+    for (let index = 0; ; ) {
+      const next = store.at(index);
+      if (next !== undefined) {
+        index++;
+        if (isAsked(next)) yield next;
+      } else if (over) return;
       else {
         await new Promise<void>((resolve) => {
           wake = resolve;

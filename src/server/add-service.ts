@@ -11,6 +11,7 @@ import { SealwireError } from '../errors.js';
 import { INTERNAL_STATUS } from '../schema/error-status.js';
 import type { ServicePlan } from '../schema/plan.js';
 import { keepRequestBytes } from './receive/request-bytes.js';
+import { factsOf } from './records.js';
 import { toStatusObject } from './status-object.js';
 
 /** Called with every error that was hidden from a caller. */
@@ -24,7 +25,9 @@ interface AnyCall {
   on(event: 'error', listener: (error: unknown) => void): unknown;
   emit(event: string, ...values: unknown[]): boolean;
   destroy?(error?: unknown): unknown;
+  readonly metadata: Metadata;
   readonly readableEnded?: boolean;
+  readonly readableLength?: number;
   readonly writableEnded?: boolean;
 }
 type AnyHandler = (call: AnyCall, callback: Callback) => unknown;
@@ -79,7 +82,10 @@ function wrapSingle(
       callback(error ? hide(error) : null, value, trailer, flags);
     };
     // A destroyed request stream emits this; without a listener the process would end.
-    if (requestStream) call.on('error', answer);
+    if (requestStream) {
+      call.on('error', answer);
+      watchRequests(call);
+    }
     run(() => handler(call, answer), answer);
   };
 }
@@ -87,11 +93,17 @@ function wrapSingle(
 function wrapStreaming(handler: AnyHandler, hide: (error: unknown) => ServerErrorResponse): AnyHandler {
   return (call, callback) => {
     hideEmittedErrors(call, hide);
+    watchRequests(call);
     run(
       () => handler(call, callback),
       (error) => call.emit('error', error),
     );
   };
+}
+
+/** What a handler has not come to still counts as what its caller makes the service hold. */
+function watchRequests(call: AnyCall): void {
+  factsOf(call.metadata).watch?.(() => call.readableLength ?? 0);
 }
 
 /**

@@ -4,6 +4,7 @@
  * handler, messages open beside each other, and are delivered in order, when the handler asks.
  */
 import type { TurnQueue } from '../turn-queue.js';
+import type { CallBytes } from './held-bytes.js';
 
 /** How far reads run ahead of the handler. */
 export interface ReadAhead {
@@ -16,6 +17,10 @@ export interface ReadAhead {
 /** What {@link IncomingMessages} needs of its call. */
 export interface IncomingOptions {
   readonly readAhead: ReadAhead;
+  /** Whose the call is; asked when a message has come. */
+  readonly account: () => string;
+  /** What the call holds; asked for when there is something to hold. */
+  readonly bytes: () => Pick<CallBytes, 'take' | 'deliver'>;
   /** Asks the wire for one message. */
   readonly read: () => void;
   /** Opens one message. */
@@ -62,10 +67,17 @@ export class IncomingMessages {
   add(message: object, size: number): void {
     this.#reading = false;
     if (this.#stopped) return;
+    try {
+      if (size > 0) this.#options.bytes().take(size);
+    } catch (error) {
+      this.stop();
+      this.#options.fail(error);
+      return;
+    }
     const entry: Entry = { size, value: undefined, error: undefined };
     this.#queue.push(entry);
     this.#bytes += size;
-    this.#options.turns.add(() => this.#open(message, entry));
+    this.#options.turns.add(() => this.#open(message, entry), this.#options.account());
     this.#pump();
   }
 
@@ -134,6 +146,7 @@ export class IncomingMessages {
     this.#wanted--;
     this.#queue.shift();
     this.#bytes -= head.size;
+    if (head.size > 0) this.#options.bytes().deliver(head.size);
     this.#options.deliver(head.value as object);
     return true;
   }

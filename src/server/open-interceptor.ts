@@ -18,6 +18,7 @@ import { TurnQueue } from '../turn-queue.js';
 import type { AuditSink } from './audit-sink.js';
 import { type CallerFunction, createCaller } from './caller.js';
 import { createGranter } from './granter.js';
+import { HeldBytes } from './held-bytes.js';
 import { MessageOpener, type TokenGuard } from './open-message.js';
 import { type AuthenticateCaller, ReplyTokenReader } from './reply-token.js';
 import { MessageReplier } from './seal-reply.js';
@@ -169,7 +170,8 @@ export function createOpenInterceptor(options: OpenInterceptorOptions): OpenInte
     caller: options.caller ?? createCaller(),
     turns: new TurnQueue(),
     readAhead,
-    writeAhead: { messages: readAhead.messages },
+    writeAhead: readAhead,
+    held: new HeldBytes((account) => shares?.[account] ?? 1),
     currentKid: () => keys.currentKid,
     now,
   };

@@ -27,11 +27,12 @@ export interface TokenGuard {
    * Claims all tokens of one message, or none.
    *
    * @param paths of the tokens, for the error
+   * @param account whose tokens they are
    * @throws SealwireError `REPLAYED`, `TOKEN_STALE`, `REPLAY_STORE_FULL`
    */
-  claim(tokens: readonly GuardedToken[], paths: readonly string[]): void | Promise<void>;
+  claim(tokens: readonly GuardedToken[], paths: readonly string[], account: string): void | Promise<void>;
   /** Gives back what was claimed for a message that was not delivered. */
-  release(tokens: readonly GuardedToken[]): void | Promise<void>;
+  release(tokens: readonly GuardedToken[], account: string): void | Promise<void>;
 }
 
 /** Options of {@link MessageOpener}. */
@@ -114,7 +115,7 @@ export class MessageOpener {
       const values = this.#decodeAll(openings, plaintexts);
       const record = openRecord(openings, call, startedAt);
       if (this.#guard === undefined || !mode.singleUse || sealed.length === 0) await this.#audit.commit(record);
-      else await this.#commitOnce(this.#guard, sealed, record);
+      else await this.#commitOnce(this.#guard, sealed, record, call.account);
       const sites = openings.map(({ site }) => site);
       return putOpened(plan, message, sites, values);
     } catch (error) {
@@ -191,14 +192,14 @@ export class MessageOpener {
   }
 
   /** Check 8, for all tokens of the message at once; without a record nothing was opened and nothing is used up. */
-  async #commitOnce(guard: TokenGuard, sealed: readonly Opening[], record: CallRecord): Promise<void> {
+  async #commitOnce(guard: TokenGuard, sealed: readonly Opening[], record: CallRecord, account: string): Promise<void> {
     const tokens = sealed.map(({ parsed }) => parsed as ParsedToken);
     const paths = sealed.map(({ site }) => site.path);
-    await guard.claim(tokens, paths);
+    await guard.claim(tokens, paths, account);
     try {
       await this.#audit.commit(record);
     } catch (error) {
-      await guard.release(tokens);
+      await guard.release(tokens, account);
       throw error;
     }
   }

@@ -3,16 +3,22 @@
  * durable. The handler may run ahead by as much as {@link WriteAhead} says; what the wire has not taken
  * counts, so that a slow reader holds the handler.
  */
+import type { CallBytes } from './held-bytes.js';
+import { sizeOf } from './receive/message-size.js';
 import type { SealedReply } from './seal-reply.js';
 
 /** How far a handler may run ahead of the wire. */
 export interface WriteAhead {
   readonly messages: number;
+  /** Bytes of them, about. */
+  readonly bytes: number;
 }
 
 /** What {@link OutgoingMessages} needs of its call. */
 export interface OutgoingOptions {
   readonly writeAhead: WriteAhead;
+  /** What the call holds; asked for when there is something to hold. */
+  readonly bytes: () => Pick<CallBytes, 'take' | 'give'>;
   readonly seal: (message: object) => SealedReply | Promise<SealedReply>;
   /** Resolves when the record is durable. */
   readonly commit: (reply: SealedReply) => Promise<void> | undefined;
@@ -36,6 +42,7 @@ export class OutgoingMessages {
   /** Ends with the sending of the last message. */
   #sent: Promise<void> = Promise.resolve();
   #held = 0;
+  #heldBytes = 0;
   /** Callbacks of the handler's writes that have to wait. */
   readonly #waiting: (() => void)[] = [];
   /** Nothing is sealed after a message that could not be; what came before it is still sent. */
@@ -49,11 +56,21 @@ export class OutgoingMessages {
   /** @param callback the handler's: called when it may write again */
   add(message: object, callback: () => void): void {
     if (this.#stopped) return;
+    const size = sizeOf(message);
+    try {
+      this.#options.bytes().take(size);
+    } catch (error) {
+      this.stop();
+      this.#options.fail(error);
+      return;
+    }
     this.#held++;
+    this.#heldBytes += size;
     const sealing = this.#sealed.then(() => this.#seal(message));
     this.#sealed = sealing;
-    this.#sent = Promise.all([sealing, this.#sent]).then(([ready]) => this.#send(ready));
-    if (this.#held < this.#options.writeAhead.messages) process.nextTick(callback);
+    this.#sent = Promise.all([sealing, this.#sent]).then(([ready]) => this.#send(ready, size));
+    const { messages, bytes } = this.#options.writeAhead;
+    if (this.#held < messages && this.#heldBytes < bytes) process.nextTick(callback);
     else this.#waiting.push(callback);
   }
 
@@ -88,7 +105,7 @@ export class OutgoingMessages {
     }
   }
 
-  async #send(sealed: Sealed | undefined): Promise<void> {
+  async #send(sealed: Sealed | undefined, size: number): Promise<void> {
     const failure = await sealed?.failure;
     if (sealed === undefined || this.#stopped) return;
     if (failure !== undefined) {
@@ -98,6 +115,8 @@ export class OutgoingMessages {
     }
     this.#options.send(sealed.message, () => {
       this.#held--;
+      this.#heldBytes -= size;
+      this.#options.bytes().give(size);
       const callback = this.#waiting.shift();
       callback?.();
     });

@@ -17,6 +17,8 @@ export interface CallFacts {
   readonly traceparent: string;
   /** Aborted when the call ends, by whomever; absent outside of calls. */
   readonly signal?: () => AbortSignal;
+  /** Takes note of how to find out how many requests wait in the handler's stream. */
+  readonly watch?: (waiting: () => number) => void;
 }
 
 /** Facts of something that belongs to no call. */

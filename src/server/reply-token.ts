@@ -110,7 +110,7 @@ export class ReplyTokenReader {
   ): Promise<CallFacts> {
     const { audit, authenticateCaller } = this.#options;
     const guard = isUsedUp ? this.#options.guard : undefined;
-    await guard?.claim([parsed], [REPLY_METADATA]);
+    await guard?.claim([parsed], [REPLY_METADATA], call.account);
     try {
       // From its record a restarted service knows a used token; and nobody sees a credential without one.
       if (guard !== undefined || credential.length > 0) {
@@ -124,7 +124,7 @@ export class ReplyTokenReader {
       return { ...call, ...createCallerOf('credential', name) };
     } catch (error) {
       // Nothing has come of it, and strangers must not fill the guard.
-      await guard?.release([parsed]);
+      await guard?.release([parsed], call.account);
       throw error;
     } finally {
       credential.fill(0);

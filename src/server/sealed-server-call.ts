@@ -15,6 +15,7 @@ import { hasOwnFields } from '../schema/walk.js';
 import type { TurnQueue } from '../turn-queue.js';
 import type { AuditSink } from './audit-sink.js';
 import { askCaller, type CallerFunction, createAccount, peerAddress, tlsIdentity } from './caller.js';
+import { CallBytes, type HeldBytes } from './held-bytes.js';
 import { IncomingMessages, type ReadAhead } from './incoming.js';
 import type { MessageOpener } from './open-message.js';
 import { OutgoingMessages, type WriteAhead } from './outgoing.js';
@@ -38,6 +39,7 @@ export interface ServerCallParts {
   readonly turns: TurnQueue;
   readonly readAhead: ReadAhead;
   readonly writeAhead: WriteAhead;
+  readonly held: HeldBytes;
   readonly currentKid: () => string | undefined;
   readonly now: () => number;
 }
@@ -52,7 +54,13 @@ const TRACEPARENT = /^[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}$/;
 /** A method without request streams is read as its handler asks. */
 const NO_READ_AHEAD: ReadAhead = { messages: 0, bytes: 0 };
 /** Failures of a reply that are no fault of the handler. */
-const REPLY_FAILURES: ReadonlySet<string> = new Set(['NO_REPLY_KEY', 'AUDIT_FAILED', 'POOL_FULL', 'CUSTODY_FAILED']);
+const REPLY_FAILURES: ReadonlySet<string> = new Set([
+  'NO_REPLY_KEY',
+  'AUDIT_FAILED',
+  'POOL_FULL',
+  'CUSTODY_FAILED',
+  'RECEIVE_LIMIT',
+]);
 
 /** Opens what comes in, seals what goes out. */
 export class SealedServerCall extends ServerInterceptingCall {
@@ -69,6 +77,7 @@ export class SealedServerCall extends ServerInterceptingCall {
   #held: HeldRequest | undefined;
   #state: CallState = 'open';
   #ending: AbortController | undefined;
+  #bytes: CallBytes | undefined;
 
   constructor(next: ServerInterceptingCallInterface, method: MethodPlan, shared: ServerCallParts) {
     super(next);
@@ -99,7 +108,11 @@ export class SealedServerCall extends ServerInterceptingCall {
         else if (this.#incoming === undefined) listener.onReceiveHalfClose();
         else this.#incoming.halfClose();
       },
-      onCancel: () => this.#cancel(),
+      onCancel: () => {
+        this.#cancel();
+        // A call that failed holds what its caller has not taken until its stream is gone.
+        this.#bytes?.end();
+      },
     });
   }
 
@@ -201,7 +214,9 @@ export class SealedServerCall extends ServerInterceptingCall {
     const mode = { singleUse: this.#singleUse, ended: () => this.#ended };
     return new IncomingMessages({
       readAhead: this.#method.requestStream ? readAhead : NO_READ_AHEAD,
+      bytes: () => this.#holding(),
       turns,
+      account: () => (this.#facts as CallFacts).account,
       read: () => super.startRead(),
       open: (message) =>
         messageOpener.open(request as NonNullable<typeof request>, message, this.#facts as CallFacts, mode),
@@ -216,6 +231,7 @@ export class SealedServerCall extends ServerInterceptingCall {
     const { response } = this.#method;
     return new OutgoingMessages({
       writeAhead,
+      bytes: () => this.#holding(),
       seal: (message) =>
         replier.seal(response as NonNullable<typeof response>, message, this.#reply?.sealer, this.#facts as CallFacts),
       commit: ({ record }) => (record === undefined ? undefined : audit.commit(record)),
@@ -248,6 +264,12 @@ export class SealedServerCall extends ServerInterceptingCall {
     this.#listener?.onCancel();
   }
 
+  /** By then it is known whose call it is. */
+  #holding(): CallBytes {
+    this.#bytes ??= new CallBytes(this.#shared.held, (this.#facts as CallFacts).account);
+    return this.#bytes;
+  }
+
   /** Made when somebody asks: most calls wait for nothing that their end should end. */
   #signal(): AbortSignal {
     if (this.#ending === undefined) {
@@ -268,6 +290,7 @@ export class SealedServerCall extends ServerInterceptingCall {
       requestId: firstValue(metadata, 'x-request-id', REQUEST_ID),
       traceparent: firstValue(metadata, 'traceparent', TRACEPARENT),
       signal: () => this.#signal(),
+      watch: (waiting: () => number) => this.#holding().watch(waiting),
     };
     try {
       return { ...facts, ...askCaller(this.#shared.caller, { peer, metadata, tlsIdentity: tlsIdentity(this) }) };

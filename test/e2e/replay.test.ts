@@ -287,7 +287,8 @@ describe('a replay guard without room', () => {
     const now = () => time;
     const guard = new ReplayGuard({ store: new MemoryReplayStore({ capacity: 64, now, monotonic: now }), now });
     const bench = await startBench({ services: [paymentsService(seen)], open: { guard, now }, client: { now } });
-    const all = Array.from({ length: 64 }, (_, index) => `order-${index}`);
+    // The rest of the room is for other callers.
+    const all = Array.from({ length: 48 }, (_, index) => `order-${index}`);
     for (const order of all) await bench.client.authorize(orderOf(order));
     const sent = bench.relay.calls.map(({ requests }) => requests[0] as Buffer);
     const error = await failureOf(bench.client.authorize(orderOf('one more')));
@@ -297,7 +298,7 @@ describe('a replay guard without room', () => {
       bench.relay.hooks = { request: () => bytes };
       expectReplayed(await failureOf(bench.client.authorize(orderOf('any'))), 'card');
     }
-    expect(seen.calls).to.have.length(64);
+    expect(seen.calls).to.have.length(48);
     bench.relay.hooks = {};
     // Idempotent methods need no room.
     await bench.client.getPayment({ paymentId: 'p' });

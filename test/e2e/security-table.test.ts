@@ -2,12 +2,20 @@
 import { expect } from 'chai';
 import { agreementProbes } from '../support/bound-probes-agreements.js';
 import { auditProbes } from '../support/bound-probes-audit.js';
+import { heldProbes } from '../support/bound-probes-held.js';
 import { messageProbes } from '../support/bound-probes-messages.js';
 import { receivingProbes } from '../support/bound-probes-receiving.js';
 import { reflectionProbes } from '../support/bound-probes-reflection.js';
 import { isProbeOf, readBoundTable, readNumbers } from '../support/bound-table.js';
 
-const probes = [...agreementProbes, ...auditProbes, ...messageProbes, ...receivingProbes, ...reflectionProbes];
+const probes = [
+  ...agreementProbes,
+  ...auditProbes,
+  ...messageProbes,
+  ...heldProbes,
+  ...receivingProbes,
+  ...reflectionProbes,
+];
 
 describe('the bounds in SECURITY.md', () => {
   const rows = readBoundTable();

@@ -1,5 +1,6 @@
 import { Server, ServerCredentials } from '@grpc/grpc-js';
 import { expect } from 'chai';
+import { HealthImplementation } from 'grpc-health-check';
 import { ServiceHealth } from '../../src/host/health.js';
 import { checkHealth, makeHealthClient, untilHealth, watchUntilEnd } from '../support/health.js';
 
@@ -49,6 +50,26 @@ describe('ServiceHealth', () => {
       expect(await checkHealth(client, name)).to.include({ status: 'NOT_SERVING' });
     }
     close();
+  });
+
+  it('remembers nothing of a watch for a service that there is not', async () => {
+    const { addWatcher } = HealthImplementation.prototype as unknown as { addWatcher: (name: string) => void };
+    const remembered: string[] = [];
+    Object.assign(HealthImplementation.prototype, {
+      addWatcher(...values: [string]) {
+        remembered.push(values[0]);
+        return addWatcher.apply(this, values);
+      },
+    });
+    const { health, client, close } = await setUp();
+    try {
+      expect(await watchUntilEnd(client, 'nobody', () => health.stop())).to.deep.equal(['SERVICE_UNKNOWN', 'OK']);
+      await watchUntilEnd(client, '');
+      expect(remembered).to.deep.equal(['']);
+    } finally {
+      Object.assign(HealthImplementation.prototype, { addWatcher });
+      close();
+    }
   });
 
   it('may be stopped twice', async () => {

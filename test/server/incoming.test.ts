@@ -1,7 +1,13 @@
 import { expect } from 'chai';
+import { CallBytes, HeldBytes } from '../../src/server/held-bytes.js';
 import { IncomingMessages, type IncomingOptions, type ReadAhead } from '../../src/server/incoming.js';
 import { Deferred } from '../client/helpers.js';
 
+/** A call of a caller that holds nothing else. */
+const createCall = () => {
+  const held = new CallBytes(new HeldBytes(() => 1), 'address:a');
+  return { account: () => 'address:a', bytes: () => held };
+};
 /** Opens messages as they come. */
 const atOnce = { add: (task: () => void) => task() };
 
@@ -10,6 +16,7 @@ function begin(readAhead: ReadAhead = { messages: 64, bytes: 1_048_576 }, turns:
   const seen = { reads: 0, delivered: [] as object[], ends: 0, failures: [] as unknown[] };
   const opening: Deferred<object>[] = [];
   const incoming = new IncomingMessages({
+    ...createCall(),
     readAhead,
     turns,
     read: () => seen.reads++,
@@ -32,6 +39,16 @@ function begin(readAhead: ReadAhead = { messages: 64, bytes: 1_048_576 }, turns:
 const numbers = (count: number, from = 0) => Array.from({ length: count }, (_, index) => ({ index: from + index }));
 
 describe('incoming messages', () => {
+  it('wait for their turn as their caller’s, and end the call when that holds too much', () => {
+    const accounts: (string | undefined)[] = [];
+    const { incoming, seen } = begin(undefined, { add: (_task, account) => accounts.push(account) });
+    incoming.add({}, 2 ** 26);
+    expect([accounts, seen.failures]).to.deep.equal([['address:a'], []]);
+    incoming.add({}, 1);
+    expect(seen.failures[0]).to.include({ code: 'RECEIVE_LIMIT' });
+    expect(accounts).to.have.length(1);
+  });
+
   it('are not read before the handler asks', () => {
     const { incoming, seen } = begin();
     expect(seen.reads).to.equal(0);
@@ -160,6 +177,7 @@ describe('incoming messages', () => {
   it('that come while their read is asked for are not lost', () => {
     let ends = 0;
     const incoming: IncomingMessages = new IncomingMessages({
+      ...createCall(),
       readAhead: { messages: 0, bytes: 0 },
       turns: atOnce,
       read: () => incoming.halfClose(),
@@ -176,6 +194,7 @@ describe('incoming messages', () => {
     const thrown = new Error('thrown by a listener');
     const failures: unknown[] = [];
     const incoming = new IncomingMessages({
+      ...createCall(),
       readAhead: { messages: 64, bytes: 1_048_576 },
       turns: atOnce,
       read: () => {},

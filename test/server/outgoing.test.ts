@@ -1,16 +1,19 @@
 import { setImmediate as settled } from 'node:timers/promises';
 import { expect } from 'chai';
 import type { CallRecord } from '../../src/server/audit-sink.js';
+import { CallBytes, HeldBytes } from '../../src/server/held-bytes.js';
 import { OutgoingMessages } from '../../src/server/outgoing.js';
 import { Deferred } from '../client/helpers.js';
 
 /** A call whose records become durable, and whose wire takes messages, when told to. */
 function begin(messages = 4, seal?: (message: object) => Promise<object>) {
   const seen = { sealed: [] as object[], sent: [] as object[], failures: [] as unknown[], callbacks: 0 };
+  const held = new CallBytes(new HeldBytes(() => 1), 'address:a');
   const commits: Deferred<void>[] = [];
   const taken: (() => void)[] = [];
   const outgoing = new OutgoingMessages({
-    writeAhead: { messages },
+    writeAhead: { messages, bytes: 1_048_576 },
+    bytes: () => held,
     async seal(message) {
       seen.sealed.push(message);
       return { message: (await seal?.(message)) ?? message, record: {} as CallRecord };
@@ -72,6 +75,24 @@ describe('outgoing messages', () => {
     expect(seen, 'sent, but not taken').to.deep.include({ callbacks: 3 });
     taken[0]?.();
     expect(seen.callbacks).to.equal(4);
+  });
+
+  it('hold the handler by their bytes too, and end the call when its caller holds too much', async () => {
+    const { outgoing, seen, commits, taken } = begin(64);
+    const large = { text: 'x'.repeat(2 ** 20) };
+    const add = () => outgoing.add(large, () => seen.callbacks++);
+    add();
+    await settled();
+    expect(seen.callbacks).to.equal(0);
+    commits[0]?.resolve();
+    await settled();
+    taken[0]?.();
+    expect(seen.callbacks).to.equal(1);
+    for (let count = 0; count < 63; count++) add();
+    expect(seen.failures).to.deep.equal([]);
+    add();
+    expect(seen.failures).to.have.length(1);
+    expect(seen.failures[0]).to.include({ code: 'RECEIVE_LIMIT' });
   });
 
   it('that cannot be sealed or recorded end the call once, after those before', async () => {

@@ -4,12 +4,50 @@ import { encodedBytes, type RecordInput } from '../../src/audit/format/record.js
 import { RejectNotes } from '../../src/audit/write/reject-notes.js';
 import { StoredBudget } from '../../src/audit/write/stored-budget.js';
 import { auditSchema } from '../../src/host/audit-config.js';
+import { MemoryReplayStore } from '../../src/server/replay/memory-replay-store.js';
+import { ReplayGuard } from '../../src/server/replay/replay-guard.js';
 import { field, input, reject } from '../audit/helpers.js';
 import { createProbe, refusalText } from './bound-table.js';
 
 const START = Date.UTC(2026, 0, 1);
 
 export const auditProbes = [
+  createProbe(
+    {
+      resource: 'remembered tokens',
+      chargedTo: 'account',
+      bound: '{times} for each place that is free of {capacity}',
+      outcome: 'LIMIT_EXCEEDED, limit: capacity',
+    },
+    ({ times, capacity }, { outcome }) => {
+      expect(new MemoryReplayStore().stats().capacity).to.equal(capacity);
+      const small = 400;
+      const guard = new ReplayGuard({ store: new MemoryReplayStore({ capacity: small }) });
+      let next = 0;
+      const claim = (account: string) => {
+        try {
+          void guard.claim([{ token: String(next++), header: {} }], [], account);
+          return 'served';
+        } catch (error) {
+          return refusalText(error);
+        }
+      };
+      const most = (small * times) / (times + 1);
+      for (let one = 0; one < most; one++) expect(claim('address:1')).to.equal('served');
+      expect(claim('address:1')).to.equal(outcome);
+      expect(claim('address:2')).to.equal('served');
+      void guard.release(
+        [
+          { token: '0', header: {} },
+          { token: '1', header: {} },
+        ],
+        'address:1',
+      );
+      expect(claim('address:1')).to.equal('served');
+      expect(claim('address:1')).to.equal('served');
+      expect(claim('address:1')).to.equal(outcome);
+    },
+  ),
   createProbe(
     {
       resource: 'bytes of records that stored tokens were opened',

@@ -1,7 +1,15 @@
 /** Probes of the bounds on unfinished messages, over real connections to a server with the limits that nobody configured. */
 import { type ClientHttp2Session, type ClientHttp2Stream, connect } from 'node:http2';
 import { setImmediate } from 'node:timers/promises';
-import { Server, ServerCredentials } from '@grpc/grpc-js';
+import { gzipSync } from 'node:zlib';
+import {
+  ResponderBuilder,
+  Server,
+  ServerCredentials,
+  ServerInterceptingCall,
+  type ServerInterceptor,
+  ServerListenerBuilder,
+} from '@grpc/grpc-js';
 import { expect } from 'chai';
 import { readErrorDetails } from '../../src/schema/error-status.js';
 import { type CallerFunction, createCallerOf } from '../../src/server/caller.js';
@@ -103,7 +111,83 @@ async function timersSet(lengthMs: number, work: () => Promise<void>): Promise<(
   return over;
 }
 
+/** Calls with one compressed message each, whose handlers ask for no more until they are told to. */
+async function withUnpacker(
+  work: (calls: { send(who: string): void; readonly held: { who: string; release(): void }[] }) => Promise<void>,
+): Promise<void> {
+  const held: { who: string; release(): void }[] = [];
+  const hold: ServerInterceptor = (_method, call) => {
+    let who = '';
+    const listener = new ServerListenerBuilder()
+      .withOnReceiveMetadata((metadata, next) => {
+        who = String(metadata.get('who')[0]);
+        next(metadata);
+      })
+      .withOnReceiveMessage((message, next) => void held.push({ who, release: () => next(message) }))
+      .build();
+    return new ServerInterceptingCall(call, new ResponderBuilder().withStart((next) => next(listener)).build());
+  };
+  const server = new Server({ interceptors: [hold] });
+  const codecs = {
+    requestSerialize: pass,
+    requestDeserialize: pass,
+    responseSerialize: pass,
+    responseDeserialize: pass,
+  };
+  const answer = (_call: object, done: (error: null, value: Buffer) => void) => done(null, Buffer.alloc(0));
+  server.addService({ take: { path: PATH, requestStream: false, responseStream: false, ...codecs } }, { take: answer });
+  const port = await new Promise<number>((resolve, reject) => {
+    const bound = (error: Error | null, value: number) => (error ? reject(error) : resolve(value));
+    server.bindAsync('127.0.0.1:0', ServerCredentials.createInsecure(), bound);
+  });
+  limitReceiving(server, { caller: callerOfHeader });
+  const session = connect(`http://127.0.0.1:${port}`);
+  const body = gzipSync('');
+  const message = Buffer.concat([Buffer.from([1, 0, 0, 0, body.length]), body]);
+  const headers = { ':method': 'POST', ':path': PATH, 'content-type': 'application/grpc', te: 'trailers' };
+  const { setTimeout: set } = globalThis;
+  // Nobody loses a turn for being slow.
+  globalThis.setTimeout = ((run: () => void, ms: number) => set(run, ms === 1_000 ? 2 ** 30 : ms)) as typeof setTimeout;
+  try {
+    await work({
+      held,
+      send(who) {
+        const stream = session.request({ ...headers, who, 'grpc-encoding': 'gzip' }, { endStream: false });
+        stream.on('error', () => {});
+        stream.end(message);
+      },
+    });
+  } finally {
+    globalThis.setTimeout = set;
+    session.destroy();
+    server.forceShutdown();
+  }
+}
+
 export const receivingProbes = [
+  createProbe(
+    {
+      resource: 'compressed messages that are decompressed and decoded',
+      chargedTo: 'account',
+      bound: '{most} at once, {each} of each stream',
+      outcome: 'the others wait as they came',
+    },
+    ({ most, each }) =>
+      withUnpacker(async ({ send, held }) => {
+        expect(each).to.equal(1);
+        const until = async (count: number) => {
+          while (held.length < count) await setImmediate();
+        };
+        for (let call = 0; call < most + 2; call++) send('a');
+        await until(most);
+        send('b');
+        await until(most + 1);
+        expect(held.at(-1)?.who).to.equal('b');
+        held[0]?.release();
+        await until(most + 2);
+        expect(held).to.have.lengthOf(most + 2);
+      }),
+  ),
   createProbe(
     {
       resource: "time from a message's first byte to its last",

@@ -21,7 +21,7 @@ export interface Line {
  * @throws SealwireError `AUDIT_FILE_INVALID` for a line of more than 64 MiB
  */
 export async function* readLinesBackwards(path: string, skipTorn: boolean): AsyncGenerator<Line, void, undefined> {
-  const file = await open(path, constants.O_RDONLY | constants.O_NOFOLLOW);
+  const file = await open(path, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK);
   try {
     let stop = (await file.stat()).size;
     /** The parts of a line whose beginning has not been read, last first. */

@@ -89,7 +89,7 @@ export class AuditLog {
     this.#rejects = new RejectNotes(options, options.origin, (input, lost) => this.#log(input, { sync: false, lost }));
     this.#stored = new StoredBudget(options);
     this.#known = new KnownTokens(options.origin);
-    this.#retention = new Retention(store.path, store.signer, options);
+    this.#retention = new Retention(store.path, store.signer, options, () => this.#closed);
     this.#writer = new GroupWriter(store, {
       async: options.mode === 'async',
       onState: (state) => this.#onState(state),
@@ -220,7 +220,10 @@ export class AuditLog {
   }
 
   #startRetention(store: MerkleLog): void {
-    store.onRotated(() => this.#applyRetention());
+    store.onRotated((closed) => {
+      this.#retention.learn(closed);
+      this.#applyRetention();
+    });
     this.#retentionTimer = setInterval(() => this.#applyRetention(), RETENTION_MS);
     this.#retentionTimer.unref();
   }
@@ -237,9 +240,15 @@ export class AuditLog {
   }
 
   async #removeOld(): Promise<void> {
-    const segments = await this.#retention.find();
-    const [begin, last] = [segments[0]?.first, segments[segments.length - 1]?.last];
-    if (begin === undefined || last === undefined || this.#closed) return;
+    const { segments, changed } = await this.#retention.find(this.#store.lineBytes);
+    const [begin, end] = [segments[0]?.first, segments.at(-1)?.next];
+    if (this.#closed) return;
+    if (changed !== undefined) {
+      const message = 'old audit records are not what was signed, so retention keeps them: run sealwire audit verify';
+      this.#report({ level: 'error', message, facts: { first: changed.first, last: changed.next - 1 } });
+    }
+    if (begin === undefined || end === undefined) return;
+    const last = end - 1;
     const first = this.#retention.findFirst(begin);
     this.#known.forget(last);
     // Recorded and signed first: lines that are missing without a record of it were removed by somebody else.

@@ -19,6 +19,7 @@ import {
 } from './open-log.js';
 import { writeFrontier } from './recovery.js';
 import type { Reporter } from './reports.js';
+import type { ClosedSegment } from './signed-segments.js';
 
 /** Options of {@link MerkleLog.open}. */
 export interface MerkleLogOptions extends LogFilesOptions {
@@ -71,7 +72,7 @@ export class MerkleLog {
   #isRetryAllowed = true;
   #uncovered: { readonly size: number; readonly settle: (isCovered: boolean) => void }[] = [];
   #wake: () => void = () => {};
-  #rotated: () => void = () => {};
+  #rotated: (closed: ClosedSegment) => void = () => {};
 
   private constructor(options: MerkleLogOptions, folder: LogFolder, found: LogFilesFound) {
     this.#limits = checkLimits(options);
@@ -137,8 +138,13 @@ export class MerkleLog {
     this.#wake = wake;
   }
 
-  /** Called when a segment was begun. */
-  onRotated(rotated: () => void): void {
+  /** Size of the lines of the segment that is being written. */
+  get lineBytes(): number {
+    return this.#segment.lineBytes;
+  }
+
+  /** Called when a segment was begun, with the one before it. */
+  onRotated(rotated: (closed: ClosedSegment) => void): void {
     this.#rotated = rotated;
   }
 
@@ -306,7 +312,8 @@ export class MerkleLog {
     this.#segment = openSegment(this.#folder.path, this.#frontier.size, this.#wrap, true);
     await syncFolder(this.#folder.path);
     await Promise.all([old.lines.close(), old.leaves.close()]);
-    this.#rotated();
+    const { firstSeq: first, lineBytes, latestMs: lastMs = this.#now() } = old;
+    this.#rotated({ first, next: this.#segment.firstSeq, lineBytes, lastMs });
   }
 
   /** Runs work that a full disk only delays. */

@@ -132,7 +132,8 @@ function checkRoot(dir: string, firstSeq: number, signed: TreeHead): CheckedRoot
   );
 }
 
-function readFrontier(dir: string, size: number): MerkleFrontier | undefined {
+/** @returns the tree before a segment, as its file says: whoever uses it sees whether it fits; undefined when there is none */
+export function readFrontier(dir: string, size: number): MerkleFrontier | undefined {
   try {
     const bytes = readFileSync(join(dir, segmentFile(size, 'frontier')));
     if (bytes.length % HASH_BYTES !== 0) return undefined;

@@ -1,17 +1,16 @@
 /** Removes the lines of old segments. Their leaves stay, so that what is left still verifies. */
 
 import { existsSync } from 'node:fs';
-import { readdir, rm, stat } from 'node:fs/promises';
+import { readdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { syncFolder } from '../../files/replace-file.js';
 import { checkRange } from '../../profile/check-range.js';
 import { listSegments, RETIRED_FILE, segmentFile } from '../format/log-files.js';
-import { timeOf } from '../format/log-record.js';
 import type { NoteSigner } from '../format/note-keys.js';
 import { openNote, signNote } from '../format/signed-note.js';
 import { readSmallFile } from '../read/line-blocks.js';
-import { readLinesBackwards } from '../read/lines-backwards.js';
 import { replaceLogFile } from './append-file.js';
+import { type ClosedSegment, SignedSegments } from './signed-segments.js';
 
 /** Options of {@link Retention}. */
 export interface RetentionOptions {
@@ -23,11 +22,12 @@ export interface RetentionOptions {
   readonly now?: () => number;
 }
 
-/** Records whose lines can go: those of one segment. */
+/** What can go. */
 export interface Removable {
-  readonly path: string;
-  readonly first: number;
-  readonly last: number;
+  /** Oldest first. */
+  readonly segments: readonly ClosedSegment[];
+  /** A segment that has to stay, and all behind it, since it is not what was signed; undefined when there is none such. */
+  readonly changed: Pick<ClosedSegment, 'first' | 'next'> | undefined;
 }
 
 /** A restarted replay guard reads the tokens used within this time plus some slack: those records always stay. */
@@ -40,14 +40,18 @@ export class Retention {
   readonly #retainMs: number | undefined;
   readonly #retainBytes: number | undefined;
   readonly #now: () => number;
+  readonly #signed: SignedSegments;
 
   /**
    * @param signer the log's key
+   * @param isStopped asked at times while segments are read
    * @throws SealwireError `OPTIONS_INVALID`
    */
-  constructor(dir: string, signer: NoteSigner, { retainMs, retainBytes, now = Date.now }: RetentionOptions) {
+  constructor(dir: string, signer: NoteSigner, options: RetentionOptions, isStopped: () => boolean) {
+    const { retainMs, retainBytes, now = Date.now } = options;
     this.#dir = dir;
     this.#signer = signer;
+    this.#signed = new SignedSegments(dir, signer.verifier, isStopped);
     this.#now = now;
     if (retainMs !== undefined) checkRange('retainMs', retainMs, [3_600_000, 10_000_000_000_000]);
     if (retainBytes !== undefined) checkRange('retainBytes', retainBytes, [1_048_576, Number.MAX_SAFE_INTEGER]);
@@ -60,24 +64,32 @@ export class Retention {
     return this.#retainMs !== undefined || this.#retainBytes !== undefined;
   }
 
-  /** @returns what can be removed, oldest first */
-  async find(): Promise<Removable[]> {
+  /** Takes note of a segment that was written to its end. */
+  learn(segment: ClosedSegment): void {
+    this.#signed.learn(segment);
+  }
+
+  /** @param currentBytes size of the segment that is being written */
+  async find(currentBytes: number): Promise<Removable> {
     const firsts = listSegments(await readdir(this.#dir), 'jsonl');
-    const sizes = await Promise.all(firsts.map(async (first) => (await stat(this.#path(first))).size));
-    let total = sizes.reduce((sum, size) => sum + size, 0);
-    const removable: Removable[] = [];
-    for (const [index, first] of firsts.entries()) {
-      const next = firsts[index + 1];
-      if (next === undefined) break;
+    const pairs = firsts.slice(0, -1).map((first, index) => ({ first, next: firsts[index + 1] as number }));
+    let total = currentBytes;
+    if (this.#retainBytes !== undefined) {
+      for (const { first, next } of pairs) total += (await this.#signed.find(first, next))?.lineBytes ?? 0;
+    }
+    const segments: ClosedSegment[] = [];
+    for (const pair of pairs) {
+      const segment = await this.#signed.find(pair.first, pair.next);
+      if (segment === undefined) return { segments, changed: pair };
       const isTooMuch = this.#retainBytes !== undefined && total > this.#retainBytes;
       // None of its records is younger by more than a minute: a segment ends when the clock is set back.
-      const age = this.#now() - ((await readLastTime(this.#path(first))) ?? this.#now());
+      const age = this.#now() - segment.lastMs;
       const isTooOld = this.#retainMs !== undefined && age > this.#retainMs;
       if (age < ALWAYS_KEPT_MS || !(isTooMuch || isTooOld)) break;
-      removable.push({ path: this.#path(first), first, last: next - 1 });
-      total -= sizes[index] as number;
+      segments.push(segment);
+      total -= segment.lineBytes;
     }
-    return removable;
+    return { segments, changed: undefined };
   }
 
   /**
@@ -95,10 +107,13 @@ export class Retention {
    *
    * @param first see {@link findFirst}
    */
-  async remove(segments: readonly Removable[], first: number): Promise<void> {
-    const count = (segments.at(-1)?.last ?? -1) + 1;
+  async remove(segments: readonly ClosedSegment[], first: number): Promise<void> {
+    const count = segments.at(-1)?.next ?? 0;
     if (first === 0) await replaceLogFile(this.#retiredPath, signNote(this.#formatRetired(count), [this.#signer]));
-    for (const { path } of segments) await rm(path, { force: true });
+    for (const segment of segments) {
+      await rm(join(this.#dir, segmentFile(segment.first, 'jsonl')), { force: true });
+      this.#signed.forget(segment.first);
+    }
     await syncFolder(this.#dir);
   }
 
@@ -121,14 +136,4 @@ export class Retention {
       return 0;
     }
   }
-
-  #path(first: number): string {
-    return join(this.#dir, segmentFile(first, 'jsonl'));
-  }
-}
-
-/** Time of a segment's last record, ms since 1970; undefined when it has none yet. */
-async function readLastTime(path: string): Promise<number | undefined> {
-  for await (const { bytes } of readLinesBackwards(path, true)) return timeOf(bytes);
-  return undefined;
 }

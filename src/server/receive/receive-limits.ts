@@ -9,6 +9,7 @@ import { SealwireError } from '../../errors.js';
 import { checkRange } from '../../profile/check-range.js';
 import { errorStatus, STATUS_DETAILS_KEY } from '../../schema/error-status.js';
 import { askCaller, type CallerFunction, createAccount, createCaller, identityOf } from '../caller.js';
+import { deliverSingly, MessageBounds, type StreamTurns, Turns } from './single-messages.js';
 
 /** Options of {@link limitReceiving}. */
 export interface ReceiveLimitOptions {
@@ -42,7 +43,8 @@ interface Holding {
   readonly streams: Set<Reception>;
 }
 
-const PREFIX_BYTES = 5;
+/** Compressed messages of one caller that are decompressed at once. */
+const UNPACKED_AT_ONCE = 32;
 const BYTES: readonly [number, number] = [65_536, 1_073_741_824];
 
 /**
@@ -92,6 +94,7 @@ class Book implements ReceiveLimits {
   readonly #caller: CallerFunction;
   readonly #connections = new WeakMap<object, Holding>();
   readonly #callers = new Map<string, Holding>();
+  readonly #turns = new Turns(UNPACKED_AT_ONCE);
 
   constructor(limits: Limits, caller: CallerFunction) {
     this.limits = limits;
@@ -107,7 +110,7 @@ class Book implements ReceiveLimits {
     return account;
   }
 
-  /** Only asked of streams with an unfinished message: most messages come whole. */
+  /** Only asked of streams with an unfinished message, or compressed ones: most messages come whole, and as they are. */
   accountOf(stream: ServerHttp2Stream, headers: IncomingHttpHeaders): string {
     const socket = stream.session?.socket;
     // As grpc-js has it: whoever is let in without a certificate has an empty one.
@@ -125,6 +128,21 @@ class Book implements ReceiveLimits {
     }
   }
 
+  /** Turns of a stream whose messages are compressed. */
+  turnsOf(stream: ServerHttp2Stream, headers: IncomingHttpHeaders): StreamTurns {
+    const account = this.accountOf(stream, headers);
+    const share = this.#shareOf(account);
+    return {
+      ask: (begin) => this.#turns.ask(account, share, begin),
+      end: () => this.#turns.end(account),
+    };
+  }
+
+  #shareOf(account: string): number {
+    const { shares } = this.limits;
+    return Object.hasOwn(shares, account) ? (shares[account] as number) : 1;
+  }
+
   /** Charges bytes, and ends streams until they fit. */
   hold(reception: Reception, connection: Holding, name: string, bytes: number): void {
     const caller = this.#callers.get(name) ?? createHolding();
@@ -134,9 +152,8 @@ class Book implements ReceiveLimits {
       account.streams.add(reception);
     }
     this.heldBytes += bytes;
-    const { connectionBytes, callerBytes, totalBytes, shares } = this.limits;
-    const share = Object.hasOwn(shares, name) ? (shares[name] as number) : 1;
-    if (connection.bytes > connectionBytes || caller.bytes > callerBytes * share) reception.refuse();
+    const { connectionBytes, callerBytes, totalBytes } = this.limits;
+    if (connection.bytes > connectionBytes || caller.bytes > callerBytes * this.#shareOf(name)) reception.refuse();
     while (this.heldBytes > totalBytes) this.#greatest().refuse();
   }
 
@@ -167,10 +184,7 @@ class Reception {
   readonly #stream: ServerHttp2Stream;
   readonly #headers: IncomingHttpHeaders;
   readonly #book: Book;
-  readonly #prefix = Buffer.alloc(PREFIX_BYTES);
-  #prefixRead = 0;
-  /** Bytes of the message that are still to come. */
-  #missing = 0;
+  readonly #bounds = new MessageBounds();
   /** Bytes of the unfinished message that were charged. */
   #held = 0;
   #connection: Holding | undefined;
@@ -185,29 +199,18 @@ class Reception {
     // Nobody reads what comes for an unknown method: a listener would make it flow. Where grpc-js listens, it says when.
     if (stream.listenerCount('data') === 0) return;
     stream.on('data', (chunk: Buffer) => this.#take(chunk));
+    const { 'grpc-encoding': encoding = 'identity' } = headers;
+    if (encoding !== 'identity') deliverSingly(stream, book.turnsOf(stream, headers));
     stream.once('close', () => this.#release());
   }
 
   #take(chunk: Buffer): void {
-    let at = 0;
     let begun = this.#held;
-    while (at < chunk.length) {
-      const start = at;
-      if (this.#missing === 0) {
-        const count = Math.min(PREFIX_BYTES - this.#prefixRead, chunk.length - at);
-        chunk.copy(this.#prefix, this.#prefixRead, at, at + count);
-        at += count;
-        this.#prefixRead += count;
-        if (this.#prefixRead === PREFIX_BYTES) this.#missing = this.#prefix.readUInt32BE(1);
-      }
-      const count = Math.min(this.#missing, chunk.length - at);
-      at += count;
-      this.#missing -= count;
-      const isWhole = this.#prefixRead === PREFIX_BYTES && this.#missing === 0;
-      begun = isWhole ? 0 : begun + at - start;
-      if (!isWhole) continue;
-      this.#prefixRead = 0;
-      this.#release();
+    for (let at = 0; at < chunk.length; ) {
+      const { end, isWhole } = this.#bounds.take(chunk, at);
+      begun = isWhole ? 0 : begun + end - at;
+      at = end;
+      if (isWhole) this.#release();
     }
     if (begun > this.#held) this.#hold(begun - this.#held);
   }

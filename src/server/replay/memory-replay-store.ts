@@ -29,6 +29,8 @@ interface Generation {
   /** Alive until the monotonic clock has passed this too, in ms. */
   untilMonotonicMs: number;
   count: number;
+  /** Of them, those of each account. */
+  readonly accounts: Map<string, number>;
 }
 
 interface Time {
@@ -42,6 +44,8 @@ interface Time {
  * the table never has more than 8/7 of the capacity in slots: 28 × 8/7 = 32 bytes per digest.
  */
 const SWEPT_PER_ADDED = 8;
+/** An account has so many digests at most for each place that is free: there always are some for others. */
+const PER_FREE_PLACE = 3;
 
 /**
  * Remembers digests by generation: a digest is forgotten when its generation ends, which takes no
@@ -66,8 +70,9 @@ export class MemoryReplayStore implements ReplayStore {
   readonly #byLabel = new Map<number, Generation>();
   readonly #bySecond = { wall: new Map<number, Generation>(), monotonic: new Map<number, Generation>() };
   #lastLabel = 0;
-  /** Digests of the generations above. */
+  /** Digests of the generations above, and those of each account. */
   #count = 0;
+  readonly #accounts = new Map<string, number>();
   /** Latest wall-clock second of a generation that was forgotten. */
   #forgottenSecond = Number.NEGATIVE_INFINITY;
   /** When generations were last looked through. */
@@ -83,34 +88,30 @@ export class MemoryReplayStore implements ReplayStore {
     this.#monotonic = options.monotonic ?? (() => performance.now());
   }
 
-  claim(entries: readonly ReplayEntry[]): ReplayResult {
+  claim(entries: readonly ReplayEntry[], account = ''): ReplayResult {
     const time = this.#tick();
     for (let index = 0; index < entries.length; index++) {
       const entry = entries[index] as ReplayEntry;
       if (this.#isOver(entry, time)) return { expired: index };
       if (this.#isTaken(entry.digest)) return { replayed: index };
     }
-    if (this.#count + entries.length > this.#capacity) return 'full';
+    if (!this.#hasRoom(entries.length, account)) return 'full';
     this.#sweep(entries.length * SWEPT_PER_ADDED);
     this.#table.reserve(entries.length);
     for (const entry of entries) {
       const generation = this.#generation(entry, time);
       this.#table.add(entry.digest, generation.label);
-      generation.count++;
-      this.#count++;
+      this.#add(1, generation, account);
     }
     return 'claimed';
   }
 
-  release(digests: readonly Buffer[]): void {
+  release(digests: readonly Buffer[], account = ''): void {
     for (const digest of digests) {
       const slot = this.#table.find(digest);
       if (slot === NONE) continue;
       const generation = this.#byLabel.get(this.#table.label(slot));
-      if (generation !== undefined) {
-        generation.count--;
-        this.#count--;
-      }
+      if (generation !== undefined) this.#add(-1, generation, account);
       this.#table.remove(slot);
     }
   }
@@ -118,6 +119,20 @@ export class MemoryReplayStore implements ReplayStore {
   stats(): MemoryReplayStats {
     this.#tick();
     return { count: this.#count, capacity: this.#capacity, bytes: this.#table.bytes };
+  }
+
+  /** The empty account is nobody's: tokens from before a restart. */
+  #hasRoom(count: number, account: string): boolean {
+    const free = this.#capacity - this.#count;
+    const own = account === '' ? 0 : (this.#accounts.get(account) ?? 0);
+    return count <= free && (own === 0 || own + count <= PER_FREE_PLACE * free);
+  }
+
+  #add(count: number, generation: Generation, account: string): void {
+    generation.count += count;
+    this.#count += count;
+    if (account === '') return;
+    for (const counts of [generation.accounts, this.#accounts]) addTo(counts, account, count);
   }
 
   /** Generations end with whole seconds: once in each it is seen to. */
@@ -152,7 +167,14 @@ export class MemoryReplayStore implements ReplayStore {
       known.untilMonotonicMs = Math.max(known.untilMonotonicMs, untilMonotonicMs);
       return known;
     }
-    const generation: Generation = { label: ++this.#lastLabel, clock, second, untilMonotonicMs, count: 0 };
+    const generation: Generation = {
+      label: ++this.#lastLabel,
+      clock,
+      second,
+      untilMonotonicMs,
+      count: 0,
+      accounts: new Map(),
+    };
     this.#byLabel.set(generation.label, generation);
     this.#bySecond[clock].set(second, generation);
     return generation;
@@ -163,10 +185,11 @@ export class MemoryReplayStore implements ReplayStore {
     this.#retiredAt = time;
     for (const generation of this.#byLabel.values()) {
       if (isAlive(generation, time)) continue;
-      const { label, clock, second, count } = generation;
+      const { label, clock, second, count, accounts } = generation;
       this.#byLabel.delete(label);
       this.#bySecond[clock].delete(second);
       this.#count -= count;
+      for (const [account, own] of accounts) addTo(this.#accounts, account, -own);
       if (clock === 'wall') this.#forgottenSecond = Math.max(this.#forgottenSecond, second);
     }
   }
@@ -181,6 +204,12 @@ export class MemoryReplayStore implements ReplayStore {
       this.#slot++;
     }
   }
+}
+
+function addTo(counts: Map<string, number>, account: string, count: number): void {
+  const sum = (counts.get(account) ?? 0) + count;
+  if (sum > 0) counts.set(account, sum);
+  else counts.delete(account);
 }
 
 function isAlive({ clock, second, untilMonotonicMs }: Generation, { wall, monotonic }: Time): boolean {

@@ -75,15 +75,16 @@ export class ReplayGuard {
    *
    * @param tokens tokens that passed checks 1 to 7
    * @param paths the tokens' paths, for the error
+   * @param account whose tokens they are. Default: nobody's, who may take all the room there is
    * @returns a promise only if the store is asynchronous
    * @throws SealwireError with the path of the first such token: `REPLAYED` (used before, or twice in this
    *   message), `TOKEN_STALE` (its time ended while it was being opened), `REPLAY_STORE_FULL`
    */
-  claim(tokens: readonly GuardedToken[], paths: readonly string[] = []): void | Promise<void> {
+  claim(tokens: readonly GuardedToken[], paths: readonly string[] = [], account?: string): void | Promise<void> {
     if (tokens.length === 0) return;
     const entries = tokens.map(toEntry);
     refuseRepeated(entries, paths);
-    const result = this.#store.claim(entries);
+    const result = this.#store.claim(entries, account);
     if (typeof result === 'object' && 'then' in result) return result.then((settled) => settle(settled, paths));
     settle(result, paths);
   }
@@ -94,8 +95,9 @@ export class ReplayGuard {
    * the disk after all does no harm; at worst a restart in between refuses the second try. Never
    * for a claim that was refused (the tokens are somebody else's claim), nor once a handler could have the message.
    */
-  release(tokens: readonly GuardedToken[]): void | Promise<void> {
-    return this.#store.release(tokens.map(({ token }) => digestOf(token)));
+  release(tokens: readonly GuardedToken[], account?: string): void | Promise<void> {
+    const digests = tokens.map(({ token }) => digestOf(token));
+    return this.#store.release(digests, account);
   }
 
   /**

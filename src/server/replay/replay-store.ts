@@ -20,7 +20,7 @@ export type ReplayResult =
   | { readonly replayed: number }
   /** The entry's time is over, or so close to what was forgotten that the store cannot tell: it must not be used. */
   | { readonly expired: number }
-  /** No room. A store never makes room by forgetting a digest whose time is not over. */
+  /** No room, or none for this account. A store never makes room by forgetting a digest whose time is not over. */
   | 'full';
 
 /** What a store holds. */
@@ -44,14 +44,17 @@ export interface ReplayStore {
    * it was before. Of any number of concurrent claims with a digest in common, one is `claimed`.
    *
    * @param entries distinct digests; the guard has seen to that
+   * @param account whose tokens they are, so that a store can see to it that one account does not take all of its room
    */
-  claim(entries: readonly ReplayEntry[]): ReplayResult | Promise<ReplayResult>;
+  claim(entries: readonly ReplayEntry[], account?: string): ReplayResult | Promise<ReplayResult>;
 
   /**
    * Takes back a claim that led to nothing: the message was not delivered and never will be. Only
    * for digests of one's own claim; unknown ones are ignored.
+   *
+   * @param account as it was claimed with
    */
-  release(digests: readonly Buffer[]): void | Promise<void>;
+  release(digests: readonly Buffer[], account?: string): void | Promise<void>;
 
   stats(): ReplayStats | Promise<ReplayStats>;
 }

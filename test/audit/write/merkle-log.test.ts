@@ -1,10 +1,12 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
+import { closeSync, openSync, writeSync } from 'node:fs';
 import { chmod, readdir, readFile, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { expect } from 'chai';
 import { segmentFile } from '../../../src/audit/format/log-files.js';
 import { expectCode, inFolder, input, openStore, readLines, readText, segments, withLog } from '../helpers.js';
+import { verify } from './crashed-log.js';
 
 const FIRST = '00000000000000000000.jsonl';
 
@@ -102,9 +104,18 @@ describe('the writer lock', () => {
   for (const text of ['rubbish', '{"pid":-1}\n']) {
     it(`takes over a lock file that names no process: ${JSON.stringify(text)}`, () =>
       inFolder(async (dir) => {
+        await withLog(dir, {}, (log) => log.commit(input()));
         await writeFile(join(dir, 'lock'), text);
-        await (await openStore(dir)).close();
+        // Its holder may only be paused, with these open.
+        const open = [FIRST, segmentFile(0, 'leaves'), 'checkpoints'].map((name) => openSync(join(dir, name), 'a'));
+        await withLog(dir, {}, async (log) => {
+          for (const fd of open) writeSync(fd, 'of whoever was paused\n'.repeat(2));
+          await log.commit(input());
+        });
+        for (const fd of open) closeSync(fd);
         expect(await readdir(dir)).not.to.contain('lock');
+        expect(verify(dir).findings).to.deep.equal([]);
+        await withLog(dir, {}, (log) => log.commit(input()));
       }));
   }
 

@@ -1,9 +1,12 @@
-import { readdir, rm, stat } from 'node:fs/promises';
-import { join } from 'node:path';
+import { execFileSync } from 'node:child_process';
+import { appendFile, readdir, readFile, rm, stat, truncate, writeFile } from 'node:fs/promises';
+import { basename, dirname, join } from 'node:path';
 import { expect } from 'chai';
 import { listSegments, segmentFile } from '../../../src/audit/format/log-files.js';
+import { parseSignerKey } from '../../../src/audit/format/note-keys.js';
 import { readRecentTokens } from '../../../src/audit/read/recent-tokens.js';
 import type { AuditReport } from '../../../src/audit/write/reports.js';
+import { Retention } from '../../../src/audit/write/retention.js';
 import { expectCode, inFolder, input, readLines, until, withLog } from '../helpers.js';
 import { verify } from './crashed-log.js';
 
@@ -24,6 +27,10 @@ async function writeHours(dir: string, hours: number, from = 0): Promise<void> {
     });
   }
 }
+
+const OLD_LINE = '{"v":1,"seq":0,"time":"2020-01-01T00:00:00.000Z","event":"open"}\n';
+
+const readSigner = async (dir: string) => parseSignerKey((await readFile(`${dir}.key`, 'utf8')).trim());
 
 describe('retention', () => {
   it('removes nothing unless it is asked to', () =>
@@ -114,6 +121,76 @@ describe('retention', () => {
       const { findings } = verify(dir);
       expect(findings[0]).to.include({ kind: 'missing', last: last - 1 });
       expect(findings[0]?.seq).to.be.at.most(stolen);
+    }));
+
+  /** What somebody who can write the folder, and has no key, does to segments, so that the service removes and vouches. */
+  const attacks: readonly [name: string, attack: (path: string) => Promise<void>][] = [
+    ['has an old line behind its last', (path) => appendFile(path, OLD_LINE)],
+    [
+      'has an old line in place of its last',
+      async (path) => {
+        const lines = (await readFile(path, 'utf8')).split('\n');
+        await writeFile(path, [...lines.slice(0, -2), OLD_LINE].join('\n'));
+      },
+    ],
+    [
+      'was blown up in front of its last line',
+      async (path) => {
+        const last = (await readFile(path, 'utf8')).split('\n').at(-2);
+        await truncate(path, 2_000_000);
+        await appendFile(path, `\n${last}\n`);
+      },
+    ],
+    [
+      'has no line behind it',
+      async (path) => {
+        const dir = dirname(path);
+        const [next] = (await firstSeqs(dir, 'jsonl')).filter((first) => segmentFile(first, 'jsonl') > basename(path));
+        await rm(join(dir, segmentFile(next as number, 'jsonl')));
+      },
+    ],
+  ];
+  for (const [name, attack] of attacks) {
+    it(`removes nothing from a segment on that ${name}`, () =>
+      inFolder(async (dir) => {
+        await writeHours(dir, 5);
+        const [first = 0, second = 0, ...others] = await firstSeqs(dir, 'jsonl');
+        await attack(join(dir, segmentFile(second, 'jsonl')));
+        const next = name.startsWith('has no') ? others[1] : others[0];
+        const options = { retainMs: 5 * HOUR_MS, retainBytes: 1_048_576, now: () => START_MS + 6 * HOUR_MS };
+        const retention = new Retention(dir, await readSigner(dir), options, () => false);
+        // The first segment alone is too old.
+        const { segments, changed } = await retention.find(0);
+        expect(segments.map((segment) => [segment.first, segment.next])).to.deep.equal([[first, second]]);
+        expect(changed).to.deep.equal({ first: second, next });
+        // Neither does what is there become too much by it.
+        const bySize = new Retention(dir, await readSigner(dir), { ...options, retainMs: 1e9 }, () => false);
+        expect((await bySize.find(0)).segments).to.deep.equal([]);
+      }));
+  }
+
+  it('does not wait for a pipe', () =>
+    inFolder(async (dir) => {
+      await writeHours(dir, 2);
+      const path = join(dir, segmentFile(0, 'jsonl'));
+      await rm(path);
+      execFileSync('mkfifo', [path]);
+      const retention = new Retention(dir, await readSigner(dir), { retainMs: HOUR_MS }, () => false);
+      await expectCode(retention.find(0), 'AUDIT_FILE_INVALID');
+    }));
+
+  it('says so when it keeps what was changed', () =>
+    inFolder(async (dir) => {
+      await writeHours(dir, 3);
+      const [first, next] = (await firstSeqs(dir, 'jsonl')) as [number, number];
+      await appendFile(join(dir, segmentFile(first, 'jsonl')), OLD_LINE);
+      const reports: AuditReport[] = [];
+      const report = (one: AuditReport) => void reports.push(one);
+      await withLog(dir, { retainMs: HOUR_MS, now: () => START_MS + 9 * HOUR_MS, report }, () =>
+        until(() => reports.length > 0),
+      );
+      expect(reports[0]).to.deep.include({ level: 'error', facts: { first, last: next - 1 } });
+      expect((await firstSeqs(dir, 'jsonl'))[0]).to.equal(first);
     }));
 
   it('keeps what a replay guard needs after a restart, however large it is', () =>

@@ -1,8 +1,19 @@
-import { readdir, readFile, stat } from 'node:fs/promises';
+import { readdir, readFile, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { expect } from 'chai';
 import { listSegments, segmentFile } from '../../../src/audit/format/log-files.js';
-import { inFolder, input, readLines, reject, segments, settle, until, withLog } from '../helpers.js';
+import {
+  expectAuditFailed,
+  field,
+  inFolder,
+  input,
+  readLines,
+  reject,
+  segments,
+  settle,
+  until,
+  withLog,
+} from '../helpers.js';
 import { verify } from './crashed-log.js';
 
 async function firstSeqs(dir: string): Promise<number[]> {
@@ -35,6 +46,23 @@ describe('segments', () => {
       const lines = await readLines(dir);
       expect(lines.map(({ seq }) => seq)).to.deep.equal(Array.from({ length: 3 * 89 }, (_, seq) => seq));
       expect(verify(dir)).to.deep.include({ findings: [], unsigned: 0 });
+    }));
+
+  it('begin nowhere where somebody else has begun one', () =>
+    inFolder(async (dir) => {
+      const states: string[] = [];
+      const onState = (state: string) => void states.push(state);
+      await withLog(dir, { segmentBytes: 4_096, onState }, async (log) => {
+        // Behind the record of the start and the next one.
+        const taken = join(dir, segmentFile(2, 'jsonl'));
+        await writeFile(taken, 'of somebody else', { mode: 0o600 });
+        await log.commit(input({ fields: [field({ token: 'x'.repeat(5_000) })] }));
+        await until(() => states.length > 0);
+        await expectAuditFailed(log.commit(input()));
+        expect(states).to.deep.equal(['failed']);
+        expect(await readFile(taken, 'utf8')).to.equal('of somebody else');
+        expect(await readdir(dir)).to.not.include(segmentFile(2, 'leaves'));
+      });
     }));
 
   it('end by age, counted from their first record, also when the log was closed meanwhile', () =>

@@ -140,6 +140,16 @@ describe('MemoryReplayStore', () => {
     expect(store.claim([until('c', IN_300_S + 1)])).to.equal('claimed');
   });
 
+  it('leaves room to others, and gives an account its room back when its digests end', () => {
+    const { clock, store } = create(64);
+    expect(store.claim(many(48, IN_300_S), 'a')).to.equal('claimed');
+    expect(store.claim([until('x', IN_300_S)], 'a')).to.equal('full');
+    expect(store.claim(many(9, IN_300_S + 60_000, 'b'), 'b')).to.equal('claimed');
+    clock.pass(301_000);
+    expect(store.claim(many(40, IN_300_S + 60_000, 'again'), 'a')).to.equal('claimed');
+    expect(store.claim(many(9, IN_300_S + 60_000, 'more'), 'a')).to.equal('full');
+  });
+
   it('refuses when full, forgets nothing for it, and takes more as soon as something ended', () => {
     const { clock, store } = create(64);
     expect(store.claim(many(60, IN_300_S))).to.equal('claimed');

@@ -1,0 +1,128 @@
+/**
+ * Compressed messages one by one. grpc-js decompresses and decodes all that come together, before anybody asks for them: a frame of
+ * 16 kB can hold fifteen messages of a kilobyte, each of them a mebibyte, and a hundred streams a hundred such frames.
+ */
+import type { ServerHttp2Stream } from 'node:http2';
+
+/** A flag and the length of the message that follows (gRPC over HTTP/2). */
+const PREFIX_BYTES = 5;
+/** A stream whose handler is slow to ask for more gives up its turn after this: others of its account would wait for it. */
+const TURN_MS = 1_000;
+
+/** Finds where length-prefixed messages end. */
+export class MessageBounds {
+  readonly #prefix = Buffer.alloc(PREFIX_BYTES);
+  #prefixRead = 0;
+  /** Bytes of the message that are still to come. */
+  #missing = 0;
+
+  /** @returns where the message that the bytes from `at` on belong to ends in the chunk, and whether it is whole then */
+  take(chunk: Buffer, at: number): { readonly end: number; readonly isWhole: boolean } {
+    let end = at;
+    if (this.#missing === 0) {
+      const count = Math.min(PREFIX_BYTES - this.#prefixRead, chunk.length - end);
+      chunk.copy(this.#prefix, this.#prefixRead, end, end + count);
+      end += count;
+      this.#prefixRead += count;
+      if (this.#prefixRead === PREFIX_BYTES) this.#missing = this.#prefix.readUInt32BE(1);
+    }
+    const count = Math.min(this.#missing, chunk.length - end);
+    end += count;
+    this.#missing -= count;
+    const isWhole = this.#prefixRead === PREFIX_BYTES && this.#missing === 0;
+    if (isWhole) this.#prefixRead = 0;
+    return { end, isWhole };
+  }
+}
+
+/** Turns at decompressing: so many of an account at once, the others wait as they came. */
+export class Turns {
+  readonly #most: number;
+  readonly #accounts = new Map<string, { running: number; readonly waiting: (() => void)[] }>();
+
+  constructor(most: number) {
+    this.#most = most;
+  }
+
+  /**
+   * @param share multiple of everybody's that is the account's
+   * @param begin called when it is its turn, at once if that is now
+   */
+  ask(account: string, share: number, begin: () => void): void {
+    const line = this.#accounts.get(account) ?? { running: 0, waiting: [] };
+    this.#accounts.set(account, line);
+    if (line.running >= this.#most * share) {
+      line.waiting.push(begin);
+      return;
+    }
+    line.running++;
+    begin();
+  }
+
+  /** Ends a turn that has begun. */
+  end(account: string): void {
+    const line = this.#accounts.get(account);
+    const next = line?.waiting.shift();
+    if (next !== undefined) next();
+    else if (line !== undefined && --line.running === 0) this.#accounts.delete(account);
+  }
+}
+
+/** How a stream gets its turns. */
+export interface StreamTurns {
+  ask(begin: () => void): void;
+  end(): void;
+}
+
+/**
+ * Stands before those who listen to a stream's data: they get a message when it is the stream's turn, and no second one after they
+ * paused the stream for the first. The turn ends when they want more.
+ *
+ * @param stream of length-prefixed messages, paused
+ */
+export function deliverSingly(stream: ServerHttp2Stream, turns: StreamTurns): void {
+  const listeners = stream.listeners('data') as ((chunk: Buffer) => void)[];
+  for (const listener of listeners) stream.off('data', listener);
+  const bounds = new MessageBounds();
+  let turn: 'none' | 'asked' | 'begun' = 'none';
+  let timer: NodeJS.Timeout | undefined;
+  const end = () => {
+    clearTimeout(timer);
+    if (turn !== 'begun') return;
+    turn = 'none';
+    turns.end();
+  };
+  const ask = () => {
+    turn = 'asked';
+    turns.ask(() => {
+      turn = 'begun';
+      if (stream.closed) end();
+      else if (isHeld) stream.resume();
+    });
+  };
+  let isHeld = false;
+  let isBetween = true;
+  const take = (chunk: Buffer) => {
+    for (let at = 0; at < chunk.length; ) {
+      if (isBetween && turn === 'none') ask();
+      isHeld = turn === 'asked';
+      if (isHeld) stream.pause();
+      if (isHeld || (at > 0 && stream.isPaused())) {
+        stream.unshift(chunk.subarray(at));
+        return;
+      }
+      const { end: to, isWhole } = bounds.take(chunk, at);
+      for (const listener of listeners) listener(chunk.subarray(at, to));
+      at = to;
+      isBetween = isWhole;
+      if (!isWhole) continue;
+      if (!stream.isPaused()) end();
+      else {
+        timer = setTimeout(end, TURN_MS).unref();
+        stream.once('resume', end);
+      }
+    }
+  };
+  stream.on('data', take);
+  stream.once('close', end);
+}

@@ -1,0 +1,169 @@
+import { once } from 'node:events';
+import { connect, createServer, type Http2Server, type ServerHttp2Stream } from 'node:http2';
+import type { AddressInfo } from 'node:net';
+import { setImmediate as nextTurn } from 'node:timers/promises';
+import { gzipSync } from 'node:zlib';
+import { Server, ServerCredentials } from '@grpc/grpc-js';
+import { expect } from 'chai';
+import { limitReceiving } from '../../../src/server/receive/receive-limits.js';
+import { deliverSingly, Turns } from '../../../src/server/receive/single-messages.js';
+
+const HEADERS = { ':method': 'POST', ':path': '/a.v1.Sink/Take', 'content-type': 'application/grpc', te: 'trailers' };
+
+const atOnce = { ask: (begin: () => void) => begin(), end() {} };
+
+function frame(message: Buffer, flag = 1): Buffer {
+  const prefix = Buffer.from([flag, 0, 0, 0, 0]);
+  prefix.writeUInt32BE(message.length, 1);
+  return Buffer.concat([prefix, message]);
+}
+
+describe('compressed messages', () => {
+  let server: Http2Server;
+  const closing: (() => void)[] = [];
+  afterEach(() => {
+    for (const close of closing.splice(0).reverse()) close();
+  });
+
+  /** Sends parts on a stream. @returns the server's end of it */
+  async function send(parts: readonly Buffer[], listen: (stream: ServerHttp2Stream) => void): Promise<void> {
+    server = createServer();
+    server.on('stream', (stream: ServerHttp2Stream) => {
+      stream.on('error', () => {});
+      listen(stream);
+    });
+    server.listen(0, '127.0.0.1');
+    await once(server, 'listening');
+    const session = connect(`http://127.0.0.1:${(server.address() as AddressInfo).port}`);
+    closing.push(
+      () => server.close(),
+      () => session.destroy(),
+    );
+    const stream = session.request(HEADERS, { endStream: false });
+    stream.on('error', () => {});
+    for (const part of parts) stream.write(part);
+    stream.end();
+  }
+
+  it('reach who pauses for each of them one by one, however they were cut, and then their end', async () => {
+    const messages = ['one', '', 'three', 'x'.repeat(100)].map((text) => frame(Buffer.from(text)));
+    const bytes = Buffer.concat(messages);
+    for (const cut of [bytes.length, 2, 9, 17]) {
+      const got: Buffer[] = [];
+      let isEnded = false;
+      let stream: ServerHttp2Stream | undefined;
+      await send([bytes.subarray(0, cut), bytes.subarray(cut)], (opened) => {
+        stream = opened;
+        opened.on('data', (chunk: Buffer) => {
+          got.push(chunk);
+          opened.pause();
+        });
+        opened.on('end', () => {
+          isEnded = true;
+        });
+        deliverSingly(opened, atOnce);
+      });
+      while (!isEnded) {
+        const { length } = got;
+        await nextTurn();
+        expect(got.length - length, `cut at ${cut}`).to.be.at.most(1);
+        stream?.resume();
+      }
+      expect(Buffer.concat(got)).to.deep.equal(bytes);
+      // None has a byte of the next one.
+      let at = 0;
+      const ends = messages.map((message) => (at += message.length));
+      let position = 0;
+      for (const chunk of got) {
+        const next = ends.find((end) => end > position) as number;
+        position += chunk.length;
+        expect(position).to.be.at.most(next);
+      }
+    }
+  });
+
+  it('reach who does not pause, thousands at once', async () => {
+    const bytes = Buffer.concat(Array.from({ length: 10_000 }, () => frame(Buffer.alloc(0))));
+    let got = 0;
+    await new Promise<void>((resolve) => {
+      void send([bytes], (stream) => {
+        stream.on('data', (chunk: Buffer) => {
+          got += chunk.length;
+        });
+        stream.on('end', resolve);
+        deliverSingly(stream, atOnce);
+      });
+    });
+    expect(got).to.equal(bytes.length);
+  });
+
+  it('take turns: who waits has it when another one wants more, or is gone', async () => {
+    const all = new Turns(1);
+    const got: string[] = [];
+    const streams: ServerHttp2Stream[] = [];
+    for (const name of ['a', 'b', 'c']) {
+      await send([frame(Buffer.from(name)), frame(Buffer.from(name))], (stream) => {
+        streams.push(stream);
+        stream.on('data', (chunk: Buffer) => {
+          if (chunk.length > 0) got.push(chunk.subarray(-1).toString());
+          stream.pause();
+        });
+        deliverSingly(stream, { ask: (begin) => all.ask('address:x', 1, begin), end: () => all.end('address:x') });
+      });
+      while (got.length === 0) await nextTurn();
+    }
+    while (streams.length < 3) await nextTurn();
+    const others: string[] = [];
+    all.ask('address:y', 1, () => others.push('y'));
+    for (const share of [2, 2, 2]) all.ask('proxy:z', share, () => others.push('z'));
+    expect([got, others]).to.deep.equal([['a'], ['y', 'z', 'z']]);
+    streams[0]?.resume();
+    while (got.length < 2) await nextTurn();
+    streams[0]?.resume();
+    streams[1]?.destroy();
+    while (!got.includes('c')) {
+      await nextTurn();
+      streams[0]?.resume();
+    }
+  });
+
+  it('are not all decoded because they came together', async () => {
+    const grpc = new Server();
+    let decoded = 0;
+    const pass = (bytes: Buffer) => bytes;
+    const codecs = { requestSerialize: pass, responseSerialize: pass, responseDeserialize: pass };
+    const requestDeserialize = (bytes: Buffer) => {
+      decoded++;
+      return bytes;
+    };
+    const method = {
+      path: HEADERS[':path'],
+      requestStream: false,
+      responseStream: false,
+      ...codecs,
+      requestDeserialize,
+    };
+    grpc.addService(
+      { take: method },
+      { take: (_call: object, done: (error: null, value: Buffer) => void) => done(null, Buffer.alloc(0)) },
+    );
+    const port = await new Promise<number>((resolve, reject) => {
+      grpc.bindAsync('127.0.0.1:0', ServerCredentials.createInsecure(), (error, bound) =>
+        error ? reject(error) : resolve(bound),
+      );
+    });
+    limitReceiving(grpc);
+    const session = connect(`http://127.0.0.1:${port}`);
+    closing.push(
+      () => grpc.forceShutdown(),
+      () => session.destroy(),
+    );
+    const stream = session.request({ ...HEADERS, 'grpc-encoding': 'gzip' }, { endStream: false });
+    stream.on('error', () => {});
+    stream.resume();
+    stream.end(Buffer.concat(Array.from({ length: 15 }, () => frame(gzipSync(Buffer.alloc(100_000))))));
+    await once(stream, 'close');
+    // A second one is too many for this method.
+    expect(decoded).to.be.within(1, 2);
+  });
+});
