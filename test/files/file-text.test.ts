@@ -9,7 +9,7 @@ import { signCheckpoint } from '../../src/audit/format/checkpoint.js';
 import { createSignerKey, parseSignerKey } from '../../src/audit/format/note-keys.js';
 import { openLogKey } from '../../src/audit/write/log-key.js';
 import { readKept, readVerifier } from '../../src/cli/audit/verify.js';
-import { readPemFile } from '../../src/cli/calls/credentials.js';
+import { readPemFile } from '../../src/cli/target/credentials.js';
 import { readOne } from '../../src/cli/json/messages-in.js';
 import { decodeText, readPem, tidyPem } from '../../src/files/file-text.js';
 import { servicePaths } from '../../src/files/service-paths.js';

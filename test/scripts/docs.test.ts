@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { status } from '@grpc/grpc-js';
 import { expect } from 'chai';
 import { z } from 'zod';
-import { explanations } from '../../src/cli/calls/explanations.js';
+import { explanations } from '../../src/cli/debug/explanations.js';
 import { KEY_SET_CODES, reasonByStep } from '../../src/errors.js';
 import { ENVIRONMENT } from '../../src/host/config.js';
 import { statusByReason } from '../../src/schema/error-status.js';

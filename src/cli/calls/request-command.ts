@@ -3,7 +3,7 @@ import type { Command } from 'commander';
 import { collect, wholeNumber } from '../flag-values.js';
 import { endWithReader } from '../output.js';
 import type { CallFlags, RequestFlags, ResponseFlags } from './request.js';
-import { addKeyOptions, addSchemaOptions, addTargetOptions, addTrustOption, DATA_HELP } from './target-options.js';
+import { addKeyOptions, addSchemaOptions, addTargetOptions, addTrustOption, DATA_HELP } from '../target/target-options.js';
 
 const DATA = ['-d, --data <json>', 'message as JSON; @ reads stdin, @FILE a file (default: an empty message)'] as const;
 

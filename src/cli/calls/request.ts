@@ -13,12 +13,12 @@ import type { JsonMethod } from '../json/json-messages.js';
 import { inputError, type JsonNode } from '../json/json-reader.js';
 import { readMessages } from '../json/messages-in.js';
 import { print } from '../output.js';
-import { describeFailure, isUnavailable } from './call-failure.js';
-import { readCredentials } from './credentials.js';
-import { MethodClient } from './method-client.js';
+import { describeFailure, isUnavailable } from '../target/call-failure.js';
+import { readCredentials } from '../target/credentials.js';
+import { MethodClient } from '../target/method-client.js';
 import { markPrinted, readSession, writeSession } from './reply-file.js';
-import { loadMethod, openKeySource } from './target.js';
-import type { KeyFlags, SchemaFlags, TargetFlags } from './target-options.js';
+import { loadMethod, openKeySource } from '../target/target.js';
+import type { KeyFlags, SchemaFlags, TargetFlags } from '../target/target-options.js';
 
 /** Flags of `request`. */
 export interface RequestFlags extends TargetFlags, KeyFlags, SchemaFlags {

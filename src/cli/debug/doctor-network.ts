@@ -3,9 +3,9 @@ import { connect, isIP } from 'node:net';
 import { connect as connectTls } from 'node:tls';
 import { type ChannelCredentials, Client, Metadata, status } from '@grpc/grpc-js';
 import { SealwireError } from '../../errors.js';
-import { isUnavailable } from './call-failure.js';
-import { readPemFile } from './credentials.js';
-import type { TargetFlags } from './target-options.js';
+import { isUnavailable } from '../target/call-failure.js';
+import { readPemFile } from '../target/credentials.js';
+import type { TargetFlags } from '../target/target-options.js';
 
 /** Time limit of each check, in ms. */
 export const DEADLINE_MS = 5_000;

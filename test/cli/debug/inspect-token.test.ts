@@ -1,5 +1,5 @@
 import { expect } from 'chai';
-import { inspectToken } from '../../../src/cli/calls/inspect-token.js';
+import { inspectToken } from '../../../src/cli/debug/inspect-token.js';
 import { SealingSessions } from '../../../src/jwe/sender.js';
 import { recipientKey } from '../../../src/keys/public-keys.js';
 import { KeyRing } from '../../../src/keys/ring.js';

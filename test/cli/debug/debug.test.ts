@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { Server, ServerCredentials } from '@grpc/grpc-js';
 import { expect } from 'chai';
-import { explanations } from '../../../src/cli/calls/explanations.js';
+import { explanations } from '../../../src/cli/debug/explanations.js';
 import { reasonByStep } from '../../../src/errors.js';
 import { descriptorSet } from '../../../src/gen/descriptors.js';
 import { KeyRing } from '../../../src/keys/ring.js';
@@ -398,14 +398,14 @@ describe('the start of sealwire', () => {
 
   it('explain loads no library of calls, keys or logs', async () => {
     const urls = await listLoaded(['explain', 'SEALED_FIELD_STALE']);
-    expect(urls.some((url) => url.endsWith('/cli/calls/explain.js'))).to.equal(true);
+    expect(urls.some((url) => url.endsWith('/cli/debug/explain.js'))).to.equal(true);
     expect(packagesOf(urls)).to.have.members(['commander', '@bufbuild/protobuf']);
   });
 
   it('inspect of a token alone loads no package but commander', async () => {
     const header = Buffer.from('{"alg":"ECDH-ES+A256KW","enc":"A256GCM"}').toString('base64url');
     const urls = await listLoaded(['inspect'], `${header}.AAAA.AAAA.AAAA.AAAA`);
-    expect(urls.some((url) => url.endsWith('/cli/calls/inspect-token.js'))).to.equal(true);
+    expect(urls.some((url) => url.endsWith('/cli/debug/inspect-token.js'))).to.equal(true);
     expect(packagesOf(urls)).to.deep.equal(['commander']);
   });
 });

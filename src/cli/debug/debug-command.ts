@@ -13,7 +13,7 @@ import {
   addTlsOptions,
   DATA_HELP,
   DEFAULT_NAME,
-} from './target-options.js';
+} from '../target/target-options.js';
 
 /** Adds the commands; their code is loaded when they run. */
 export function registerDebug(program: Command): void {

@@ -7,9 +7,9 @@ import { verifyKeySet } from '../../keys/signed-set/key-set.js';
 import { boundDigest } from '../../schema/binding.js';
 import { JsonSchema } from '../json/json-messages.js';
 import { readOne } from '../json/messages-in.js';
-import { readCredentials, readRoots } from './credentials.js';
-import { loadDescriptors } from './target.js';
-import type { KeyFlags, SchemaFlags, TargetFlags } from './target-options.js';
+import { readCredentials, readRoots } from '../target/credentials.js';
+import { loadDescriptors } from '../target/target.js';
+import type { KeyFlags, SchemaFlags, TargetFlags } from '../target/target-options.js';
 
 /** Flags of `inspect` that say what to compare with. */
 export interface SourceFlags extends TargetFlags, KeyFlags, SchemaFlags {

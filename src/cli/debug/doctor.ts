@@ -8,14 +8,14 @@ import { verifyKeySet } from '../../keys/signed-set/key-set.js';
 import { hasOwnFields } from '../../schema/walk.js';
 import { type JsonMethod, JsonSchema } from '../json/json-messages.js';
 import { formatTable, paint, print, printJson } from '../output.js';
-import { clean, describeFailure } from './call-failure.js';
-import { compareMethod, fetchStatement } from './check-schema.js';
-import { readCredentials, readRoots } from './credentials.js';
+import { clean, describeFailure } from '../target/call-failure.js';
+import { compareMethod, fetchStatement } from '../target/check-schema.js';
+import { readCredentials, readRoots } from '../target/credentials.js';
 import { checkTls, compareClocks, DEADLINE_MS, reach, Skip, splitAddress } from './doctor-network.js';
-import { MethodClient } from './method-client.js';
-import { type ReflectedSchema, readSchema } from './read-schema.js';
-import { openKeySource } from './target.js';
-import type { KeyFlags, TargetFlags } from './target-options.js';
+import { MethodClient } from '../target/method-client.js';
+import { type ReflectedSchema, readSchema } from '../target/read-schema.js';
+import { openKeySource } from '../target/target.js';
+import type { KeyFlags, TargetFlags } from '../target/target-options.js';
 
 /** Flags of the command. */
 export interface DoctorFlags extends Omit<TargetFlags, 'address'>, KeyFlags {

@@ -22,8 +22,8 @@ import { askOnce } from '../keys/place.js';
 import { print, printJson } from '../output.js';
 import { readSecret } from '../secret-input.js';
 import { inspectToken } from './inspect-token.js';
-import { loadDescriptors, openKeySource } from './target.js';
-import type { KeyFlags, SchemaFlags, TargetFlags } from './target-options.js';
+import { loadDescriptors, openKeySource } from '../target/target.js';
+import type { KeyFlags, SchemaFlags, TargetFlags } from '../target/target-options.js';
 import { readToken } from './token-in.js';
 
 /** Flags of `seal`. */
