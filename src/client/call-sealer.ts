@@ -1,6 +1,6 @@
 /** Seals and opens the calls of a client, with or without interceptors. */
 import { Metadata, type StatusObject, status } from '@grpc/grpc-js';
-import { reasonByStep, SealwireError } from '../errors.js';
+import { SealwireError } from '../errors.js';
 import type { RecipientKey } from '../jwe/recipient.js';
 import { requestDigest } from '../jwe/reply.js';
 import type { KeySource } from '../keys/key-source.js';
@@ -185,15 +185,18 @@ function endOf({ code, metadata }: EndOfCall): string {
   if (code === status.OK) return 'OK';
   const [details] = metadata.get(STATUS_DETAILS_KEY);
   const reason = Buffer.isBuffer(details) ? readErrorDetails(details)?.reason : undefined;
-  // Another service's reason could be any text.
-  return reason !== undefined && Object.values<string>(reasonByStep).includes(reason)
-    ? reason
-    : (status[code] ?? 'UNKNOWN');
+  return reason ?? status[code] ?? 'UNKNOWN';
+}
+
+/** How a call ends that failed on this side. grpc-js makes an error of it, with the same `cause`. */
+export interface LocalStatus extends StatusObject {
+  readonly cause?: SealwireError;
 }
 
 /** The caller's own finding, not the service's: what came back is not what the service sealed. */
-export function replyRefusal(error: unknown): StatusObject {
-  const { code, path } = error instanceof SealwireError ? error : { code: 'INTERNAL', path: undefined };
-  const details = `the sealed reply was refused: ${code}${path === undefined ? '' : ` at ${path}`}`;
-  return { code: status.DATA_LOSS, details, metadata: new Metadata() };
+export function replyRefusal(error: unknown): LocalStatus {
+  const cause = error instanceof SealwireError ? error : undefined;
+  const at = cause?.path === undefined ? '' : ` at ${cause.path}`;
+  const details = `the sealed reply was refused: ${cause?.code ?? 'INTERNAL'}${at}`;
+  return { code: status.DATA_LOSS, details, metadata: new Metadata(), ...(cause && { cause }) };
 }

@@ -1,11 +1,14 @@
 /** The checks of `sealwire doctor` below calls: the listener, TLS, and the clocks. */
-import { connect, isIP } from 'node:net';
-import { connect as connectTls } from 'node:tls';
-import { type ChannelCredentials, Client, Metadata, status } from '@grpc/grpc-js';
+import { once } from 'node:events';
+import { connect as connectHttp2 } from 'node:http2';
+import { isIP } from 'node:net';
+import { connect as connectTls, type TLSSocket } from 'node:tls';
+import { Client, type Metadata, status } from '@grpc/grpc-js';
 import { SealwireError } from '../../errors.js';
 import { isUnavailable } from '../target/call-failure.js';
-import { readPemFile } from '../target/credentials.js';
+import { readPemFile, type Target } from '../target/credentials.js';
 import type { TargetFlags } from '../target/target-options.js';
+import { type Endpoint, findProxy, openSocket } from './route.js';
 
 /** Time limit of each check, in ms. */
 export const DEADLINE_MS = 5_000;
@@ -17,49 +20,29 @@ const MAX_CLOCK_SECONDS = 30;
 /** Why a check was not made. */
 export class Skip extends Error {}
 
-/** @throws SealwireError `OPTIONS_INVALID` for anything but `host:port` */
-export function splitAddress(address: string): { host: string; port: number } {
-  const colon = address.lastIndexOf(':');
-  const port = Number(address.slice(colon + 1));
-  if (colon < 1 || address.includes('/') || !Number.isInteger(port) || port < 1 || port > 65_535) {
-    throw new SealwireError('OPTIONS_INVALID', `'${address}' is not HOST:PORT`);
-  }
-  return { host: address.slice(0, colon).replace(/^\[|\]$/g, ''), port };
-}
-
-/** Whether somebody listens. @throws SealwireError `SCHEMA_UNAVAILABLE` */
-export async function reach(address: string): Promise<[string, boolean]> {
-  const { host, port } = splitAddress(address);
+/** Whether somebody listens, and how calls get there. @throws SealwireError `SCHEMA_UNAVAILABLE` */
+export async function reach(endpoint: Endpoint): Promise<[string, boolean]> {
   const begun = performance.now();
-  const found = await new Promise<string>((done, fail) => {
-    const socket = connect({ host, port, timeout: DEADLINE_MS }, () => {
-      done(socket.remoteAddress ?? host);
-      socket.destroy();
-    });
-    socket.once('timeout', () => socket.destroy(Object.assign(new Error(), { code: 'ETIMEDOUT' })));
-    socket.once('error', ({ code }: NodeJS.ErrnoException) =>
-      fail(
-        new SealwireError(
-          'SCHEMA_UNAVAILABLE',
-          `${address}: ${code ?? 'cannot be reached'}; does the service listen there?`,
-        ),
-      ),
-    );
-  });
-  return [`${found}:${port} answers in ${Math.ceil(performance.now() - begun)} ms`, true];
+  const socket = await openSocket(endpoint, DEADLINE_MS);
+  const { remoteAddress, remotePort } = socket;
+  socket.destroy();
+  const proxy = findProxy(endpoint);
+  const took = `in ${Math.ceil(performance.now() - begun)} ms`;
+  if (proxy !== undefined) return [`through the proxy of ${proxy.variable}, ${proxy.url.host}, ${took}`, true];
+  const name = 'path' in endpoint.place ? endpoint.place.path : `${remoteAddress}:${remotePort}`;
+  return [`${name} answers ${took}`, true];
 }
 
 /**
- * A handshake as the flags say; without TLS flags, checks that the service does not expect one.
+ * A handshake as the flags say, and the first words of the service; without TLS flags, checks that the service does
+ * not expect one.
  *
  * @throws SealwireError `SCHEMA_UNAVAILABLE`, `OPTIONS_INVALID`, and {@link Skip}
  */
-export async function checkTls(
-  address: string,
-  { tls, tlsCa, tlsCert, tlsKey }: TargetFlags,
-): Promise<[string, undefined]> {
+export async function checkTls(endpoint: Endpoint, flags: TargetFlags): Promise<[string, undefined]> {
+  const { tls, tlsCa, tlsCert, tlsKey, authority = endpoint.host } = flags;
   if (tls !== true && tlsCa === undefined && tlsCert === undefined) {
-    if (await speaksTls(address)) {
+    if (await speaksTls(endpoint)) {
       throw new SealwireError(
         'OPTIONS_INVALID',
         'the service speaks TLS: give --tls, or --tls-ca FILE for a CA of its own',
@@ -67,32 +50,53 @@ export async function checkTls(
     }
     throw new Skip('plain text, as asked; --tls or --tls-ca FILE checks TLS');
   }
-  const { host, port } = splitAddress(address);
   const read = (path: string | undefined) => (path === undefined ? undefined : readPemFile(path));
-  const options = {
+  const host = authority.replace(/:\d+$/, '');
+  const socket = connectTls({
+    socket: await openSocket(endpoint, DEADLINE_MS),
     host,
-    port,
     ca: read(tlsCa),
     cert: read(tlsCert),
     key: read(tlsKey),
     ALPNProtocols: ['h2'],
     ...(isIP(host) === 0 && { servername: host }),
-  };
-  return new Promise((done, fail) => {
-    const socket = connectTls({ ...options, timeout: DEADLINE_MS }, () => {
-      const { valid_to: end } = socket.getPeerCertificate();
-      const days = Math.floor((Date.parse(end) - Date.now()) / 86_400_000);
-      done([
-        `${socket.getProtocol()}, ${socket.alpnProtocol || 'no ALPN'}, certificate good for ${days} days`,
-        undefined,
-      ]);
-      socket.destroy();
-    });
-    socket.once('timeout', () => socket.destroy(Object.assign(new Error(), { code: 'ETIMEDOUT' })));
-    socket.once('error', ({ code, reason }: NodeJS.ErrnoException & { reason?: string }) =>
-      fail(new SealwireError('SCHEMA_UNAVAILABLE', `TLS: ${code ?? reason ?? 'no handshake'}; ${adviseTls(code)}`)),
+  });
+  socket.setTimeout(DEADLINE_MS, () => socket.destroy(Object.assign(new Error(), { code: 'ETIMEDOUT' })));
+  await once(socket, 'secureConnect').catch((error: TlsError) => {
+    throw new SealwireError(
+      'SCHEMA_UNAVAILABLE',
+      `TLS: ${error.code ?? error.reason ?? 'no handshake'}; ${adviseTls(error.code)}`,
     );
   });
+  const days = Math.floor((Date.parse(socket.getPeerCertificate().valid_to) - Date.now()) / 86_400_000);
+  const facts = `${socket.getProtocol()}, ${socket.alpnProtocol || 'no ALPN'}, certificate good for ${days} days`;
+  await expectSettings(socket, tlsCert !== undefined);
+  return [facts, undefined];
+}
+
+type TlsError = NodeJS.ErrnoException & { readonly reason?: string };
+
+/** With TLS 1.3 a handshake is over for this side before the service has looked at the certificate of the client. */
+async function expectSettings(socket: TLSSocket, hasCertificate: boolean): Promise<void> {
+  const session = connectHttp2('https://localhost', { createConnection: () => socket });
+  try {
+    await Promise.race([
+      once(session, 'remoteSettings'),
+      once(session, 'close').then(() => Promise.reject(Object.assign(new Error(), { code: 'closed' }))),
+    ]);
+  } catch (error) {
+    const { code = 'no answer' } = error as TlsError;
+    const why = code.startsWith('ERR_HTTP2')
+      ? 'the service speaks no HTTP/2'
+      : hasCertificate
+        ? 'the service does not take the certificate of --tls-cert'
+        : 'the service wants a client certificate: give --tls-cert and --tls-key';
+    throw new SealwireError('SCHEMA_UNAVAILABLE', `TLS: the service ends the connection (${code}); ${why}`);
+  } finally {
+    session.on('error', () => {});
+    session.destroy();
+    socket.destroy();
+  }
 }
 
 /** What to do about a handshake that failed. */
@@ -100,23 +104,26 @@ function adviseTls(code = ''): string {
   if (/^ERR_SSL_(?:WRONG_VERSION_NUMBER|PACKET_LENGTH_TOO_LONG)$|^EPROTO$/.test(code)) {
     return 'does the service speak TLS? If not, leave the TLS flags out';
   }
-  if (code === 'ERR_TLS_CERT_ALTNAME_INVALID') return 'the certificate is for other names; use one of them';
+  if (code === 'ERR_TLS_CERT_ALTNAME_INVALID') {
+    return 'the certificate is for other names; use one of them in the address or with --authority';
+  }
   if (code === 'CERT_HAS_EXPIRED' || code === 'CERT_NOT_YET_VALID')
     return 'the certificate has expired or is not valid yet';
+  if (/ALERT|RESET/.test(code)) return 'the service refused it: does it want a client certificate (--tls-cert)?';
   return 'give the CA with --tls-ca';
 }
 
 /** Whether a handshake completes, with any certificate. */
-async function speaksTls(address: string): Promise<boolean> {
-  const { host, port } = splitAddress(address);
+async function speaksTls(endpoint: Endpoint): Promise<boolean> {
+  const options = { ALPNProtocols: ['h2'], rejectUnauthorized: false };
+  const socket = connectTls({ socket: await openSocket(endpoint, DEADLINE_MS), ...options });
   return new Promise((done) => {
-    const options = { host, port, ALPNProtocols: ['h2'], rejectUnauthorized: false, timeout: PROBE_MS };
-    const socket = connectTls(options, () => end(true));
     const end = (found: boolean) => {
       done(found);
       socket.destroy();
     };
-    socket.once('timeout', () => end(false));
+    socket.once('secureConnect', () => end(true));
+    socket.setTimeout(PROBE_MS, () => end(false));
     socket.once('error', () => end(false));
     socket.once('close', () => end(false));
   });
@@ -126,8 +133,8 @@ async function speaksTls(address: string): Promise<boolean> {
  * By the `date` header of any answer; HTTP dates have whole seconds.
  * @throws SealwireError `TOKEN_STALE`, and {@link Skip}
  */
-export async function compareClocks(address: string, credentials: ChannelCredentials): Promise<[string, undefined]> {
-  const client = new Client(address, credentials);
+export async function compareClocks(target: Target): Promise<[string, undefined]> {
+  const client = new Client(target.address, target.credentials, target.channelOptions);
   try {
     const raw = (value: Buffer) => value;
     const begun = Date.now();
@@ -137,7 +144,7 @@ export async function compareClocks(address: string, credentials: ChannelCredent
         raw,
         raw,
         Buffer.alloc(0),
-        new Metadata(),
+        target.metadata,
         { deadline: begun + DEADLINE_MS },
         (error) => {
           if (error !== null && isUnavailable(error)) fail(new Skip(`no answer (${status[error.code]})`));

@@ -1,17 +1,12 @@
-/** `sealwire explain`: what a reason, or a step of an audit record, means. */
-import { type Reason, reasonByStep, SealwireError, type StepCode, type Violation } from '../../errors.js';
-import { Status } from '../../gen/portable/google/rpc/status.js';
-import {
-  ERROR_DOMAIN,
-  type ErrorDetails,
-  nameOfCode,
-  readErrorDetails,
-  statusByReason,
-} from '../../schema/error-status.js';
+/** `sealwire explain`: what a reason, a step of an audit record, or the output of a gRPC tool means. */
+import { type Reason, reasonByStep, SealwireError, type StepCode } from '../../errors.js';
+import { ERROR_DOMAIN, nameOfCode, statusByReason } from '../../schema/error-status.js';
 import { readAllText } from '../json/messages-in.js';
 import { formatTable, print, printJson } from '../output.js';
 import { explanations } from './explanations.js';
 import { told } from './inspect-token.js';
+import { findRefusal } from './refusal-in.js';
+import { stepExplanations } from './step-explanations.js';
 
 /** Flags of the command. */
 export interface ExplainFlags {
@@ -19,49 +14,83 @@ export interface ExplainFlags {
 }
 
 /**
- * @param name a reason or a step, in any case; `@` reads a refusal of `buf curl` from stdin; undefined lists all.
- * @throws SealwireError `OPTIONS_INVALID` for other words
+ * @param name a reason or a step, in any case; `@` reads what a gRPC tool, `sealwire call` or an audit log has said
+ *   from stdin; undefined lists all.
+ * @throws SealwireError `OPTIONS_INVALID` for other words, `SEAL_INPUT` for other texts
  */
-export async function explain(name: string | undefined, { json }: ExplainFlags): Promise<void> {
-  if (name === undefined) return listAll(json === true);
-  if (name === '@') return explainRefusal(json === true);
+export async function explain(name: string | undefined, { json = false }: ExplainFlags): Promise<void> {
+  if (name === undefined) return listAll(json);
+  if (name === '@') return explainText(await readAllText(''), json);
   const word = name.toUpperCase();
-  await explainWord(word, json === true);
-}
-
-async function explainWord(word: string, json: boolean): Promise<void> {
-  const step = Object.hasOwn(reasonByStep, word) ? (word as StepCode) : undefined;
-  const reason = step === undefined ? (word as Reason) : reasonByStep[step];
-  if (!Object.hasOwn(explanations, reason)) {
+  if (!isKnown(word)) {
     throw new SealwireError('OPTIONS_INVALID', `no such reason; there are ${Object.keys(explanations).join(', ')}`);
   }
-  const { meaning, remedy } = explanations[reason];
+  await explainWord(word, json);
+}
+
+function isStep(word: string): word is StepCode {
+  return Object.hasOwn(stepExplanations, word);
+}
+
+function isKnown(word: string): word is StepCode | Reason {
+  return isStep(word) || Object.hasOwn(explanations, word);
+}
+
+function explainWord(word: StepCode | Reason, json: boolean): Promise<void> {
+  return isStep(word) ? explainStep(word, json) : explainReason(word, json);
+}
+
+async function explainStep(step: StepCode, json: boolean): Promise<void> {
+  const reason = reasonByStep[step];
+  const { meaning, remedy } = stepExplanations[step];
   const { code, text } = statusByReason[reason];
-  const steps = Object.entries(reasonByStep)
-    .filter(([, of]) => of === reason)
-    .map(([of]) => of);
-  if (json) return printJson({ reason, code: nameOfCode(code), text, meaning, remedy, steps });
-  const about = step === undefined ? '' : `${step} is a step of an audit record; callers see ${reason}.\n\n`;
-  await print(`${about}${reason} (${nameOfCode(code)}): ${text}
+  if (json) return printJson({ step, reason, code: nameOfCode(code), text, meaning, remedy });
+  await print(`${step} is a step of an audit record; callers see ${reason} (${nameOfCode(code)})
 
   what    ${meaning}
   do      ${remedy}
-  steps   ${steps.join(', ')}
 `);
 }
 
-/** Reads the details of an error, which `buf curl` prints as base64, and explains them. */
-async function explainRefusal(json: boolean): Promise<void> {
-  const text = await readAllText('');
-  const details = readRefusal(text);
+async function explainReason(reason: Reason, json: boolean): Promise<void> {
+  const { meaning, remedy } = explanations[reason];
+  const { code, text } = statusByReason[reason];
+  const steps = Object.entries(stepExplanations)
+    .filter(([step]) => reasonByStep[step as StepCode] === reason)
+    .map(([step, explanation]) => ({ step, ...explanation }));
+  if (json) return printJson({ reason, code: nameOfCode(code), text, meaning, remedy, steps });
+  await print(`${reason} (${nameOfCode(code)}): ${text}
+
+  what    ${meaning}
+  do      ${remedy}
+
+The audit record has one of these steps; sealwire explain STEP says what to do about it:
+`);
+  await print(
+    formatTable(steps, [
+      { title: 'step', value: ({ step }) => step },
+      { title: 'meaning', value: (step) => step.meaning },
+    ]),
+  );
+}
+
+/** Explains the details of an error, else the first reason or step that the text names. */
+async function explainText(text: string, json: boolean): Promise<void> {
+  const details = findRefusal(text);
   if (details === undefined) {
-    throw new SealwireError(
-      'SEAL_INPUT',
-      'stdin has no error of a sealed call; pipe the output of buf curl to it, with 2>&1',
-    );
+    const words: readonly string[] = text.match(/\b[A-Z][A-Z_]+[A-Z]\b/g) ?? [];
+    const named = words.filter(isKnown);
+    // The step says more than the reason beside it.
+    const word = named.find(isStep) ?? named[0];
+    if (word !== undefined) return explainWord(word, json);
+    const how = 'pipe the output of grpcurl or buf curl to it, with 2>&1';
+    throw new SealwireError('SEAL_INPUT', `stdin has no error of a sealed call; ${how}`);
   }
   const { reason, metadata, violations } = details;
-  if (json) return printJson({ reason, domain: ERROR_DOMAIN, metadata, violations: violations.map(toDescription) });
+  if (json) {
+    const list = violations.map(({ path, rule }) => ({ field: path, description: rule }));
+    return printJson({ reason, domain: ERROR_DOMAIN, metadata, violations: list });
+  }
   const facts = [
     ...Object.entries(metadata),
     ...violations.map(({ path, rule }): [string, string] => [path, rule]),
@@ -69,24 +98,6 @@ async function explainRefusal(json: boolean): Promise<void> {
   for (const { name, value } of facts) await print(`${name}: ${value}\n`);
   await print('\n');
   await explainWord(reason, false);
-}
-
-function toDescription({ path, rule }: Violation): object {
-  return { field: path, description: rule };
-}
-
-function readRefusal(text: string): ErrorDetails | undefined {
-  try {
-    const { details } = JSON.parse(text.slice(text.indexOf('{'))) as { details: { type: string; value: string }[] };
-    const packed = details.map(({ type, value }) => ({
-      typeUrl: `type.googleapis.com/${type}`,
-      value: Buffer.from(value, 'base64'),
-    }));
-    return readErrorDetails(Status.encode({ code: 0, message: '', details: packed }).finish());
-  } catch {
-    // Something else; the caller reports it.
-    return undefined;
-  }
 }
 
 async function listAll(json: boolean): Promise<void> {
