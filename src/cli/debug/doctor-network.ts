@@ -80,12 +80,13 @@ type TlsError = NodeJS.ErrnoException & { readonly reason?: string };
 async function expectSettings(socket: TLSSocket, hasCertificate: boolean): Promise<void> {
   const session = connectHttp2('https://localhost', { createConnection: () => socket });
   try {
-    await Promise.race([
-      once(session, 'remoteSettings'),
-      once(session, 'close').then(() => Promise.reject(Object.assign(new Error(), { code: 'closed' }))),
-    ]);
+    await new Promise<void>((resolve, reject) => {
+      session.once('remoteSettings', () => resolve());
+      // An alert of the service reaches one of them, and a mere end the other.
+      for (const end of [session, socket]) end.on('error', reject).on('close', () => reject(new Error()));
+    });
   } catch (error) {
-    const { code = 'no answer' } = error as TlsError;
+    const { code = 'closed' } = error as TlsError;
     const why = code.startsWith('ERR_HTTP2')
       ? 'the service speaks no HTTP/2'
       : hasCertificate
@@ -93,7 +94,6 @@ async function expectSettings(socket: TLSSocket, hasCertificate: boolean): Promi
         : 'the service wants a client certificate: give --tls-cert and --tls-key';
     throw new SealwireError('SCHEMA_UNAVAILABLE', `TLS: the service ends the connection (${code}); ${why}`);
   } finally {
-    session.on('error', () => {});
     session.destroy();
     socket.destroy();
   }

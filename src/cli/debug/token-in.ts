@@ -3,7 +3,7 @@ import { SealwireError } from '../../errors.js';
 import { readAllText } from '../json/messages-in.js';
 
 /** Nothing but a token, which may be cut, padded or broken into lines. */
-const TOKEN_ALONE = /^ey[\w=-]*(?:\.[\w=-]*)*$/;
+const TOKEN_ALONE = /^ey[\w=-]*(?:\.[\w=-]*){0,4}$/;
 /** In a log line or JSON: from two dots on, since there are many other words. */
 const TOKEN_WITHIN = /(?<![\w.-])ey[\w-]{8,}(?:\.[\w-]*){2,4}(?!\.?[\w-])/g;
 
