@@ -5,7 +5,7 @@ import type { RecipientKey } from '../jwe/recipient.js';
 import { requestDigest } from '../jwe/reply.js';
 import type { KeySource } from '../keys/key-source.js';
 import { readErrorDetails, STATUS_DETAILS_KEY } from '../schema/error-status.js';
-import type { MethodPlan } from '../schema/plan.js';
+import type { MessagePlan, MethodPlan } from '../schema/plan.js';
 import { hasOwnFields, recipientsOf } from '../schema/walk.js';
 import type { ClientMetrics } from './client-metrics.js';
 import { type CallReplies, keepTokens } from './open-reply.js';
@@ -154,8 +154,18 @@ export class CallSealer {
       this.#metrics.recordSeal(path, startedAt);
       return sealed;
     };
-    const sealed = this.#sealer.seal(request, message, keys);
+    const sealed = this.#trySeal(request, message, keys);
     return sealed instanceof Promise ? sealed.then(finish) : finish(sealed);
+  }
+
+  #trySeal(plan: MessagePlan, message: object, keys: RecipientKeys): object | Promise<object> {
+    try {
+      return this.#sealer.seal(plan, message, keys);
+    } catch (error) {
+      if (error instanceof SealwireError) throw error;
+      // What a getter of the message has thrown may quote a value: it must not become a cause.
+      throw new SealwireError('SEAL_INPUT', 'the request cannot be read');
+    }
   }
 
   /**
@@ -190,7 +200,7 @@ function endOf({ code, metadata }: EndOfCall): string {
 
 /** How a call ends that failed on this side. grpc-js makes an error of it, with the same `cause`. */
 export interface LocalStatus extends StatusObject {
-  readonly cause?: SealwireError;
+  readonly cause?: unknown;
 }
 
 /** The caller's own finding, not the service's: what came back is not what the service sealed. */

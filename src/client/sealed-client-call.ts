@@ -280,7 +280,8 @@ function failureStatus(error: unknown): LocalStatus {
   const { code, details, statusDetails } = errorStatus(error);
   const metadata = new Metadata();
   if (statusDetails !== undefined) metadata.set(STATUS_DETAILS_KEY, Buffer.from(statusDetails));
-  if (!(error instanceof SealwireError)) return { code, details, metadata };
+  // What a key source or a credential function of the application has thrown is for the application alone.
+  if (!(error instanceof SealwireError)) return { code, details, metadata, cause: error };
   if (error.reason !== undefined) return { code, details, metadata, cause: error };
   // Local errors (a missing key, a wrong input) have no reason; their text names no value.
   const said = `sealing failed: ${error.code}: ${error.message}`;

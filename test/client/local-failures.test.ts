@@ -1,4 +1,5 @@
 /** What fails on the caller's side: the error says which check failed, and has it as its cause. */
+import { inspect } from 'node:util';
 import { credentials, type ServiceError, status } from '@grpc/grpc-js';
 import { expect } from 'chai';
 import { errorDetails } from '../../src/client/client.js';
@@ -74,6 +75,38 @@ describe('a failure on the side of the caller', () => {
 
   it('is told of a key source itself', async () => {
     expect(errorDetails(await failureOf(refusedSet.current('') as Promise<object>))).to.deep.include(expired);
+  });
+
+  it('has what a function of the application has thrown as its cause, and tells nobody else', async () => {
+    const thrown = new Error('canary');
+    const fail = () => Promise.reject(thrown);
+    const throwing = () => {
+      throw thrown;
+    };
+    const current = () => server.keys.current();
+    for (const options of [
+      { keys: { current: fail } },
+      { keys: { current: throwing } },
+      { keys: { current }, credential: fail },
+      { keys: { current }, credential: throwing },
+    ]) {
+      const error = await failureOf(server.client(options).authorize(makeRequest('o')));
+      expect(error).to.include({ code: status.INTERNAL, details: 'internal error' });
+      expect(error.cause).to.equal(thrown);
+      expect(errorDetails(error)).to.equal(undefined);
+    }
+  });
+
+  it('quotes nothing of a message that cannot be read', async () => {
+    const request = {
+      ...makeRequest('o'),
+      get billingAddress(): never {
+        throw new Error('canary');
+      },
+    };
+    const error = await failureOf(server.client().authorize(request));
+    expectKnown(error, status.FAILED_PRECONDITION, { code: 'SEAL_INPUT', reason: undefined, field: undefined });
+    expect(inspect(error, { depth: 9 })).to.not.include('canary');
   });
 
   it('sends nothing', () => void expect(server.arrived.flatMap(({ messages }) => messages)).to.deep.equal([]));

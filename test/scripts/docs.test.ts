@@ -8,6 +8,7 @@ import { explanations } from '../../src/cli/debug/explanations.js';
 import { stepExplanations } from '../../src/cli/debug/step-explanations.js';
 import { KEY_SET_CODES, type Reason, reasonByStep, type StepCode } from '../../src/errors.js';
 import { ENVIRONMENT } from '../../src/host/config.js';
+import { CALLER_VARIABLES } from '../../src/host/process/caller-variables.js';
 import { statusByReason } from '../../src/schema/error-status.js';
 import { paymentsSchema } from '../support/payments-host.js';
 
@@ -80,6 +81,24 @@ describe('the documents', () => {
       return [name, hasDefault ? JSON.stringify(option.default) : '', option.description, variables.get(name) ?? ''];
     });
     expect(rows).to.deep.equal(expected);
+  });
+
+  it('list every variable of commands that call a service', async () => {
+    const rows = await readTable('docs/debugging.md', 'variable');
+    expect(rows.map(([variable]) => variable)).to.deep.equal(Object.values(CALLER_VARIABLES));
+  });
+
+  it('use an order id on one page only: a service takes each order once', async () => {
+    const pages = new Map<string, string>();
+    for (const page of await listPages()) {
+      const blocks = (await readFile(page, 'utf8')).match(/^```.*?^```/gms) ?? [];
+      const ids = blocks.join('').matchAll(/order_?id\\?["']?(?: =|:) ?\\?["']([\w-]+)/gi);
+      for (const [, id = ''] of ids) {
+        expect(pages.get(id) ?? page, id).to.equal(page);
+        pages.set(id, page);
+      }
+    }
+    expect([...pages.keys()]).to.include.members(['debug-1', 'debug-', 'keys-1', 'plans-1']);
   });
 
   it('show a configuration file that is accepted', async () => {
