@@ -208,9 +208,7 @@ export class SealedClient {
     const keys = this.#keys;
     const plan = this.#plan.methods[path];
     if (keys.refresh === undefined || plan === undefined) return false;
-    const details = errorDetails(error);
-    // What this side found in a reply comes too late for that: the call took effect.
-    if (details?.reason !== 'SEALED_FIELD_UNKNOWN_KEY' || details.code !== undefined) return false;
+    if (errorDetails(error)?.reason !== 'SEALED_FIELD_UNKNOWN_KEY') return false;
     const refreshed = await refreshKeys(keys, this.#sealing.recipientsOf(plan), options);
     options.signal?.throwIfAborted();
     return refreshed;

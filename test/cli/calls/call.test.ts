@@ -1,6 +1,7 @@
 /** `sealwire call` in bulk, in words, and with its defaults from the environment. */
 import { join } from 'node:path';
 import { expect } from 'chai';
+import { startRecordingServer } from '../../client/helpers.js';
 import { environment, finishSealwire } from '../../support/command.js';
 import {
   card,
@@ -47,7 +48,7 @@ describe('sealwire call', function () {
       expect(new Set(results.map(({ response }) => response?.['paymentId']))).to.have.lengthOf(1_000);
     });
 
-    it('goes on after a request that is refused or cannot be sent, and says so with its exit code', async () => {
+    it('goes on after a request that is refused or cannot be sent, keeps the order, and says so with its exit code', async () => {
       const input = [
         order('some-1'),
         order('some-2', { card: { ...card, expiryMonth: 13 } }),
@@ -55,9 +56,12 @@ describe('sealwire call', function () {
         '{"oder_id": "some-4"}',
         order('some-5'),
       ].join('\n');
-      const { code, stdout, stderr } = await finishSealwire(each('-d', '@', '--parallel', '2'), { input });
+      const { code, stdout, stderr } = await finishSealwire(each('-d', '@'), { input });
       expect([code, stderr]).to.deep.equal([1, 'sealwire: 5 calls, 3 failed\n']);
-      const [first, second, third, fourth, fifth] = linesOf(stdout);
+      const results = linesOf(stdout);
+      // What cannot be sent is known before any answer.
+      expect(results.map(({ request }) => request)).to.deep.equal([1, 2, 3, 4, 5]);
+      const [first, second, third, fourth, fifth] = results;
       for (const one of [first, fifth]) expect(one?.response).to.include({ status: 'authorized' });
       expect(second?.error).to.deep.include({
         code: 'INVALID_ARGUMENT',
@@ -90,6 +94,30 @@ describe('sealwire call', function () {
       const { code, stdout } = await finishSealwire(args, { input: order('nobody') });
       expect(code).to.equal(3);
       expect(linesOf(stdout)[0]?.error).to.include({ code: 'UNAVAILABLE' });
+    });
+
+    it('has as many calls under way as it was told', async () => {
+      const waiting: (() => void)[] = [];
+      let most = 0;
+      const server = await startRecordingServer({
+        authorize(_call, callback) {
+          waiting.push(() => callback(null, { paymentId: '', status: '', cardLast4: '' }));
+          most = Math.max(most, waiting.length);
+          if (waiting.length < 3) return;
+          // More would come before the answers that they do not wait for.
+          setTimeout(() => {
+            for (const answer of waiting.splice(0)) answer();
+          }, 100);
+        },
+      });
+      const keys = join(service.dir, 'recording.jwks.json');
+      await server.keys.savePublic(keys);
+      const proto = ['--proto', 'proto/payments/v1/payments.proto', '--import-path', 'proto'];
+      const args = ['call', AUTHORIZE, '--address', server.address, '--keys', keys, ...proto, '--each', '-d', '@'];
+      const input = Array.from({ length: 9 }, (_, index) => order(`window-${index}`)).join('\n');
+      const { code, stderr } = await finishSealwire([...args, '--parallel', '3'], { input });
+      expect([code, stderr, most]).to.deep.equal([0, 'sealwire: 9 calls, 0 failed\n', 3]);
+      server.close();
     });
 
     it('opens sealed replies', async () => {
