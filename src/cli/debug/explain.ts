@@ -79,9 +79,7 @@ async function explainText(text: string, json: boolean): Promise<void> {
   const details = findRefusal(text);
   if (details === undefined) {
     const words: readonly string[] = text.match(/\b[A-Z][A-Z_]+[A-Z]\b/g) ?? [];
-    const named = words.filter(isKnown);
-    // The step says more than the reason beside it.
-    const word = named.find(isStep) ?? named[0];
+    const word = words.find(isKnown);
     if (word !== undefined) return explainWord(word, json);
     const how = 'pipe the output of grpcurl or buf curl to it, with 2>&1';
     throw new SealwireError('SEAL_INPUT', `stdin has no error of a sealed call; ${how}`);
