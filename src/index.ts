@@ -5,7 +5,12 @@
  */
 
 export { errorDetails, type SealedCallOptions, type SealedClientOptions } from './client/client.js';
-export { KeyDirectory, type KeyDirectoryOptions, type KeySetProblem } from './client/key-directory.js';
+export {
+  KeyDirectory,
+  type KeyDirectoryOptions,
+  type KeyServiceMetadata,
+  type KeySetProblem,
+} from './client/key-directory.js';
 export {
   type CredentialFunction,
   createSealInterceptor,

@@ -4,8 +4,8 @@ import { readFileSync } from 'node:fs';
 import { Command, CommanderError } from 'commander';
 import { ExitCode, exitCodeOf, messageOf } from '../host/process/exit.js';
 import { registerAudit } from './audit/audit-command.js';
-import { registerDebug } from './calls/debug-command.js';
 import { registerRequest } from './calls/request-command.js';
+import { registerDebug } from './debug/debug-command.js';
 import { registerKeys } from './keys/keys-command.js';
 import { registerServe } from './serve-command.js';
 

@@ -156,11 +156,12 @@ export class CachedKeySet {
     if (this.set !== undefined) {
       return new SealwireError('KEY_SET_NO_ACTIVE_KEY', `${about}: its key set has none for this moment`);
     }
-    const { code, message } = this.#lastError ?? { code: 'KEY_SET_EXPIRED' as const, message: 'the set has expired' };
+    const last = this.#lastError ?? new SealwireError('KEY_SET_EXPIRED', 'the set has expired');
     const end = this.#held && new Date(this.#held.set.expiresAt * 1000).toISOString();
     return new SealwireError(
-      code,
-      `${about}: ${message}${end === undefined ? '' : `; the last key set was good until ${end}`}`,
+      last.code,
+      `${about}: ${last.message}${end === undefined ? '' : `; the last key set was good until ${end}`}`,
+      { cause: last.cause },
     );
   }
 

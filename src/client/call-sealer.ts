@@ -1,11 +1,11 @@
 /** Seals and opens the calls of a client, with or without interceptors. */
 import { Metadata, type StatusObject, status } from '@grpc/grpc-js';
-import { reasonByStep, SealwireError } from '../errors.js';
+import { SealwireError } from '../errors.js';
 import type { RecipientKey } from '../jwe/recipient.js';
 import { requestDigest } from '../jwe/reply.js';
 import type { KeySource } from '../keys/key-source.js';
 import { readErrorDetails, STATUS_DETAILS_KEY } from '../schema/error-status.js';
-import type { MethodPlan } from '../schema/plan.js';
+import type { MessagePlan, MethodPlan } from '../schema/plan.js';
 import { hasOwnFields, recipientsOf } from '../schema/walk.js';
 import type { ClientMetrics } from './client-metrics.js';
 import { type CallReplies, keepTokens } from './open-reply.js';
@@ -154,8 +154,18 @@ export class CallSealer {
       this.#metrics.recordSeal(path, startedAt);
       return sealed;
     };
-    const sealed = this.#sealer.seal(request, message, keys);
+    const sealed = this.#trySeal(request, message, keys);
     return sealed instanceof Promise ? sealed.then(finish) : finish(sealed);
+  }
+
+  #trySeal(plan: MessagePlan, message: object, keys: RecipientKeys): object | Promise<object> {
+    try {
+      return this.#sealer.seal(plan, message, keys);
+    } catch (error) {
+      if (error instanceof SealwireError) throw error;
+      // What a getter of the message has thrown may quote a value: it must not become a cause.
+      throw new SealwireError('SEAL_INPUT', 'the request cannot be read');
+    }
   }
 
   /**
@@ -185,15 +195,18 @@ function endOf({ code, metadata }: EndOfCall): string {
   if (code === status.OK) return 'OK';
   const [details] = metadata.get(STATUS_DETAILS_KEY);
   const reason = Buffer.isBuffer(details) ? readErrorDetails(details)?.reason : undefined;
-  // Another service's reason could be any text.
-  return reason !== undefined && Object.values<string>(reasonByStep).includes(reason)
-    ? reason
-    : (status[code] ?? 'UNKNOWN');
+  return reason ?? status[code] ?? 'UNKNOWN';
+}
+
+/** How a call ends that failed on this side. grpc-js makes an error of it, with the same `cause`. */
+export interface LocalStatus extends StatusObject {
+  readonly cause?: unknown;
 }
 
 /** The caller's own finding, not the service's: what came back is not what the service sealed. */
-export function replyRefusal(error: unknown): StatusObject {
-  const { code, path } = error instanceof SealwireError ? error : { code: 'INTERNAL', path: undefined };
-  const details = `the sealed reply was refused: ${code}${path === undefined ? '' : ` at ${path}`}`;
-  return { code: status.DATA_LOSS, details, metadata: new Metadata() };
+export function replyRefusal(error: unknown): LocalStatus {
+  const cause = error instanceof SealwireError ? error : undefined;
+  const at = cause?.path === undefined ? '' : ` at ${cause.path}`;
+  const details = `the sealed reply was refused: ${cause?.code ?? 'INTERNAL'}${at}`;
+  return { code: status.DATA_LOSS, details, metadata: new Metadata(), ...(cause && { cause }) };
 }

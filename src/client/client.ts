@@ -255,10 +255,11 @@ function takeEncoded(definition: ServiceDefinition): ServiceDefinition {
 }
 
 /**
- * What the service said about a failed call.
+ * What is known of a failed call: what the service said, or what was found on this side before the call was sent or
+ * in what came back (`code`; the error's `cause` is then a {@link SealwireError}).
  *
- * @param error a rejection of a call
- * @returns reason, field path and metadata, or undefined when the failure is not one of sealed fields
+ * @param error a rejection of a call, or a {@link SealwireError}
+ * @returns reason or code, field path and metadata, or undefined when the failure is not one of sealed fields
  *
  * @example
  * ```ts
@@ -266,15 +267,20 @@ function takeEncoded(definition: ServiceDefinition): ServiceDefinition {
  *
  * export function describe(error: unknown): string {
  *   const details = errorDetails(error);
- *   return details ? `${details.reason} at ${details.field ?? 'no field'}` : 'not an error of sealed fields';
+ *   if (details === undefined) return 'not an error of sealed fields';
+ *   return `${details.code ?? details.reason} at ${details.field ?? 'no field'}`;
  * }
  * ```
  */
 export function errorDetails(error: unknown): ErrorDetails | undefined {
-  const metadata = (error as Partial<ServiceError> | null | undefined)?.metadata;
+  const { metadata, cause } = (error ?? {}) as Partial<ServiceError>;
   // Not `instanceof`: a wrapper may have made the error with another copy of grpc-js.
   const [details] = typeof metadata?.get === 'function' ? metadata.get(STATUS_DETAILS_KEY) : [];
-  return Buffer.isBuffer(details) ? readErrorDetails(details) : undefined;
+  const told = Buffer.isBuffer(details) ? readErrorDetails(details) : undefined;
+  const own = error instanceof SealwireError ? error : cause;
+  if (!(own instanceof SealwireError)) return told;
+  const { reason, code, path: field, violations = [] } = own;
+  return { reason, code, field, metadata: told?.metadata ?? {}, violations };
 }
 
 /**

@@ -6,10 +6,11 @@ import type { KeySource } from '../keys/key-source.js';
 import { checkRange } from '../profile/check-range.js';
 import { CachedKeySet, type CacheSettings, type KeySetProblem } from './cached-key-set.js';
 import { checkCredentials } from './call-options.js';
-import { createKeySetFetcher, type KeySetFetcher } from './key-set-fetcher.js';
+import { createKeySetFetcher, type KeyServiceMetadata, type KeySetFetcher } from './key-set-fetcher.js';
 import { createFileMemory, noMemory } from './key-set-memory.js';
 
 export type { KeySetProblem } from './cached-key-set.js';
+export type { KeyServiceMetadata } from './key-set-fetcher.js';
 
 /** Options of {@link KeyDirectory}. */
 export interface KeyDirectoryOptions {
@@ -28,6 +29,8 @@ export interface KeyDirectoryOptions {
   readonly stateFile?: string;
   /** grpc-js channel options, e.g. keep-alive. */
   readonly channelOptions?: ClientOptions;
+  /** Sent with each question to the key service, such as an `authorization`. Default: none. */
+  readonly metadata?: KeyServiceMetadata;
   /** How long to wait for the key service, in ms. Default 5,000; 100 to 60,000. */
   readonly deadlineMs?: number;
   /**
@@ -87,12 +90,13 @@ export class KeyDirectory implements KeySource {
   constructor(options: KeyDirectoryOptions) {
     this.#issuer = options.issuer;
     this.#settings = resolveSettings(options);
-    const { address, credentials, channelOptions, deadlineMs = 5_000 } = options;
+    const { address, credentials, channelOptions, metadata, deadlineMs = 5_000 } = options;
     checkRange('deadlineMs', deadlineMs, [100, 60_000]);
     checkCredentials(credentials);
     this.#fetcher = createKeySetFetcher({
       address,
       credentials,
+      metadata,
       deadlineMs,
       ...(channelOptions && { channelOptions }),
     });

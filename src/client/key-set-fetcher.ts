@@ -20,6 +20,9 @@ export interface KeySetFetcher {
   close(): void;
 }
 
+/** Metadata of each question to a key service; a function is asked every time, for credentials that expire. */
+export type KeyServiceMetadata = Metadata | (() => Metadata | Promise<Metadata>);
+
 /** Options of {@link createKeySetFetcher}. */
 export interface KeySetFetcherOptions {
   /** grpc-js target of a service that serves the sets, e.g. `localhost:50051`. */
@@ -28,6 +31,8 @@ export interface KeySetFetcherOptions {
   readonly credentials: ChannelCredentials;
   /** grpc-js channel options, e.g. keep-alive. */
   readonly channelOptions?: ClientOptions;
+  /** Default: none. */
+  readonly metadata?: KeyServiceMetadata | undefined;
   /** How long to wait for an answer, in ms. */
   readonly deadlineMs: number;
 }
@@ -37,16 +42,17 @@ const RECEIVE_LIMIT_BYTES = 1_048_576;
 
 /** A fetcher with a channel of its own. */
 export function createKeySetFetcher(options: KeySetFetcherOptions): KeySetFetcher {
-  const { address, credentials, channelOptions, deadlineMs } = options;
+  const { address, credentials, channelOptions, metadata = new Metadata(), deadlineMs } = options;
   const client = new KeyServiceClient(address, credentials, {
     'grpc.max_receive_message_length': RECEIVE_LIMIT_BYTES,
     ...channelOptions,
   });
   return {
     async fetch(recipient) {
+      const own = typeof metadata === 'function' ? await ask(metadata) : metadata;
       const { keySetJws, maxAge, sealingStatement } = await new Promise<GetKeySetResponse>((resolve, reject) => {
         const deadline = Date.now() + deadlineMs;
-        client.getKeySet({ recipient }, new Metadata(), { deadline }, (error, value) =>
+        client.getKeySet({ recipient }, own, { deadline }, (error, value) =>
           error ? reject(unavailable(error)) : resolve(value),
         );
       });
@@ -54,6 +60,16 @@ export function createKeySetFetcher(options: KeySetFetcherOptions): KeySetFetche
     },
     close: () => client.close(),
   };
+}
+
+async function ask(metadata: () => Metadata | Promise<Metadata>): Promise<Metadata> {
+  try {
+    return await metadata();
+  } catch (cause) {
+    throw new SealwireError('KEY_SET_UNAVAILABLE', 'the function that gives metadata for the key service failed', {
+      cause,
+    });
+  }
 }
 
 /** The code alone: the text is untrusted. */

@@ -16,7 +16,7 @@ import { SealwireError } from '../errors.js';
 import { REPLY_METADATA } from '../profile/reply-names.js';
 import { errorStatus, STATUS_DETAILS_KEY } from '../schema/error-status.js';
 import type { MethodPlan } from '../schema/plan.js';
-import { type CallSealer, replyRefusal, type Serialize } from './call-sealer.js';
+import { type CallSealer, type LocalStatus, replyRefusal, type Serialize } from './call-sealer.js';
 import type { CallReplies } from './open-reply.js';
 import type { RecipientKeys } from './seal-message.js';
 
@@ -248,16 +248,11 @@ export class SealedClientCall extends InterceptingCall {
   /** Ends the call once, locally, with the status the service would give for the same error. */
   #fail(error: unknown): void {
     if (this.#ended) return;
-    const { code, details, statusDetails } = errorStatus(error);
-    const metadata = new Metadata();
-    if (statusDetails !== undefined) metadata.set(STATUS_DETAILS_KEY, Buffer.from(statusDetails));
-    // Local errors (a missing key, a wrong input) have no reason; their text names no value.
-    const local = error instanceof SealwireError && error.reason === undefined;
-    const said = local ? `sealing failed: ${error.code}: ${error.message}` : details;
+    const failed = failureStatus(error);
     const started = this.#stop();
     // Not before the caller of this method has returned: grpc-js expects statuses to come later.
     process.nextTick(() => {
-      this.#finish({ code: local ? localStatus(error) : code, details: said, metadata });
+      this.#finish(failed);
       if (started) this.#next.cancelWithStatus(status.CANCELLED, 'sealing failed');
     });
   }
@@ -280,7 +275,17 @@ function whenReady<T, R>(value: T | Promise<T>, next: (ready: T) => R | Promise<
   return value instanceof Promise ? value.then(next) : next(value);
 }
 
-/** Without a key set a later attempt may succeed; anything else has to be mended first. */
-function localStatus({ code }: SealwireError): status {
-  return code === 'KEY_SET_UNAVAILABLE' ? status.UNAVAILABLE : status.FAILED_PRECONDITION;
+/** The status that the service would give for the same error, or one of this side. */
+function failureStatus(error: unknown): LocalStatus {
+  const { code, details, statusDetails } = errorStatus(error);
+  const metadata = new Metadata();
+  if (statusDetails !== undefined) metadata.set(STATUS_DETAILS_KEY, Buffer.from(statusDetails));
+  // What a key source or a credential function of the application has thrown is for the application alone.
+  if (!(error instanceof SealwireError)) return { code, details, metadata, cause: error };
+  if (error.reason !== undefined) return { code, details, metadata, cause: error };
+  // Local errors (a missing key, a wrong input) have no reason; their text names no value.
+  const said = `sealing failed: ${error.code}: ${error.message}`;
+  // Without a key set a later attempt may succeed; anything else has to be mended first.
+  const isLater = error.code === 'KEY_SET_UNAVAILABLE';
+  return { code: isLater ? status.UNAVAILABLE : status.FAILED_PRECONDITION, details: said, metadata, cause: error };
 }

@@ -7,6 +7,7 @@ import { PASSPHRASE_VARIABLE } from '../keys/passphrase.js';
 import { hasDuplicateNames } from '../profile/json-names.js';
 import { auditSchema } from './audit-config.js';
 import type { HostApp, RunningApp } from './host-app.js';
+import { CALLER_VARIABLES } from './process/caller-variables.js';
 
 const HOST_PORT = /^(?:\[[0-9a-fA-F:]+\]|[^:\s]+):\d{1,5}$/;
 const NAME = z
@@ -194,7 +195,12 @@ export const ENVIRONMENT = {
 
 /** May hold the PIN of a PKCS#11 token. */
 export const HSM_PIN_VARIABLE = 'SEALWIRE_HSM_PIN';
-const SECRET_VARIABLES: readonly string[] = [PASSPHRASE_VARIABLE, HSM_PIN_VARIABLE];
+/** Secrets, which whoever needs one reads from the environment, and what commands read that call a service. */
+const OTHER_VARIABLES: readonly string[] = [
+  PASSPHRASE_VARIABLE,
+  HSM_PIN_VARIABLE,
+  ...Object.values<string>(CALLER_VARIABLES),
+];
 
 /** Where options come from. */
 export interface ConfigSources {
@@ -249,8 +255,7 @@ function readEnvironment(environment: NodeJS.ProcessEnv): Partial<HostConfigInpu
   const values: Record<string, unknown> = {};
   for (const [name, value] of Object.entries(environment)) {
     if (!name.startsWith('SEALWIRE_') || value === undefined) continue;
-    // A secret, so not an option: whoever needs it reads it from the environment.
-    if (SECRET_VARIABLES.includes(name)) continue;
+    if (OTHER_VARIABLES.includes(name)) continue;
     const option = known[name];
     if (option === undefined) throw new SealwireError('OPTIONS_INVALID', `configuration: unknown variable ${name}`);
     values[option] = value;

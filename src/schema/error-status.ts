@@ -158,9 +158,12 @@ function toFieldViolation({ path, rule }: Violation): BadRequest['fieldViolation
   return { field: path, description: rule, reason: '', localizedMessage: undefined };
 }
 
-/** What a client learns from a failed call's details. */
+/** What is known of a failed call. */
 export interface ErrorDetails {
-  readonly reason: string;
+  /** Undefined for failures on this side that no service could have, such as `KEY_SET_EXPIRED`. */
+  readonly reason: Reason | undefined;
+  /** Which check or rule failed, for failures found on this side; undefined for what the service said. */
+  readonly code: ErrorCode | undefined;
   /** Path of the sealed field, such as `items[3].card`. */
   readonly field: string | undefined;
   /** All of `ErrorInfo.metadata`. */
@@ -169,26 +172,33 @@ export interface ErrorDetails {
   readonly violations: readonly Violation[];
 }
 
+/** What a service said about a failed call. */
+export type ServiceErrorDetails = ErrorDetails & { readonly reason: Reason; readonly code: undefined };
+
 /**
  * Reads our `ErrorInfo` out of a serialized `google.rpc.Status`.
  *
  * @param statusDetails value of the {@link STATUS_DETAILS_KEY} trailer
- * @returns the details, or undefined when it is malformed or not ours
+ * @returns the details, or undefined when it is malformed, not ours, or has a reason that this version does not know
  */
-export function readErrorDetails(statusDetails: Uint8Array): ErrorDetails | undefined {
+export function readErrorDetails(statusDetails: Uint8Array): ServiceErrorDetails | undefined {
   try {
     const { details } = Status.decode(statusDetails);
     const info = details.find(({ typeUrl }) => typeUrl === ERROR_INFO_TYPE);
     if (info === undefined) return undefined;
     const { reason, domain, metadata } = ErrorInfo.decode(info.value);
-    if (domain !== ERROR_DOMAIN) return undefined;
+    if (domain !== ERROR_DOMAIN || !isReason(reason)) return undefined;
     const badRequest = details.find(({ typeUrl }) => typeUrl === BAD_REQUEST_TYPE);
     const { fieldViolations } =
       badRequest === undefined ? { fieldViolations: [] } : BadRequest.decode(badRequest.value);
     const violations = fieldViolations.map(({ field, description }) => ({ path: field, rule: description }));
-    return { reason, field: metadata['field'], metadata, violations };
+    return { reason, code: undefined, field: metadata['field'], metadata, violations };
   } catch {
     // Malformed details say nothing; the status code still does.
   }
   return undefined;
+}
+
+function isReason(text: string): text is Reason {
+  return Object.hasOwn(statusByReason, text);
 }

@@ -7,6 +7,8 @@ import type {
   SealedPaymentServiceClient,
   SealedPaymentServiceServer,
 } from '../../src/gen/payments/v1/payments_sealed.js';
+import { ErrorInfo } from '../../src/gen/portable/google/rpc/error_details.js';
+import { Status } from '../../src/gen/portable/google/rpc/status.js';
 import { failureOf } from '../support/harness.js';
 import { createEchoHandlers, Deferred, makeRequest, type RecordingServer, startRecordingServer } from './helpers.js';
 
@@ -249,5 +251,20 @@ describe('errorDetails', () => {
     const metadata = new Metadata();
     metadata.set('grpc-status-details-bin', Buffer.from([255, 255, 255]));
     expect(errorDetails({ metadata })).to.equal(undefined);
+  });
+
+  it('is undefined for a reason that is not one of ours', () => {
+    const told = (reason: string) => {
+      const info = ErrorInfo.encode({ reason, domain: 'sealwire', metadata: {} }).finish();
+      const details = [{ typeUrl: 'type.googleapis.com/google.rpc.ErrorInfo', value: info }];
+      const metadata = new Metadata();
+      metadata.set('grpc-status-details-bin', Buffer.from(Status.encode({ code: 3, message: '', details }).finish()));
+      return errorDetails({ metadata })?.reason;
+    };
+    expect(['SEALED_FIELD_STALE', 'SOMETHING_ELSE', 'toString'].map(told)).to.deep.equal([
+      'SEALED_FIELD_STALE',
+      undefined,
+      undefined,
+    ]);
   });
 });

@@ -1,10 +1,12 @@
 /** The directory in front of a real service: first key, restart in an outage, rotation, options, and its end. */
 import { writeFile } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
-import { credentials } from '@grpc/grpc-js';
+import { promisify } from 'node:util';
+import { credentials, Metadata, Server, ServerCredentials, status } from '@grpc/grpc-js';
 import { expect } from 'chai';
 import { KeyDirectory, type KeyDirectoryOptions } from '../../src/client/key-directory.js';
 import { SealedPaymentServiceClient } from '../../src/gen/payments/v1/payments_sealed.js';
+import { KeyServiceService } from '../../src/gen/sealwire/v1/keys.js';
 import { KeyRing } from '../../src/keys/ring.js';
 import { refusal } from '../keys/helpers.js';
 import { finish, finishSealwire } from '../support/command.js';
@@ -47,6 +49,40 @@ describe('KeyDirectory', () => {
 
   it('has no key of a recipient that the service does not serve', async () => {
     await refusal(() => create().current('fraud-team'), 'KEY_SET_UNAVAILABLE');
+  });
+
+  it('sends its metadata with each question, asked for anew, and says what was wrong with it', async () => {
+    const asked: unknown[] = [];
+    const server = new Server();
+    server.addService(KeyServiceService, {
+      getKeySet: ({ metadata }: { metadata: Metadata }, answer: (error: object) => void) => {
+        asked.push(metadata.get('authorization'));
+        answer({ code: status.UNAUTHENTICATED });
+      },
+    });
+    const bind = promisify(server.bindAsync.bind(server));
+    const address = `127.0.0.1:${await bind('127.0.0.1:0', ServerCredentials.createInsecure())}`;
+    const withToken = (token: string) => {
+      const metadata = new Metadata();
+      metadata.set('authorization', token);
+      return metadata;
+    };
+    const patient = { retryMs: 60_000 };
+    let count = 0;
+    const asker = create({ address, metadata: async () => withToken(`t-${++count}`), ...patient });
+    await refusal(() => asker.current(''), 'KEY_SET_UNAVAILABLE');
+    await refusal(() => asker.refresh(''), 'KEY_SET_UNAVAILABLE');
+    await refusal(
+      () => create({ address, metadata: withToken('fixed'), ...patient }).current(''),
+      'KEY_SET_UNAVAILABLE',
+    );
+    expect(asked).to.deep.equal([['t-1'], ['t-2'], ['fixed']]);
+    const cause = new Error('no token to be had');
+    const failing = create({ address, metadata: () => Promise.reject(cause), ...patient });
+    const error = await refusal(() => failing.current(''), 'KEY_SET_UNAVAILABLE');
+    expect(error.message).to.include('the function that gives metadata for the key service failed');
+    expect(error.cause).to.equal(cause);
+    server.forceShutdown();
   });
 
   it('expects the name that it was told, not what the service calls itself', async () => {
@@ -150,7 +186,7 @@ describe('KeyDirectory', () => {
 
   it('does not keep a process alive, with a set or while it retries', async () => {
     const program = `
-      import { credentials } from '@grpc/grpc-js';
+      import { credentials, Metadata, Server, ServerCredentials, status } from '@grpc/grpc-js';
       import { KeyDirectory } from ${JSON.stringify(resolve('dist/src/index.js'))};
       const shared = { credentials: credentials.createInsecure(), roots: ['${harness.service.root}'], issuer: '${ORIGIN}' };
       const directory = new KeyDirectory({ ...shared, address: '${harness.service.address}' });

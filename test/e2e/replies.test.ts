@@ -4,6 +4,7 @@ import type { ServerDuplexStream } from '@grpc/grpc-js';
 import { credentials, type Metadata, type ServiceError, status } from '@grpc/grpc-js';
 import { expect } from 'chai';
 import { errorDetails } from '../../src/client/client.js';
+import { SealwireError } from '../../src/errors.js';
 import {
   AuthorizeRequest,
   GetPaymentResponse,
@@ -49,6 +50,8 @@ async function drain<T>(stream: AsyncIterable<T>): Promise<T[]> {
 function expectRefusedReply(error: ServiceError, step: string, path: string): void {
   expect(error.code, error.message).to.equal(status.DATA_LOSS);
   expect(error.details).to.equal(`the sealed reply was refused: ${step} at ${path}`);
+  expect(errorDetails(error)).to.include({ code: step, field: path });
+  expect(error.cause).to.be.instanceOf(SealwireError);
 }
 
 for (const [way, optionsFor] of Object.entries(clientWays)) {

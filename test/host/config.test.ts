@@ -85,6 +85,11 @@ describe('loadConfig', () => {
     expect(refusal(() => load({}, undefined, { SEALWIRE_POLCY: 'strict' }))).to.include('SEALWIRE_POLCY');
   });
 
+  it('has no use for the variables of commands that call a service', () => {
+    const caller = { SEALWIRE_ADDRESS: 'payments:443', SEALWIRE_ROOT: 'root.pub.json', SEALWIRE_NAME: 'payments' };
+    expect(load({}, undefined, caller)).to.deep.equal(load({}));
+  });
+
   const wrong: readonly [name: string, option: string, value: unknown][] = [
     ['an address without a port', 'listen', 'localhost'],
     ['an unknown policy', 'policy', 'lax'],

@@ -4,9 +4,11 @@ import { join } from 'node:path';
 import { status } from '@grpc/grpc-js';
 import { expect } from 'chai';
 import { z } from 'zod';
-import { explanations } from '../../src/cli/calls/explanations.js';
-import { KEY_SET_CODES, reasonByStep } from '../../src/errors.js';
+import { explanations } from '../../src/cli/debug/explanations.js';
+import { stepExplanations } from '../../src/cli/debug/step-explanations.js';
+import { KEY_SET_CODES, type Reason, reasonByStep, type StepCode } from '../../src/errors.js';
 import { ENVIRONMENT } from '../../src/host/config.js';
+import { CALLER_VARIABLES } from '../../src/host/process/caller-variables.js';
 import { statusByReason } from '../../src/schema/error-status.js';
 import { paymentsSchema } from '../support/payments-host.js';
 
@@ -32,6 +34,9 @@ async function readTable(path: string, column: string): Promise<string[][]> {
     .map((cells) => cells.map((cell) => cell.trim().replaceAll('`', '')));
 }
 
+/** As {@link readTable} gives cells. */
+const plain = (text = '') => text.replaceAll('`', '');
+
 /** Options by dotted name. */
 function listOptions(schema: JsonSchema, prefix = ''): [string, JsonSchema][] {
   return Object.entries(schema.properties ?? {}).flatMap(([name, option]) => [
@@ -41,26 +46,20 @@ function listOptions(schema: JsonSchema, prefix = ''): [string, JsonSchema][] {
 }
 
 describe('the documents', () => {
-  it('list every reason with its code and text, and no other', async () => {
-    const rows = (await readTable('docs/errors.md', 'reason')).map((cells) => cells.slice(0, 3));
-    const expected = Object.entries(statusByReason).map(([reason, { code, text }]) => [reason, status[code], text]);
-    expect(rows).to.deep.equal(expected);
+  it('list every reason with its code and text, in the words of sealwire explain, and no other', async () => {
+    const expected = Object.entries(statusByReason).map(([reason, { code, text }]) => {
+      const { meaning, remedy } = explanations[reason as Reason];
+      return [reason, status[code], text, meaning, remedy].map(plain);
+    });
+    expect(await readTable('docs/errors.md', 'reason')).to.deep.equal(expected);
   });
 
-  it('list every step with its reason, and no other', async () => {
-    const rows = await readTable('docs/errors.md', 'step');
-    expect(rows.map((cells) => cells.slice(0, 2))).to.deep.equal(Object.entries(reasonByStep));
-    for (const [step, , meaning] of rows) expect(meaning, step).to.match(/^\S.{10,}\.\)?$/);
-  });
-
-  it('explain every reason in the words of sealwire explain', async () => {
-    const plain = (text: string) => text.replaceAll('`', '');
-    const expected = Object.entries(explanations).map(([reason, { meaning, remedy }]) => [
-      reason,
-      plain(meaning),
-      plain(remedy),
-    ]);
-    expect(await readTable('docs/debugging.md', 'reason')).to.deep.equal(expected);
+  it('list every step with its reason, in the words of sealwire explain, and no other', async () => {
+    const expected = Object.entries(reasonByStep).map(([step, reason]) => {
+      const { meaning, remedy } = stepExplanations[step as StepCode];
+      return [step, reason, meaning, remedy].map(plain);
+    });
+    expect(await readTable('docs/errors.md', 'step')).to.deep.equal(expected);
   });
 
   it('list every refusal of a key set, and no other', async () => {
@@ -82,6 +81,24 @@ describe('the documents', () => {
       return [name, hasDefault ? JSON.stringify(option.default) : '', option.description, variables.get(name) ?? ''];
     });
     expect(rows).to.deep.equal(expected);
+  });
+
+  it('list every variable of commands that call a service', async () => {
+    const rows = await readTable('docs/debugging.md', 'variable');
+    expect(rows.map(([variable]) => variable)).to.deep.equal(Object.values(CALLER_VARIABLES));
+  });
+
+  it('use an order id on one page only: a service takes each order once', async () => {
+    const pages = new Map<string, string>();
+    for (const page of await listPages()) {
+      const blocks = (await readFile(page, 'utf8')).match(/^```.*?^```/gms) ?? [];
+      const ids = blocks.join('').matchAll(/order_?id\\?["']?(?: =|:) ?\\?["']([\w-]+)/gi);
+      for (const [, id = ''] of ids) {
+        expect(pages.get(id) ?? page, id).to.equal(page);
+        pages.set(id, page);
+      }
+    }
+    expect([...pages.keys()]).to.include.members(['debug-1', 'debug-', 'keys-1', 'plans-1']);
   });
 
   it('show a configuration file that is accepted', async () => {

@@ -1,9 +1,16 @@
 /** Declares `sealwire request`, `sealwire response` and `sealwire call`. */
 import type { Command } from 'commander';
-import { collect, wholeNumber } from '../flag-values.js';
+import { wholeNumber } from '../flag-values.js';
 import { endWithReader } from '../output.js';
-import type { CallFlags, RequestFlags, ResponseFlags } from './request.js';
-import { addKeyOptions, addSchemaOptions, addTargetOptions, addTrustOption, DATA_HELP } from './target-options.js';
+import {
+  addKeyOptions,
+  addSchemaOptions,
+  addTargetOptions,
+  addTrustOption,
+  DATA_HELP,
+} from '../target/target-options.js';
+import type { CallFlags } from './call.js';
+import type { RequestFlags, ResponseFlags } from './request.js';
 
 const DATA = ['-d, --data <json>', 'message as JSON; @ reads stdin, @FILE a file (default: an empty message)'] as const;
 
@@ -50,16 +57,20 @@ Example:
   declare('call <method>')
     .description('make a sealed call and print the opened responses')
     .option(...DATA)
-    .option('-H, --header <line>', "metadata, 'name: value'; can be repeated", collect)
-    .option('--max-time <seconds>', 'time limit of the call; 1 to 86400 (default: none)', wholeNumber(1, 86_400))
+    .option('--max-time <seconds>', 'time limit of each call; 1 to 86400 (default: none)', wholeNumber(1, 86_400))
+    .option('--each', 'make one call for each message of -d, and print a line of JSON for each')
+    .option('--parallel <calls>', 'with --each: calls at a time; 1 to 100', wholeNumber(1, 100), 8)
+    .option('-v, --verbose', 'show what is sealed, to which key, and the metadata of the answer on stderr')
     .addHelpText(
       'after',
       `${DATA_HELP}
-Exit code 1: the service refused the call; the line on stderr says why.
+Exit code 1: the service refused a call; the line on stderr says why. With --each, the lines on stdout do:
+{"request": 1, "response": {…}} or {"request": 2, "error": {"code": …, "message": …, "reason": …, "field": …}}.
 
 Examples:
   sealwire call payments.v1.PaymentService/Authorize --root var/keys/root.pub.json -d @order.json
-  sealwire call payments.v1.PaymentService/WatchPayments --root var/keys/root.pub.json -d '{"order_id": "o-1"}'`,
+  sealwire call payments.v1.PaymentService/WatchPayments --root var/keys/root.pub.json -d '{"order_id": "A-3001"}'
+  sealwire call payments.v1.PaymentService/Authorize --root var/keys/root.pub.json --each -d @orders.jsonl > results.jsonl`,
     )
-    .action(async (method: string, flags: CallFlags) => (await import('./request.js')).call(method, flags));
+    .action(async (method: string, flags: CallFlags) => (await import('./call.js')).call(method, flags));
 }

@@ -1,6 +1,7 @@
 /** Declares `sealwire keys root` and `sealwire keys verify`. */
 import { type Command, Option } from 'commander';
 import { collect, wholeNumber } from '../flag-values.js';
+import { addConnectionOptions } from '../target/target-options.js';
 import type { DelegateFlags, RootFlags, RotateRootFlags } from './signing-root.js';
 import type { VerifyKeysFlags } from './verify-set.js';
 
@@ -89,8 +90,7 @@ Examples:
 }
 
 function registerVerify(keys: Command): void {
-  keys
-    .command('verify')
+  addConnectionOptions(keys.command('verify'))
     .description("check a service's key files, or a key set against a pinned root")
     .option('--dir <folder>', 'folder of the service', './var')
     .option('--root <thumbprint>', 'pinned root; can be repeated (default: keys/root.pub.json of the service)', collect)
@@ -100,8 +100,6 @@ function registerVerify(keys: Command): void {
       'file with the passphrase of an encrypted ring (else SEALWIRE_KEY_PASSPHRASE, else a prompt)',
     )
     .addOption(new Option('--address <host:port>', 'check the key set that a service serves').conflicts('file'))
-    .option('--tls', 'use TLS, with the certificate authorities of the system')
-    .option('--tls-ca <file>', 'use TLS, with these certificate authorities (PEM)')
     .option('--file <jws>', 'check the key set in a file')
     .option('--json', 'print JSON')
     .addHelpText(

@@ -8,20 +8,19 @@ import { findUnreadable, readKeyFile } from '../../keys/files.js';
 import { type VerifiedKeySet, verifyKeySet } from '../../keys/signed-set/key-set.js';
 import { readDelegation } from '../../keys/signed-set/set-signer.js';
 import { loadVerificationKey } from '../../keys/signed-set/signing-key.js';
-import { readCredentials } from '../calls/credentials.js';
 import { formatTable, paint, print, printJson } from '../output.js';
+import { readTarget } from '../target/credentials.js';
+import type { ConnectionFlags } from '../target/target-options.js';
 import { findPlace } from './place.js';
 import { findName } from './signing-root.js';
 
 /** Flags of the command. */
-export interface VerifyKeysFlags {
+export interface VerifyKeysFlags extends ConnectionFlags {
   readonly dir: string;
   readonly root?: readonly string[];
   readonly name?: string;
   readonly passphraseFile?: string;
   readonly address?: string;
-  readonly tls?: boolean;
-  readonly tlsCa?: string;
   readonly file?: string;
   readonly json?: boolean;
 }
@@ -57,14 +56,11 @@ export async function verify(flags: VerifyKeysFlags): Promise<void> {
  * The set from the service or file that the flags name.
  * @throws SealwireError when it cannot be fetched: that is no verdict
  */
-async function readGivenSet({ address, file, tls, tlsCa }: VerifyKeysFlags): Promise<string | undefined> {
+async function readGivenSet(flags: VerifyKeysFlags): Promise<string | undefined> {
+  const { address, file } = flags;
   if (file !== undefined) return (await readKeyFile(resolve(file), { secret: false })).trim();
   if (address === undefined) return undefined;
-  const fetcher = createKeySetFetcher({
-    address,
-    credentials: readCredentials({ ...(tls && { tls }), ...(tlsCa !== undefined && { tlsCa }) }),
-    deadlineMs: DEADLINE_MS,
-  });
+  const fetcher = createKeySetFetcher({ ...readTarget({ ...flags, address }), deadlineMs: DEADLINE_MS });
   try {
     return (await fetcher.fetch('')).text;
   } finally {

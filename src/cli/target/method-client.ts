@@ -32,15 +32,22 @@ export class MethodClient extends SealedClient {
    * @param requests a method without a request stream sends the first alone, or an empty message
    * @returns responses as they come
    */
-  async *exchange(requests: AsyncIterable<object>, options: SealedCallOptions = {}): AsyncGenerator<object> {
+  async *exchange(
+    requests: AsyncIterable<object> | Iterable<object>,
+    options: SealedCallOptions = {},
+  ): AsyncGenerator<object> {
     const { requestStream, responseStream } = this.#plan;
     if (requestStream && responseStream) yield* this.bidiStream<object, object>(KEY, requests, options);
     else if (requestStream) yield await this.clientStream<object, object>(KEY, requests, options);
     else {
-      const { value } = await requests[Symbol.asyncIterator]().next();
-      const request = (value as object | undefined) ?? {};
+      const request = (await firstOf(requests)) ?? {};
       if (responseStream) yield* this.serverStream<object, object>(KEY, request, options);
       else yield await this.unary<object, object>(KEY, request, options);
     }
   }
+}
+
+async function firstOf<T>(items: AsyncIterable<T> | Iterable<T>): Promise<T | undefined> {
+  for await (const item of items) return item;
+  return undefined;
 }

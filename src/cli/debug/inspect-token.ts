@@ -32,7 +32,7 @@ export interface InspectContext {
 
 /** All findings. */
 export interface Inspection {
-  readonly kind: 'sealed field' | 'reply token' | 'reply';
+  readonly kind: 'sealed field' | 'reply token' | 'reply' | 'signed token' | 'cut token';
   /** Decoded header members, as they are. */
   readonly header: Readonly<Record<string, unknown>>;
   /** In bytes; those of parts after decoding. */
@@ -47,14 +47,13 @@ const limits = resolveLimits();
 
 /**
  * @param token any text
- * @throws SealwireError `SEAL_INPUT` when it is no token at all
+ * @throws SealwireError `SEAL_INPUT` when not even its header can be read
  */
 export function inspectToken(token: string, context: InspectContext): Inspection {
   const parts = token.split('.');
-  if (parts.length !== 5) throw new SealwireError('SEAL_INPUT', whatElse(token, parts.length));
   const decoded = parts.map((part) => Buffer.from(part, 'base64url'));
-  const header = readHeader(decoded[0] as Buffer);
-  const size = (index: number) => (decoded[index] as Buffer).length;
+  const header = readHeader(token, decoded[0] as Buffer, parts.length);
+  const size = (index: number) => decoded[index]?.length ?? 0;
   const sizes = {
     token: token.length,
     header: size(0),
@@ -65,6 +64,7 @@ export function inspectToken(token: string, context: InspectContext): Inspection
   };
   const { iat, alg, fld } = header;
   const ageSeconds = Number.isSafeInteger(iat) ? Math.floor(context.nowMs / 1000) - (iat as number) : undefined;
+  if (parts.length !== 5) return { ...whatElse(header, parts.length), header, sizes, ageSeconds };
   const kind = alg === 'A256KW' ? 'reply' : fld === 'sealwire.v1.reply' ? 'reply token' : 'sealed field';
   const findings = [
     ...parts.flatMap((part, index) =>
@@ -79,23 +79,37 @@ export function inspectToken(token: string, context: InspectContext): Inspection
   return { kind, header, sizes, ageSeconds, findings };
 }
 
-function whatElse(text: string, count: number): string {
-  if (text.includes('-----BEGIN'))
-    return 'this is PEM, not a token; a token is five parts of base64url with dots between them';
-  if (text.startsWith('{'))
-    return 'this is JSON, not a compact token; a token is five parts of base64url with dots between them';
-  if (text.startsWith('ey') && count < 5) return `the token has ${count} of its 5 parts; it was cut`;
-  return `not a token: ${count} part${count === 1 ? '' : 's'}, not 5`;
+/** What has a header, but not the five parts of a token. */
+function whatElse({ enc, typ }: Record<string, unknown>, count: number): Pick<Inspection, 'kind' | 'findings'> {
+  if (count === 3 && enc === undefined) {
+    const problem = 'three parts and no enc: a signed token (a JWS, such as a JWT), which hides nothing';
+    const fix = typ === 'jwk-set+jwt' ? 'sealwire keys verify --file FILE checks a key set' : 'give a sealed field';
+    return { kind: 'signed token', findings: [finding('parts', problem, fix)] };
+  }
+  const problem = count < 5 ? `the token has ${count} of its 5 parts; it was cut` : `${count} parts, not 5`;
+  return { kind: 'cut token', findings: [finding('parts', problem, 'copy the whole token')] };
 }
 
-function readHeader(bytes: Buffer): Record<string, unknown> {
+function readHeader(text: string, bytes: Buffer, count: number): Record<string, unknown> {
+  const header = bytes.toString('utf8');
   try {
-    const value: unknown = JSON.parse(bytes.toString('utf8'));
+    const value: unknown = JSON.parse(header);
     if (typeof value === 'object' && value !== null && !Array.isArray(value)) return value as Record<string, unknown>;
   } catch {
     // Reported below.
   }
-  throw new SealwireError('SEAL_INPUT', 'not a token: its first part is not a JSON object in base64url');
+  throw new SealwireError('SEAL_INPUT', whyNoHeader(text, header, count));
+}
+
+function whyNoHeader(text: string, header: string, count: number): string {
+  if (text.includes('-----BEGIN'))
+    return 'this is PEM, not a token; a token is five parts of base64url with dots between them';
+  if (text.startsWith('{'))
+    return 'this is JSON, not a compact token; a token is five parts of base64url with dots between them';
+  if (count === 1 && header.startsWith('{"'))
+    return `the token was cut within its header, which begins ${told(header.replaceAll('"', "'"))}`;
+  if (count === 5) return 'not a token: its first part is not a JSON object in base64url';
+  return `not a token: ${count} part${count === 1 ? '' : 's'}, not 5`;
 }
 
 function finding(rule: string, problem: string, fix: string): Finding {

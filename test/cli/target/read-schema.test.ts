@@ -1,7 +1,7 @@
 import { credentials, Server, ServerCredentials } from '@grpc/grpc-js';
 import { expect } from 'chai';
-import { readSchema } from '../../../src/cli/calls/read-schema.js';
 import { JsonSchema } from '../../../src/cli/json/json-messages.js';
+import { readSchema } from '../../../src/cli/target/read-schema.js';
 import { descriptorSet } from '../../../src/gen/descriptors.js';
 import {
   type ServerReflectionRequest,

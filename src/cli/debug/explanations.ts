@@ -1,4 +1,4 @@
-/** What each reason means and what to do about it. docs/debugging.md has the same table. */
+/** What each reason means and what to do about it. docs/errors.md has the same table. */
 import type { Reason } from '../../errors.js';
 
 /** One reason. */
@@ -16,7 +16,7 @@ export const explanations: Readonly<Record<Reason, Explanation>> = {
   },
   SEALED_FIELD_INVALID: {
     meaning:
-      'The token in `field` was not made for this field, these bound values and this key, or it was changed or cut on the way.',
+      'The token in `field` was not made for this field, these bound values and this key, or it was changed or cut on the way. Callers are not told which.',
     remedy:
       'Run `sealwire inspect` on the token: it names each rule that the token breaks. If it breaks none, seal again after the last change of the bound fields. The audit record has the step that failed.',
   },
@@ -35,7 +35,8 @@ export const explanations: Readonly<Record<Reason, Explanation>> = {
     remedy: 'Seal to the key in `currentKid`: fetch the key set again, or read `keys/public.jwks.json` again.',
   },
   INNER_MESSAGE_INVALID: {
-    meaning: 'The inner message breaks rules of the service. `google.rpc.BadRequest` lists each field and its rule.',
+    meaning:
+      'The inner message breaks rules of the service. `google.rpc.BadRequest` lists each field and its rule, up to 3 KiB; `violationsOmitted` counts the rest.',
     remedy: 'Correct these fields and seal again.',
   },
   LIMIT_EXCEEDED: {
@@ -44,12 +45,14 @@ export const explanations: Readonly<Record<Reason, Explanation>> = {
       'size: inner messages up to 64 KiB. count: up to 64 tokens a message, of 2 agreements (interop: 64). rate, capacity: try again later; reuse an agreement session.',
   },
   REPLY_KEY_MISSING: {
-    meaning: 'The response has sealed fields, and the call brought no key to seal them with.',
+    meaning:
+      'The response has sealed fields, and the call brought no key to seal them with (metadata `sealwire-reply`).',
     remedy:
       'Send the metadata `sealwire-reply`: `sealwire request METHOD --session FILE --print-header` prints it, `sealwire response` opens the replies.',
   },
   CALLER_NOT_AUTHENTICATED: {
-    meaning: 'The service asks who calls, and the credential in the reply token is missing or was refused.',
+    meaning:
+      'The service asks who calls (`authenticateCaller`), and the credential in the reply token is missing or was refused.',
     remedy:
       'Give the client a `credential` that is good for this service: it seals one into the metadata `sealwire-reply` of each call. The audit record says whether there was none.',
   },

@@ -1,5 +1,5 @@
 /** `sealwire doctor`: checks a service from here and says how to fix what does not work. */
-import { type ChannelCredentials, type ServiceError, status } from '@grpc/grpc-js';
+import { type ServiceError, status } from '@grpc/grpc-js';
 import { errorDetails } from '../../client/client.js';
 import { createKeySetFetcher } from '../../client/key-set-fetcher.js';
 import { SealwireError } from '../../errors.js';
@@ -8,17 +8,18 @@ import { verifyKeySet } from '../../keys/signed-set/key-set.js';
 import { hasOwnFields } from '../../schema/walk.js';
 import { type JsonMethod, JsonSchema } from '../json/json-messages.js';
 import { formatTable, paint, print, printJson } from '../output.js';
-import { clean, describeFailure } from './call-failure.js';
-import { compareMethod, fetchStatement } from './check-schema.js';
-import { readCredentials, readRoots } from './credentials.js';
-import { checkTls, compareClocks, DEADLINE_MS, reach, Skip, splitAddress } from './doctor-network.js';
-import { MethodClient } from './method-client.js';
-import { type ReflectedSchema, readSchema } from './read-schema.js';
-import { openKeySource } from './target.js';
-import type { KeyFlags, TargetFlags } from './target-options.js';
+import { clean, describeFailure } from '../target/call-failure.js';
+import { compareMethod, fetchStatement } from '../target/check-schema.js';
+import { readRoots, readTarget, type Target } from '../target/credentials.js';
+import { MethodClient } from '../target/method-client.js';
+import { readSchema } from '../target/read-schema.js';
+import { loadDescriptors, openKeySource } from '../target/target.js';
+import type { KeyFlags, SchemaFlags, TargetFlags } from '../target/target-options.js';
+import { checkTls, compareClocks, DEADLINE_MS, reach, Skip } from './doctor-network.js';
+import { parseTarget } from './route.js';
 
 /** Flags of the command. */
-export interface DoctorFlags extends Omit<TargetFlags, 'address'>, KeyFlags {
+export interface DoctorFlags extends TargetFlags, KeyFlags, SchemaFlags {
   readonly json?: boolean;
 }
 
@@ -30,11 +31,10 @@ interface Check {
 }
 
 /** Exit code 1 when something is bad, 3 when the service cannot be reached. */
-export async function doctor(host: string, flags: DoctorFlags, version: string): Promise<void> {
-  const target = { ...flags, address: host };
+export async function doctor(flags: DoctorFlags, version: string): Promise<void> {
   // Wrong use is reported as such; it is not a finding about the service.
-  splitAddress(host);
-  const credentials = readCredentials(target);
+  const endpoint = parseTarget(flags.address);
+  const target = readTarget(flags);
   const checks: Check[] = [
     { check: 'versions', result: 'ok', detail: `sealwire ${version}, Node ${process.versions.node}` },
   ];
@@ -49,38 +49,46 @@ export async function doctor(host: string, flags: DoctorFlags, version: string):
       return undefined;
     }
   };
-  const reached = await run('reachability', () => reach(host));
+  const reached = await run('reachability', () => reach(endpoint));
   if (reached === true) {
-    await run('TLS', () => checkTls(host, target));
-    await run('clock', () => compareClocks(host, credentials));
-    const schema = await run('reflection', () => reflect(host, credentials));
-    await run('key set', () => checkKeySet(target, credentials));
-    await run('sealing statement', () => checkStatement(target, schema));
-    await run('round trip', () => roundTrip(target, credentials, schema));
+    await run('TLS', () => checkTls(endpoint, flags));
+    await run('clock', () => compareClocks(target));
+    const schema = hasOwnSchema(flags)
+      ? await run('schema', () => readOwnSchema(flags))
+      : await run('reflection', () => reflect(target));
+    await run('key set', () => checkKeySet(flags, target));
+    await run('sealing statement', () => checkStatement(flags, schema));
+    await run('round trip', () => roundTrip(flags, target, schema));
   }
   const isGood = checks.every(({ result }) => result !== 'bad');
-  if (flags.json === true) await printJson({ host, ok: isGood, checks });
+  if (flags.json === true) await printJson({ host: flags.address, ok: isGood, checks });
   else await print(format(checks));
   if (reached !== true) process.exitCode = ExitCode.UNAVAILABLE;
   else process.exitCode = isGood ? ExitCode.DONE : ExitCode.NEGATIVE;
 }
 
-async function reflect(address: string, credentials: ChannelCredentials): Promise<[string, ReflectedSchema]> {
-  const schema = await readSchema({ address, credentials, deadlineMs: DEADLINE_MS });
-  return [clean(`${schema.version}: ${schema.services.join(', ')}`), schema];
+function hasOwnSchema({ descriptors, proto }: SchemaFlags): boolean {
+  return descriptors !== undefined || proto !== undefined;
 }
 
-async function checkKeySet(
-  target: TargetFlags & KeyFlags,
-  credentials: ChannelCredentials,
-): Promise<[string, undefined]> {
-  if (target.root === undefined) throw new Skip('its signature cannot be checked without --root THUMBPRINT');
-  const fetcher = createKeySetFetcher({ address: target.address, credentials, deadlineMs: DEADLINE_MS });
+async function readOwnSchema(flags: DoctorFlags): Promise<[string, JsonSchema]> {
+  const schema = new JsonSchema(await loadDescriptors(flags, undefined));
+  return [`${flags.descriptors ?? flags.proto}: ${schema.methods().length} methods; reflection is not asked`, schema];
+}
+
+async function reflect(target: Target): Promise<[string, JsonSchema]> {
+  const { version, services, descriptors } = await readSchema({ ...target, deadlineMs: DEADLINE_MS });
+  return [clean(`${version}: ${services.join(', ')}`), new JsonSchema(descriptors)];
+}
+
+async function checkKeySet(flags: KeyFlags, target: Target): Promise<[string, undefined]> {
+  if (flags.root === undefined) throw new Skip('its signature cannot be checked without --root THUMBPRINT');
+  const fetcher = createKeySetFetcher({ ...target, deadlineMs: DEADLINE_MS });
   try {
     const { text } = await fetcher.fetch('');
     const set = await verifyKeySet(text, {
-      roots: await readRoots(target.root),
-      issuer: target.name,
+      roots: await readRoots(flags.root),
+      issuer: flags.name,
       nowMs: Date.now(),
     });
     const end = new Date(set.expiresAt * 1_000).toISOString();
@@ -92,18 +100,14 @@ async function checkKeySet(
   }
 }
 
-/** Whether reflection says of every method what the service states under its signature. */
-async function checkStatement(
-  target: TargetFlags & KeyFlags,
-  reflected?: ReflectedSchema,
-): Promise<[string, undefined]> {
-  if (target.root === undefined) throw new Skip('its signature cannot be checked without --root THUMBPRINT');
-  const statement = await fetchStatement(target);
+/** Whether the schema says of every method what the service states under its signature. */
+async function checkStatement(flags: DoctorFlags, schema: JsonSchema | undefined): Promise<[string, undefined]> {
+  if (flags.root === undefined) throw new Skip('its signature cannot be checked without --root THUMBPRINT');
+  const statement = await fetchStatement(flags);
   if (statement === undefined) {
     throw new SealwireError('SCHEMA_UNTRUSTED', 'the service gives none: nothing proves what is sealed');
   }
-  if (reflected === undefined) throw new Skip('needs the schema');
-  const schema = new JsonSchema(reflected.descriptors);
+  if (schema === undefined) throw new Skip('needs the schema');
   const paths = new Set(
     statement
       .split('\n')
@@ -111,26 +115,26 @@ async function checkStatement(
       .filter((path) => path !== ''),
   );
   for (const path of paths) compareMethod(schema, path, statement);
-  return [`reflection says the same of ${paths.size} methods`, undefined];
+  return [`${hasOwnSchema(flags) ? 'the schema' : 'reflection'} says the same of ${paths.size} methods`, undefined];
 }
 
 /** A call without side effects whose request has nothing sealed and whose reply has. */
 async function roundTrip(
-  target: TargetFlags & KeyFlags,
-  credentials: ChannelCredentials,
-  schema: ReflectedSchema | undefined,
+  flags: DoctorFlags,
+  { address, credentials, channelOptions, metadata }: Target,
+  schema: JsonSchema | undefined,
 ): Promise<[string, undefined]> {
   if (schema === undefined) throw new Skip('needs the schema');
-  if (target.root === undefined && target.keys === undefined) throw new Skip('needs --root or --keys');
-  const method = new JsonSchema(schema.descriptors).methods().find(isReplyOnly);
+  if (flags.root === undefined && flags.keys === undefined) throw new Skip('needs --root or --keys');
+  const method = schema.methods().find(isReplyOnly);
   if (method === undefined) throw new Skip('no method without side effects has a sealed reply and a plain request');
-  const keys = await openKeySource(target);
+  const keys = await openKeySource(flags);
   try {
     // A problem with the keys is reported as such.
     await keys.current('');
-    const client = new MethodClient(target.address, credentials, method, { keys });
+    const client = new MethodClient(address, credentials, method, { keys, channelOptions });
     try {
-      const first = client.exchange(nothing(), { deadline: Date.now() + DEADLINE_MS });
+      const first = client.exchange(nothing(), { metadata, deadline: Date.now() + DEADLINE_MS });
       const { done } = await first.next();
       return [`${method.path.slice(1)}: ${done === true ? 'no reply' : 'a reply was opened'}`, undefined];
     } catch (error) {

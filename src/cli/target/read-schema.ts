@@ -6,6 +6,7 @@ import {
   Client,
   type ClientDuplexStream,
   type ClientOptions,
+  Metadata,
   type ServiceError,
   status,
 } from '@grpc/grpc-js';
@@ -24,6 +25,8 @@ export interface ReadSchemaOptions {
   readonly credentials: ChannelCredentials;
   /** grpc-js channel options. */
   readonly channelOptions?: ClientOptions;
+  /** Default: none. */
+  readonly metadata?: Metadata;
   /** Full names of services. Default: all that the service lists. */
   readonly services?: readonly string[];
   /** Time limit of the whole reading, in ms. Default 10,000. */
@@ -52,7 +55,7 @@ const FILE_TAG = 0x0a;
  *   `OPTIONS_INVALID` when it has no such service
  */
 export async function readSchema(options: ReadSchemaOptions): Promise<ReflectedSchema> {
-  const { address, credentials, channelOptions, deadlineMs = 10_000 } = options;
+  const { address, credentials, channelOptions, metadata = new Metadata(), deadlineMs = 10_000 } = options;
   const deadline = Date.now() + deadlineMs;
   const client = new Client(address, credentials, {
     'grpc.max_receive_message_length': RECEIVE_LIMIT_BYTES,
@@ -61,7 +64,7 @@ export async function readSchema(options: ReadSchemaOptions): Promise<ReflectedS
   try {
     let failure: unknown;
     for (const version of VERSIONS) {
-      const conversation = new Conversation(client, version, deadline);
+      const conversation = new Conversation(client, version, metadata, deadline);
       try {
         return { version, ...(await readAll(conversation, options.services)) };
       } catch (error) {
@@ -134,10 +137,10 @@ class Conversation {
   readonly #call: ClientDuplexStream<ServerReflectionRequest, ServerReflectionResponse>;
   readonly #answers: AsyncIterator<ServerReflectionResponse>;
 
-  constructor(client: Client, version: (typeof VERSIONS)[number], deadline: number) {
+  constructor(client: Client, version: (typeof VERSIONS)[number], metadata: Metadata, deadline: number) {
     const { requestSerialize, responseDeserialize } = ServerReflectionService.serverReflectionInfo;
     const path = `/grpc.reflection.${version}.ServerReflection/ServerReflectionInfo`;
-    this.#call = client.makeBidiStreamRequest(path, requestSerialize, responseDeserialize, { deadline });
+    this.#call = client.makeBidiStreamRequest(path, requestSerialize, responseDeserialize, metadata, { deadline });
     this.#answers = this.#call[Symbol.asyncIterator]() as AsyncIterator<ServerReflectionResponse>;
   }
 

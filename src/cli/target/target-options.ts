@@ -1,14 +1,23 @@
 /** Flags that several commands share: which service, whose keys, which schema. Nothing is loaded here. */
-import { type Command, InvalidArgumentError } from 'commander';
+import { type Command, InvalidArgumentError, Option } from 'commander';
+import { CALLER_VARIABLES } from '../../host/process/caller-variables.js';
 import { collect } from '../flag-values.js';
 
-/** Which service. */
-export interface TargetFlags {
-  readonly address: string;
+/** How to reach a service. */
+export interface ConnectionFlags {
   readonly tls?: boolean;
   readonly tlsCa?: string;
   readonly tlsCert?: string;
   readonly tlsKey?: string;
+  /** Name to call the service by, in place of that of the address. */
+  readonly authority?: string;
+  /** `name: value` or `@FILE`. */
+  readonly header?: readonly string[];
+}
+
+/** Which service. */
+export interface TargetFlags extends ConnectionFlags {
+  readonly address: string;
 }
 
 /** Whose keys to seal to. */
@@ -32,35 +41,49 @@ const DEFAULT_ADDRESS = '127.0.0.1:50051';
 /** The default `origin` of a service. */
 export const DEFAULT_NAME = 'sealwire-payments';
 
-/** `--address` and the TLS flags. */
+/** `--address` and what else says how to reach the service. */
 export function addTargetOptions(command: Command): Command {
-  return addTlsOptions(command.option('--address <host:port>', 'the service', readAddress, DEFAULT_ADDRESS));
+  const address = new Option('--address <host:port>', 'the service; also dns:HOST and unix:PATH')
+    .env(CALLER_VARIABLES.address)
+    .argParser(readAddress)
+    .default(DEFAULT_ADDRESS);
+  return addConnectionOptions(command.addOption(address));
 }
 
-function readAddress(text: string): string {
-  if (text !== '' && !/^https?:/i.test(text)) return text;
-  throw new InvalidArgumentError('must be HOST:PORT; use --tls for TLS.');
-}
-
-/** The TLS flags alone. */
-export function addTlsOptions(command: Command): Command {
+/** What says how to reach the service, but for its address. */
+export function addConnectionOptions(command: Command): Command {
   return command
+    .option('--authority <name>', 'name to call the service by, and to expect in its certificate (default: its host)')
+    .option(
+      '-H, --header <line>',
+      "metadata, 'name: value' (base64 for names in -bin), or @FILE with such lines; can be repeated",
+      collect,
+    )
     .option('--tls', 'use TLS (implied by the other TLS flags)')
     .option('--tls-ca <file>', 'PEM file of the CAs to trust (default: those of Node)')
     .option('--tls-cert <file>', 'PEM file of a client certificate, for mTLS')
     .option('--tls-key <file>', 'PEM file of its private key');
 }
 
+/** For an address as a flag or an argument. @throws InvalidArgumentError */
+export function readAddress(text: string): string {
+  if (text !== '' && !/^https?:/i.test(text)) return text;
+  throw new InvalidArgumentError('must be HOST:PORT; use --tls for TLS.');
+}
+
 /** `--root`, `--name` and `--keys`. */
 export function addKeyOptions(command: Command): Command {
+  const root = "thumbprint of the service's signing root, or its root.pub.json: fetch signed keys; can be repeated";
+  const name = "the service's name in its key set (its `origin`)";
   return command
-    .option(
-      '--root <thumbprint>',
-      "thumbprint of the service's signing root, or its root.pub.json: fetch signed keys; can be repeated",
-      collect,
-    )
-    .option('--name <name>', "the service's name in its key set (its `origin`)", DEFAULT_NAME)
-    .option('--keys <file>', 'JWK Set file of the service (keys/public.jwks.json), instead of --root');
+    .addOption(new Option('--root <thumbprint>', root).env(CALLER_VARIABLES.root).argParser(collect))
+    .addOption(new Option('--name <name>', name).env(CALLER_VARIABLES.name).default(DEFAULT_NAME))
+    .option('--keys <file>', 'JWK Set file of the service (keys/public.jwks.json), instead of --root')
+    .hook('preAction', (_command, action) => {
+      // What is given on the command line wins.
+      const isFromEnvironment = action.getOptionValueSource('root') === 'env';
+      if (isFromEnvironment && action.getOptionValue('keys') !== undefined) action.setOptionValue('root', undefined);
+    });
 }
 
 /** `--descriptors`, `--proto` and `--import-path`. */

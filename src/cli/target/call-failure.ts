@@ -16,13 +16,14 @@ export function describeFailure(error: ServiceError): string {
   const line = `${status[error.code] ?? error.code}: ${clean(error.details)}`;
   const details = errorDetails(error);
   if (details === undefined) return line;
-  const { reason, metadata, violations } = details;
+  const { reason, code = reason, metadata, violations } = details;
+  // A failure of this side that no service could have: its text says all.
+  if (reason === undefined || code === undefined) return line;
   const facts = [
     ...Object.entries(metadata).map(([name, value]) => `${clean(name)} ${clean(value)}`),
     ...violations.map(({ path, rule }) => `${clean(path)} ${clean(rule)}`),
   ];
-  const known = clean(reason);
-  return `${line} (${[known, ...facts].join('; ')}); run sealwire explain ${known}`;
+  return `${line} (${[reason, ...facts].join('; ')}); run sealwire explain ${code}`;
 }
 
 /** @returns text of a service, cut, that cannot steer a terminal */

@@ -2,18 +2,18 @@
 import type { Command } from 'commander';
 import { addPlaceOptions } from '../keys/keys-options.js';
 import { endWithReader } from '../output.js';
-import type { DoctorFlags } from './doctor.js';
-import type { ExplainFlags } from './explain.js';
-import type { InspectFlags } from './inspect.js';
-import type { OpenFlags, SealFlags } from './seal.js';
 import {
   addKeyOptions,
   addSchemaOptions,
   addTargetOptions,
-  addTlsOptions,
   DATA_HELP,
   DEFAULT_NAME,
-} from './target-options.js';
+  readAddress,
+} from '../target/target-options.js';
+import type { DoctorFlags } from './doctor.js';
+import type { ExplainFlags } from './explain.js';
+import type { InspectFlags } from './inspect.js';
+import type { OpenFlags, SealFlags } from './seal.js';
 
 /** Adds the commands; their code is loaded when they run. */
 export function registerDebug(program: Command): void {
@@ -28,17 +28,20 @@ export function registerDebug(program: Command): void {
     .addHelpText(
       'after',
       `
-@ in place of a reason reads an error of buf curl from stdin, whose details it prints as base64.
+@ in place of a reason reads what grpcurl, buf curl, sealwire call or an audit record has said from stdin.
 
 Examples:
   sealwire explain
   sealwire explain SEALED_FIELD_STALE
-  buf curl … 2>&1 | sealwire explain @`,
+  sealwire explain BINDING_MISMATCH
+  grpcurl … 2>&1 | sealwire explain @`,
     )
     .action(async (reason: string | undefined, flags: ExplainFlags) =>
       (await import('./explain.js')).explain(reason, flags),
     );
-  addKeyOptions(addTlsOptions(program.command('doctor <host:port>').hook('preAction', endWithReader)))
+  const declared = program.command('doctor').hook('preAction', endWithReader);
+  addSchemaOptions(addKeyOptions(addTargetOptions(declared)))
+    .argument('[address]', 'the service, as in --address', readAddress)
     .description('check a service from here: reachability, TLS, clock, reflection, key set, a round trip')
     .option('--json', 'print JSON')
     .addHelpText(
@@ -46,11 +49,12 @@ Examples:
       `
 Nothing is changed at the service. Exit code 1: something is bad; 3: the service cannot be reached.
 
-Example:
-  sealwire doctor 127.0.0.1:50051 --root var/keys/root.pub.json`,
+Examples:
+  sealwire doctor 127.0.0.1:50051 --root var/keys/root.pub.json
+  sealwire doctor dns:payments.example --tls-ca ca.pem --tls-cert me.pem --tls-key me.key --descriptors schema.binpb`,
     )
-    .action(async (host: string, flags: DoctorFlags) =>
-      (await import('./doctor.js')).doctor(host, flags, program.version() ?? ''),
+    .action(async (address: string | undefined, flags: DoctorFlags) =>
+      (await import('./doctor.js')).doctor({ ...flags, ...(address && { address }) }, program.version() ?? ''),
     );
 }
 
@@ -65,7 +69,7 @@ function registerSeal(program: Command): void {
 
 Example:
   sealwire seal payments.v1.Payment.card --root var/keys/root.pub.json -d @card.json \\
-    --bound '{"payment_id": "p-1", "order_id": "o-1"}'`,
+    --bound '{"payment_id": "p-1", "order_id": "A-3001"}'`,
     )
     .action(async (field: string, flags: SealFlags) => (await import('./seal.js')).seal(field, flags));
 }
@@ -104,7 +108,8 @@ function registerInspect(program: Command): void {
     .addHelpText(
       'after',
       `
-The token is an argument, or comes on stdin; it is ciphertext and no secret. Exit code 1: it breaks a rule.
+The token is an argument, or comes on stdin, also within other text, such as log lines and audit records: then each is
+explained. It is ciphertext and no secret. Exit code 1: it breaks a rule.
 
 Examples:
   sealwire inspect < token

@@ -1,10 +1,15 @@
+import { once } from 'node:events';
 import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { createServer as createHttpServer } from 'node:http';
+import { type AddressInfo, connect, createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import type { Duplex } from 'node:stream';
 import { promisify } from 'node:util';
 import { Server, ServerCredentials } from '@grpc/grpc-js';
 import { expect } from 'chai';
-import { explanations } from '../../../src/cli/calls/explanations.js';
+import { explanations } from '../../../src/cli/debug/explanations.js';
+import { stepExplanations } from '../../../src/cli/debug/step-explanations.js';
 import { reasonByStep } from '../../../src/errors.js';
 import { descriptorSet } from '../../../src/gen/descriptors.js';
 import { KeyRing } from '../../../src/keys/ring.js';
@@ -22,6 +27,13 @@ import {
 const FIELD = 'payments.v1.AuthorizeRequest.card';
 const BOUND = '{"order_id": "o-1", "amount_minor": 4999, "currency_code": "EUR"}';
 const CARD = '{"number": "4242424242424242", "expiry_month": 12, "expiry_year": 2031, "holder_name": "Canary"}';
+
+/** Both ways; whoever ends first ends the other. */
+function relayBetween(one: Duplex, other: Duplex): void {
+  one.pipe(other).pipe(one);
+  one.on('error', () => other.destroy());
+  other.on('error', () => one.destroy());
+}
 
 describe('sealwire seal, open, inspect, explain and doctor', function () {
   this.timeout(60_000);
@@ -140,10 +152,49 @@ describe('sealwire seal, open, inspect, explain and doctor', function () {
     expect(await mustRun(['explain'])).to.include('SEALED_FIELD_STALE');
     const stale = JSON.parse(await mustRun(['explain', 'sealed_field_stale', '--json'])) as object;
     expect(stale).to.include({ code: 'INVALID_ARGUMENT', ...explanations.SEALED_FIELD_STALE });
-    expect(await mustRun(['explain', 'TOKEN_STALE'])).to.match(
-      /^TOKEN_STALE is a step of an audit record; callers see SEALED_FIELD_STALE/,
+    const { meaning, remedy } = stepExplanations.TOKEN_STALE;
+    expect(await mustRun(['explain', 'token_stale'])).to.equal(
+      `TOKEN_STALE is a step of an audit record; callers see SEALED_FIELD_STALE (INVALID_ARGUMENT)\n\n` +
+        `  what    ${meaning}\n  do      ${remedy}\n`,
     );
+    expect(await mustRun(['explain', 'SEALED_FIELD_STALE'])).to.include(meaning);
+    expect(Object.keys(stepExplanations)).to.deep.equal(Object.keys(reasonByStep));
     expect(new Set(Object.values(reasonByStep))).to.deep.equal(new Set(Object.keys(explanations)));
+  });
+
+  it('explain @ reads what sealwire call and the audit log say', async () => {
+    const wrong = order('explained', { card: { number: '1' } });
+    const { stderr } = await sealwire(['call', `${PAYMENTS}/Authorize`, ...service.flags, '-d', '@'], wrong);
+    expect(await mustRun(['explain', '@'], stderr)).to.match(/^INNER_MESSAGE_INVALID \(INVALID_ARGUMENT\): /);
+    const search = ['audit', 'search', '--dir', join(service.dir, 'audit'), '--bound', 'order_id=explained'];
+    const record = await mustRun([...search, '--format', 'jsonl']);
+    expect(await mustRun(['explain', '@'], record)).to.match(/^INNER_INVALID is a step of an audit record/);
+  });
+
+  it('inspect explains each token of a log', async () => {
+    const log = `10:04 request {"card":"${token}"}, before it sealwire-reply: ${token.replace(/..$/, 'AA')}\n10:05 done\n`;
+    const { code, stdout } = await sealwire(['inspect'], log);
+    expect(code).to.equal(0);
+    expect(stdout.match(/^token \d of 2$/gm)).to.deep.equal(['token 1 of 2', 'token 2 of 2']);
+    expectOneLine(await sealwire(open(), log), 2, /the text has 2 tokens: give one of them/);
+    const record = await mustRun(['audit', 'search', '--dir', join(service.dir, 'audit'), '--format', 'jsonl']);
+    expect((await sealwire(['inspect'], record)).stdout).to.match(/^fld +"payments\.v1\.AuthorizeRequest\.card"/m);
+  });
+
+  it('inspect says what another token is, with its header', async () => {
+    const keySet = await readFile(join(service.dir, 'keys/key-set.jws'), 'utf8');
+    const signed = await sealwire(['inspect'], `{"keySetJws": "${keySet.trim()}"}`);
+    expect(signed.code).to.equal(1);
+    expect(signed.stdout)
+      .to.match(/^typ +"jwk-set\+jwt"/m)
+      .and.match(/^kind +signed token$/m)
+      .and.include('sealwire keys verify --file FILE checks a key set');
+    const cut = await sealwire(['inspect'], token.slice(0, token.lastIndexOf('.')));
+    expect(cut.code).to.equal(1);
+    expect(cut.stdout)
+      .to.match(/^fld +"payments\.v1\.AuthorizeRequest\.card"/m)
+      .and.match(/^kind +cut token$/m)
+      .and.include('the token has 4 of its 5 parts; it was cut');
   });
 
   it('doctor finds a service well', async () => {
@@ -166,6 +217,64 @@ describe('sealwire seal, open, inspect, explain and doctor', function () {
     expect(checks.find(({ check }) => check === 'round trip')?.detail).to.match(
       /GetPayment: the reply token was accepted/,
     );
+  });
+
+  it('doctor takes each form of an address that call takes', async () => {
+    const { port } = new URL(`http://${service.address}`);
+    const path = join(service.dir, 'service.sock');
+    const relay = createServer((socket) => relayBetween(socket, connect(Number(port), '127.0.0.1')));
+    await once(relay.listen(path), 'listening');
+    for (const address of [`dns:localhost:${port}`, `dns:///127.0.0.1:${port}`, `unix:${path}`]) {
+      const seen = await mustRun(['doctor', address, ...service.flags.slice(2)]);
+      expect(seen, address).to.match(/^round trip +ok/m);
+    }
+    relay.close();
+    const bare = await sealwire(['doctor', '127.0.0.1']);
+    expect(bare.stdout).to.match(/^reachability +bad +127\.0\.0\.1:443: /m);
+  });
+
+  it('doctor takes a schema from a file where the service does not describe itself', async () => {
+    const server = new Server();
+    const port = await promisify(server.bindAsync.bind(server))('127.0.0.1:0', ServerCredentials.createInsecure());
+    const set = join(service.dir, 'set.binpb');
+    await writeFile(set, Buffer.from(descriptorSet, 'base64'));
+    const there = ['doctor', `127.0.0.1:${port}`, '--keys', join(service.dir, 'keys/public.jwks.json')];
+    const proto = ['--proto', 'proto/payments/v1/payments.proto', '--import-path', 'proto'];
+    for (const flags of [['--descriptors', set], proto]) {
+      const { stdout } = await sealwire([...there, ...flags]);
+      expect(stdout)
+        .to.match(/^schema +ok +\S+: \d+ methods; reflection is not asked$/m)
+        .and.match(/^round trip +bad +payments\.v1\.PaymentService\/GetPayment: UNIMPLEMENTED/m)
+        .and.not.match(/^reflection/m);
+    }
+    server.forceShutdown();
+    const proven = ['doctor', service.address, ...service.flags.slice(2), '--descriptors', set];
+    expect(await mustRun(proven)).to.match(/^sealing statement +ok +the schema says the same of \d+ methods$/m);
+  });
+
+  it('doctor goes the way of calls, through the proxy of the environment', async () => {
+    const asked: string[] = [];
+    const proxy = createHttpServer();
+    proxy.on('connect', ({ url = '' }, socket) => {
+      asked.push(url);
+      const there = connect(Number(url.split(':')[1]), '127.0.0.1');
+      there.once('connect', () => socket.write('HTTP/1.1 200 OK\r\n\r\n'));
+      relayBetween(socket, there);
+    });
+    await once(proxy.listen(0, '127.0.0.1'), 'listening');
+    const { port } = proxy.address() as AddressInfo;
+    const args = ['doctor', service.address, ...service.flags.slice(2)];
+    const env = { ...environment, http_proxy: `http://127.0.0.1:${port}`, no_proxy: '' };
+    const { stdout } = await finishSealwire(args, { env });
+    expect(stdout)
+      .to.match(new RegExp(`^reachability +ok +through the proxy of http_proxy, 127\\.0\\.0\\.1:${port}, in `, 'm'))
+      .and.match(/^round trip +ok/m);
+    expect(new Set(asked)).to.deep.equal(new Set([service.address]));
+    proxy.closeAllConnections();
+    proxy.close();
+    const gone = await finishSealwire(args, { env });
+    expect(gone.code).to.equal(3);
+    expect(gone.stdout).to.match(/^reachability +bad +the proxy of http_proxy, .*ECONNREFUSED; unset http_proxy/m);
   });
 
   it('doctor takes the refusal of a method that nobody serves for no round trip', async () => {
@@ -239,7 +348,7 @@ describe('sealwire seal, open, inspect, explain and doctor', function () {
         /line 2, column 1: --data takes one message/,
         () => `${CARD}\n${CARD}`,
       ],
-      ['doctor: a URL', () => ['doctor', 'http://127.0.0.1:50051'], 2, /is not HOST:PORT/],
+      ['doctor: another scheme', () => ['doctor', 'xds:///payments'], 2, /is not HOST:PORT, dns:HOST or unix:PATH/],
       ['inspect: a file in place of a token', () => ['inspect'], 2, /stdin: over 1 MiB/, () => 'x'.repeat(1_100_000)],
       [
         'seal: all from stdin',
@@ -303,8 +412,20 @@ describe('sealwire seal, open, inspect, explain and doctor', function () {
         /private key/,
         () => token,
       ],
-      ['doctor: no port', () => ['doctor', 'localhost'], 2, /'localhost' is not HOST:PORT/],
-      ['inspect: half a token', () => ['inspect'], 2, /the token has 1 of its 5 parts; it was cut/, half],
+      [
+        'inspect: a token cut within its header',
+        () => ['inspect'],
+        2,
+        /the token was cut within its header, which begins "\{'alg':'ECDH-ES\+A256KW',/,
+        () => token.slice(0, 80),
+      ],
+      [
+        'open: a token without its end',
+        () => open(),
+        2,
+        /has 3 of its 5 parts; it was cut/,
+        () => token.split('.', 3).join('.'),
+      ],
       ['inspect: a PEM', () => ['inspect'], 2, /this is PEM, not a token/, () => '-----BEGIN CANARY-----'],
       [
         'inspect: two things on stdin',
@@ -314,7 +435,7 @@ describe('sealwire seal, open, inspect, explain and doctor', function () {
         half,
       ],
       ['inspect: nothing', () => ['inspect'], 2, /no token/, () => '\n'],
-      ['open: half a token', () => open(), 2, /it was cut/, half],
+      ['open: half a token', () => open(), 2, /the token was cut within its header/, half],
       ['open: a PEM', () => open(), 2, /this is PEM, not a token/, () => '-----BEGIN PRIVATE KEY-----'],
       [
         'open: no reason',
@@ -398,14 +519,14 @@ describe('the start of sealwire', () => {
 
   it('explain loads no library of calls, keys or logs', async () => {
     const urls = await listLoaded(['explain', 'SEALED_FIELD_STALE']);
-    expect(urls.some((url) => url.endsWith('/cli/calls/explain.js'))).to.equal(true);
+    expect(urls.some((url) => url.endsWith('/cli/debug/explain.js'))).to.equal(true);
     expect(packagesOf(urls)).to.have.members(['commander', '@bufbuild/protobuf']);
   });
 
   it('inspect of a token alone loads no package but commander', async () => {
     const header = Buffer.from('{"alg":"ECDH-ES+A256KW","enc":"A256GCM"}').toString('base64url');
     const urls = await listLoaded(['inspect'], `${header}.AAAA.AAAA.AAAA.AAAA`);
-    expect(urls.some((url) => url.endsWith('/cli/calls/inspect-token.js'))).to.equal(true);
+    expect(urls.some((url) => url.endsWith('/cli/debug/inspect-token.js'))).to.equal(true);
     expect(packagesOf(urls)).to.deep.equal(['commander']);
   });
 });
@@ -414,6 +535,7 @@ describe('the start of sealwire', () => {
 const LIGHT = [
   'errors',
   'cli/main',
+  'host/process/caller-variables',
   'cli/exit',
   'cli/output',
   'cli/flag-values',

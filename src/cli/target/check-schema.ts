@@ -7,7 +7,7 @@ import { SealwireError } from '../../errors.js';
 import { verifyStatement } from '../../keys/signed-set/signed-statement.js';
 import { missingFromSchema } from '../../schema/sealing-statement.js';
 import { type JsonSchema, splitMethod } from '../json/json-messages.js';
-import { readCredentials, readRoots } from './credentials.js';
+import { readRoots, readTarget } from './credentials.js';
 import type { KeyFlags, SchemaFlags, TargetFlags } from './target-options.js';
 
 const DEADLINE_MS = 10_000;
@@ -61,8 +61,7 @@ export function compareMethod(schema: JsonSchema, name: string, statement: strin
 export async function fetchStatement(flags: TargetFlags & KeyFlags): Promise<string | undefined> {
   if (flags.root === undefined) return undefined;
   const roots = await readRoots(flags.root);
-  const { address } = flags;
-  const fetcher = createKeySetFetcher({ address, credentials: readCredentials(flags), deadlineMs: DEADLINE_MS });
+  const fetcher = createKeySetFetcher({ ...readTarget(flags), deadlineMs: DEADLINE_MS });
   try {
     const { statement } = await fetcher.fetch('');
     if (statement === '') return undefined;

@@ -4,7 +4,7 @@ import { ExitCode } from '../../host/process/exit.js';
 import { formatTable, paint, print, printJson } from '../output.js';
 import type { KeyFinding, SourceFlags } from './inspect-sources.js';
 import { type Inspection, inspectToken, told } from './inspect-token.js';
-import { readToken } from './token-in.js';
+import { readTokens } from './token-in.js';
 
 /** Flags of the command. */
 export interface InspectFlags extends SourceFlags {
@@ -28,7 +28,7 @@ const MEANINGS: Readonly<Record<string, string>> = {
   apv: 'party info of the recipient',
 };
 
-/** Exit code 1 when the token breaks a rule. */
+/** Each token of the text. Exit code 1 when one breaks a rule. */
 export async function inspect(argument: string | undefined, flags: InspectFlags): Promise<void> {
   if (flags.data === '@' && (argument === undefined || argument === '@')) {
     throw new SealwireError(
@@ -36,20 +36,25 @@ export async function inspect(argument: string | undefined, flags: InspectFlags)
       'token and message cannot both come from stdin: give one as an argument or @FILE',
     );
   }
-  const token = await readToken(argument);
+  const tokens = await readTokens(argument);
   const bound = flags.data === undefined ? undefined : await (await loadSources()).findBound(flags);
-  const inspection = inspectToken(token, { nowMs: Date.now(), field: flags.field, bound });
-  const { text: key, isKnown } = await compareKey(inspection, flags);
-  const good = inspection.findings.length === 0 && isKnown;
-  if (flags.json === true) await printJson({ ...inspection, key, good });
-  else await print(format(inspection, key));
-  process.exitCode = good ? ExitCode.DONE : ExitCode.NEGATIVE;
+  process.exitCode = ExitCode.DONE;
+  for (const [index, token] of tokens.entries()) {
+    const inspection = inspectToken(token, { nowMs: Date.now(), field: flags.field, bound });
+    const { text: key, isKnown } = await compareKey(inspection, flags);
+    const good = inspection.findings.length === 0 && isKnown;
+    if (!good) process.exitCode = ExitCode.NEGATIVE;
+    const title = tokens.length === 1 ? '' : `${index === 0 ? '' : '\n'}token ${index + 1} of ${tokens.length}\n\n`;
+    if (flags.json === true) await printJson({ ...inspection, key, good });
+    else await print(`${title}${format(inspection, key)}`);
+  }
 }
 
 /** Loads the libraries of keys, schemas and calls only if a message or keys are given. */
 const loadSources = () => import('./inspect-sources.js');
 
 async function compareKey({ kind, header }: Inspection, flags: InspectFlags): Promise<KeyFinding> {
+  if (kind === 'signed token') return { text: 'none: it is not encrypted', isKnown: true };
   if (kind === 'reply') return { text: "the call's own; the session file has it", isKnown: true };
   if (flags.keys === undefined && flags.root === undefined)
     return { text: 'not compared; give --keys or --root', isKnown: true };

@@ -1,5 +1,5 @@
 import { expect } from 'chai';
-import { inspectToken } from '../../../src/cli/calls/inspect-token.js';
+import { inspectToken } from '../../../src/cli/debug/inspect-token.js';
 import { SealingSessions } from '../../../src/jwe/sender.js';
 import { recipientKey } from '../../../src/keys/public-keys.js';
 import { KeyRing } from '../../../src/keys/ring.js';
@@ -81,7 +81,8 @@ describe('inspectToken', () => {
   for (const [text, said] of [
     ['-----BEGIN PUBLIC KEY-----\nMFkw\n-----END PUBLIC KEY-----', 'this is PEM, not a token'],
     ['{"card": "x"}', 'this is JSON, not a compact token'],
-    ['eyJhbGciOiJFQ0RILUVTIn0.AAAA', 'the token has 2 of its 5 parts; it was cut'],
+    ['eyJhbGciOiJFQ0RILUVTIiwia2', `the token was cut within its header, which begins "{'alg':'ECDH-ES','k`],
+    ['eyJ.AAAA', 'not a token: 2 parts, not 5'],
     ['canary', 'not a token: 1 part, not 5'],
     ['a.b.c.d.e', 'its first part is not a JSON object'],
   ] as const) {
@@ -89,6 +90,23 @@ describe('inspectToken', () => {
       expect(() => inspectToken(text, context))
         .to.throw(said)
         .with.property('code', 'SEAL_INPUT');
+    });
+  }
+
+  const encode = (value: object) => Buffer.from(JSON.stringify(value)).toString('base64url');
+  for (const [name, make, kind, problem] of [
+    ['a token without its end', () => token.split('.', 4).join('.'), 'cut token', 'the token has 4 of its 5 parts'],
+    ['a token of three parts', () => token.split('.', 3).join('.'), 'cut token', 'the token has 3 of its 5 parts'],
+    ['a header alone', () => token.split('.', 1).join('.'), 'cut token', 'the token has 1 of its 5 parts'],
+    ['two tokens in one', () => `${token}.AAAA`, 'cut token', '6 parts, not 5'],
+    ['a JWT', () => `${encode({ alg: 'ES256', typ: 'JWT' })}.e30.AAAA`, 'signed token', 'a signed token (a JWS,'],
+  ] as const) {
+    it(`shows the header of ${name}, and says what it is`, () => {
+      const found = inspectToken(make(), context);
+      expect(found.kind).to.equal(kind);
+      expect(found.header).to.have.property('alg');
+      expect(found.findings.map(({ rule }) => rule)).to.deep.equal(['parts']);
+      expect(found.findings[0]?.problem).to.include(problem);
     });
   }
 

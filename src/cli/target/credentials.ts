@@ -1,15 +1,35 @@
-/** Channel credentials and pinned roots, from flags. */
+/** How to reach a service and whose keys to trust, from flags. */
 import { readFileSync } from 'node:fs';
-import { type ChannelCredentials, credentials } from '@grpc/grpc-js';
+import { type ChannelCredentials, type ClientOptions, credentials, type Metadata } from '@grpc/grpc-js';
 import { SealwireError } from '../../errors.js';
 import { decodeText, tidyPem } from '../../files/file-text.js';
 import { loadVerificationKey } from '../../keys/signed-set/signing-key.js';
-import type { TargetFlags } from './target-options.js';
+import { readHeaders } from './headers.js';
+import type { ConnectionFlags, TargetFlags } from './target-options.js';
 
 const THUMBPRINT = /^[A-Za-z0-9_-]{43}$/;
 
+/** What every client of a service needs. */
+export interface Target {
+  readonly address: string;
+  readonly credentials: ChannelCredentials;
+  readonly channelOptions: ClientOptions;
+  /** Sent with each call, those for the schema and for keys too. */
+  readonly metadata: Metadata;
+}
+
+/** @throws SealwireError `OPTIONS_INVALID` for files and headers that cannot be used */
+export function readTarget(flags: TargetFlags): Target {
+  const { address, authority, header } = flags;
+  const channelOptions =
+    authority === undefined
+      ? {}
+      : { 'grpc.default_authority': authority, 'grpc.ssl_target_name_override': authority.replace(/:\d+$/, '') };
+  return { address, credentials: readCredentials(flags), channelOptions, metadata: readHeaders(header) };
+}
+
 /** @throws SealwireError `OPTIONS_INVALID` for files that cannot be used */
-export function readCredentials({ tls, tlsCa, tlsCert, tlsKey }: Omit<TargetFlags, 'address'>): ChannelCredentials {
+function readCredentials({ tls, tlsCa, tlsCert, tlsKey }: ConnectionFlags): ChannelCredentials {
   if (tlsCa === undefined && tlsCert === undefined && tlsKey === undefined) {
     return tls === true ? credentials.createSsl() : credentials.createInsecure();
   }

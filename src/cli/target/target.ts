@@ -8,7 +8,7 @@ import { SealwireError } from '../../errors.js';
 import { fileKeySource, type KeySource } from '../../keys/key-source.js';
 import { JsonSchema, splitMethod } from '../json/json-messages.js';
 import { checkSchema } from './check-schema.js';
-import { readCredentials, readRoots } from './credentials.js';
+import { readRoots, readTarget } from './credentials.js';
 import { readSchema } from './read-schema.js';
 import type { KeyFlags, SchemaFlags, TargetFlags } from './target-options.js';
 
@@ -36,8 +36,7 @@ export async function openKeySource(flags: TargetFlags & KeyFlags): Promise<Open
     return { current, close() {} };
   }
   return new KeyDirectory({
-    address: flags.address,
-    credentials: readCredentials(flags),
+    ...readTarget(flags),
     roots: await readRoots(flags.root),
     issuer: flags.name,
     // Failures reach whoever asks for a key.
@@ -69,14 +68,12 @@ export async function loadDescriptors(
   }
   if (flags.descriptors !== undefined) return readDescriptorFile(flags.descriptors);
   if (flags.proto !== undefined) return compileProto(flags.proto, flags.importPath ?? ['.']);
-  const { descriptors } = await readSchema({
-    address: flags.address,
-    credentials: readCredentials(flags),
-    ...(services && { services }),
-  }).catch((error: unknown) => {
-    if (!(error instanceof SealwireError) || error.code !== 'SCHEMA_UNAVAILABLE') throw error;
-    throw new SealwireError(error.code, `${error.message}; run sealwire doctor ${flags.address}`);
-  });
+  const { descriptors } = await readSchema({ ...readTarget(flags), ...(services && { services }) }).catch(
+    (error: unknown) => {
+      if (!(error instanceof SealwireError) || error.code !== 'SCHEMA_UNAVAILABLE') throw error;
+      throw new SealwireError(error.code, `${error.message}; run sealwire doctor ${flags.address}`);
+    },
+  );
   return descriptors;
 }
 
@@ -86,12 +83,12 @@ export async function loadDescriptors(
  * @throws SealwireError `SCHEMA_UNTRUSTED` and what {@link loadDescriptors} throws
  */
 export async function loadMethod(flags: TargetFlags & KeyFlags & SchemaFlags, name: string) {
-  const { service } = splitMethod(name);
+  const { service, method: methodName } = splitMethod(name);
   const descriptors = await loadDescriptors(flags, [service]);
   const schema = new JsonSchema(descriptors);
   const method = schema.method(name);
   await checkSchema(schema, name, flags);
-  return { descriptors, method };
+  return { descriptors, method, statements: schema.statements.ofMethod(service, methodName).split('\n') };
 }
 
 async function readDescriptorFile(path: string): Promise<Uint8Array> {

@@ -1,9 +1,14 @@
 import { execFileSync } from 'node:child_process';
-import { mkdtempSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readFileSync, writeFileSync } from 'node:fs';
 import { rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { promisify } from 'node:util';
+import { Server, ServerCredentials, type ServerUnaryCall, status } from '@grpc/grpc-js';
 import { expect } from 'chai';
+import { descriptorSet } from '../../../src/gen/descriptors.js';
+import { KeyServiceService } from '../../../src/gen/sealwire/v1/keys.js';
+import { addReflection } from '../../../src/server/reflection.js';
 import { finishSealwire } from '../../support/command.js';
 import {
   type DebugService,
@@ -24,14 +29,13 @@ describe('sealwire call and doctor over TLS', function () {
   before(async function () {
     requireTool(this, 'openssl');
     const key = ['req', '-x509', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:P-256', '-nodes', '-days', '2'];
-    for (const [name, subject] of [
-      ['server', '/CN=localhost'],
-      ['client', '/CN=client'],
+    for (const [name, subject, names] of [
+      ['server', '/CN=localhost', 'DNS:localhost,IP:127.0.0.1'],
+      ['client', '/CN=client', 'DNS:client'],
+      ['named', '/CN=payments', 'DNS:payments.test'],
     ] as const) {
       const files = ['-keyout', at(`${name}.key`), '-out', at(`${name}.pem`), '-subj', subject];
-      execFileSync('openssl', [...key, ...files, '-addext', 'subjectAltName=DNS:localhost,IP:127.0.0.1'], {
-        stdio: 'ignore',
-      });
+      execFileSync('openssl', [...key, ...files, '-addext', `subjectAltName=${names}`], { stdio: 'ignore' });
     }
     const tls = { cert: at('server.pem'), key: at('server.key'), clientCa: at('client.pem') };
     writeFileSync(at('config.json'), JSON.stringify({ tls }));
@@ -75,6 +79,37 @@ describe('sealwire call and doctor over TLS', function () {
     }
   });
 
+  it('takes another name for the service than that of its address', async () => {
+    const other = ['--tls-ca', at('named.pem'), '--authority', 'payments.test'];
+    const root = service.flags.slice(2);
+    const server = new Server();
+    const seen: string[] = [];
+    addReflection(server, { descriptors: Buffer.from(descriptorSet, 'base64'), services: [PAYMENTS] });
+    server.addService(KeyServiceService, {
+      getKeySet: (call: ServerUnaryCall<object, object>, answer: (error: object) => void) => {
+        seen.push(`${call.getHost()} ${call.metadata.get('authorization')}`);
+        answer({ code: status.UNAUTHENTICATED });
+      },
+    });
+    const pair = { cert_chain: readFileSync(at('named.pem')), private_key: readFileSync(at('named.key')) };
+    const bind = promisify(server.bindAsync.bind(server));
+    const port = await bind('127.0.0.1:0', ServerCredentials.createSsl(null, [pair]));
+    const there = ['--address', `127.0.0.1:${port}`, ...root, '-H', 'authorization: from the shell'];
+    const method = [`${PAYMENTS}/Authorize`, ...there, '-d', order('authority')];
+    for (const command of ['request', 'call']) {
+      const { stderr } = await finishSealwire([command, ...method, ...other]);
+      expect(stderr, command).to.match(/the key service answered UNAUTHENTICATED/);
+    }
+    const { stdout } = await finishSealwire(['doctor', ...there, ...other]);
+    expect(stdout)
+      .to.match(/^TLS +ok/m)
+      .and.match(/^reflection +ok/m);
+    expect(new Set(seen)).to.deep.equal(new Set(['payments.test from the shell']));
+    const misnamed = await finishSealwire(['doctor', ...there, ...other.slice(0, 2)]);
+    expect(misnamed.stdout).to.match(/^TLS +bad +TLS: ERR_TLS_CERT_ALTNAME_INVALID; .* with --authority$/m);
+    server.forceShutdown();
+  });
+
   it('flags that do not fit are wrong use', async () => {
     const half = [...ca, '--tls-cert', at('client.pem')];
     expectOneLine(await finishSealwire(call(...half), { input: '' }), 2, /give --tls-cert and --tls-key together/);
@@ -87,6 +122,15 @@ describe('sealwire call and doctor over TLS', function () {
     const root = service.flags.slice(2);
     expect(await mustRun(['doctor', host, ...root, ...client])).to.match(
       /^TLS +ok +TLSv1\.3, h2, certificate good for 1 days?$/m,
+    );
+    const half = await finishSealwire(['doctor', host, ...root, ...ca]);
+    expect(half.code).to.equal(1);
+    expect(half.stdout).to.match(
+      /^TLS +bad +.*the service wants a client certificate: give --tls-cert and --tls-key$/m,
+    );
+    const wrong = [...ca, '--tls-cert', at('server.pem'), '--tls-key', at('server.key')];
+    expect((await finishSealwire(['doctor', host, ...root, ...wrong])).stdout).to.match(
+      /^TLS +bad +.*the service does not take the certificate of --tls-cert$/m,
     );
     const { code, stdout } = await finishSealwire(['doctor', host, ...root, '--tls']);
     expect(code).to.equal(1);

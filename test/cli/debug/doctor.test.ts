@@ -1,5 +1,5 @@
 import { expect } from 'chai';
-import { clockDifference } from '../../../src/cli/calls/doctor-network.js';
+import { clockDifference } from '../../../src/cli/debug/doctor-network.js';
 
 describe('the clock row of sealwire doctor, for a date that is cut to its second', () => {
   const second = Date.UTC(2026, 0, 2, 3, 4, 5);

@@ -21,9 +21,9 @@ import type { PlaceFlags } from '../keys/keys-options.js';
 import { askOnce } from '../keys/place.js';
 import { print, printJson } from '../output.js';
 import { readSecret } from '../secret-input.js';
+import { loadDescriptors, openKeySource } from '../target/target.js';
+import type { KeyFlags, SchemaFlags, TargetFlags } from '../target/target-options.js';
 import { inspectToken } from './inspect-token.js';
-import { loadDescriptors, openKeySource } from './target.js';
-import type { KeyFlags, SchemaFlags, TargetFlags } from './target-options.js';
 import { readToken } from './token-in.js';
 
 /** Flags of `seal`. */
@@ -78,7 +78,9 @@ export async function open(argument: string | undefined, flags: OpenFlags): Prom
   }
   const token = await readToken(argument);
   // First, because its errors say what the text is if it is no token.
-  const { header, kind } = inspectToken(token, { nowMs: Date.now() });
+  const { header, kind, findings } = inspectToken(token, { nowMs: Date.now() });
+  const broken = findings.find(({ rule }) => rule === 'parts');
+  if (broken !== undefined) throw new SealwireError('SEAL_INPUT', broken.problem);
   if (kind !== 'sealed field') throw new SealwireError('SEAL_INPUT', `this is a ${kind}, which no key ring opens`);
   const fieldName = flags.field ?? header['fld'];
   if (typeof fieldName !== 'string') {

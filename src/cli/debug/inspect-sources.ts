@@ -7,9 +7,9 @@ import { verifyKeySet } from '../../keys/signed-set/key-set.js';
 import { boundDigest } from '../../schema/binding.js';
 import { JsonSchema } from '../json/json-messages.js';
 import { readOne } from '../json/messages-in.js';
-import { readCredentials, readRoots } from './credentials.js';
-import { loadDescriptors } from './target.js';
-import type { KeyFlags, SchemaFlags, TargetFlags } from './target-options.js';
+import { readRoots, readTarget } from '../target/credentials.js';
+import { loadDescriptors } from '../target/target.js';
+import type { KeyFlags, SchemaFlags, TargetFlags } from '../target/target-options.js';
 
 /** Flags of `inspect` that say what to compare with. */
 export interface SourceFlags extends TargetFlags, KeyFlags, SchemaFlags {
@@ -45,11 +45,7 @@ export async function findKey(kid: string, flags: SourceFlags): Promise<KeyFindi
   if (flags.keys !== undefined) {
     return (await loadPublicKeys(flags.keys)).some((key) => key.kid === kid) ? known('in the key set') : UNKNOWN;
   }
-  const fetcher = createKeySetFetcher({
-    address: flags.address,
-    credentials: readCredentials(flags),
-    deadlineMs: 5_000,
-  });
+  const fetcher = createKeySetFetcher({ ...readTarget(flags), deadlineMs: 5_000 });
   try {
     const { text } = await fetcher.fetch('');
     const nowMs = Date.now();
