@@ -56,6 +56,7 @@ export type {
   MethodPlan,
   NestedFieldPlan,
   OneofLocator,
+  OneofMemberPlan,
   SealedFieldPlan,
   SealedServiceDefinition,
   ServicePlan,

@@ -23,6 +23,7 @@ export type {
   MethodPlan,
   NestedFieldPlan,
   OneofLocator,
+  OneofMemberPlan,
   SealedFieldPlan,
   SealedServiceDefinition,
   ServicePlan,

@@ -8,12 +8,14 @@ import { SealingSessions } from '../../jwe/sender.js';
 import type { KeySource } from '../../keys/key-source.js';
 import { REPLY_METADATA } from '../../profile/reply-names.js';
 import type { MessagePlan } from '../../schema/plan.js';
-import { collectSealed, hasOwnFields, recipientsOf } from '../../schema/walk.js';
+import { collectToSeal, hasOwnFields, recipientsOf } from '../../schema/walk.js';
+
 import type { JsonMethod } from '../json/json-messages.js';
 import { inputError, type JsonNode } from '../json/json-reader.js';
+import type { Note } from '../json/json-types.js';
 import { readMessages } from '../json/messages-in.js';
 import { print } from '../output.js';
-import { describeFailure, isUnavailable } from './call-failure.js';
+import { clean, describeFailure, isUnavailable } from './call-failure.js';
 import { readCredentials } from './credentials.js';
 import { MethodClient } from './method-client.js';
 import { markPrinted, readSession, writeSession } from './reply-file.js';
@@ -111,12 +113,13 @@ async function printKnownHeader(name: string, path: string): Promise<boolean> {
 export async function response({ session }: ResponseFlags): Promise<void> {
   const { method, replies } = await readSession(session);
   const plan = method.plan.response;
+  const note = createNotes();
   let count = 0;
   for await (const node of readMessages('@')) {
     count++;
     const message = method.response.fromJson(node);
     const opened = plan === undefined ? message : replies.open(plan, message);
-    await print(`${JSON.stringify(method.response.toJson(opened), null, 2)}\n`);
+    await print(`${JSON.stringify(method.response.toJson(opened, note), null, 2)}\n`);
   }
   if (count > 0 || method.plan.responseStream) return;
   process.stderr.write('sealwire: no response came on stdin\n');
@@ -132,13 +135,14 @@ export async function call(name: string, flags: CallFlags): Promise<void> {
   const { request: requestPlan, response: responsePlan } = method.plan;
   const deadline = flags.maxTime === undefined ? {} : { deadline: Date.now() + flags.maxTime * 1000 };
   const input = new AbortController();
+  const note = createNotes();
   try {
     // Asked first, so that a problem with the keys is reported as such.
     if (requestPlan !== undefined) await currentKeys(requestPlan, keys);
     if (hasReplies(responsePlan)) await keys.current('');
     const requests = readRequests(method, flags.data, input.signal);
     for await (const message of client.exchange(requests, { metadata, ...deadline })) {
-      await print(`${JSON.stringify(method.response.toJson(message), null, 2)}\n`);
+      await print(`${JSON.stringify(method.response.toJson(message, note), null, 2)}\n`);
     }
   } catch (error) {
     if (typeof (error as Partial<ServiceError>).code !== 'number') throw error;
@@ -161,7 +165,8 @@ async function* readRequests(
     const message = method.request.fromJson(node);
     const { request: plan } = method.plan;
     // A missing field is the input's fault, not an answer of the service.
-    if (plan !== undefined) asInputSync(() => collectSealed(plan, message));
+    method.request.checkRequired(message);
+    if (plan !== undefined) asInputSync(() => collectToSeal(plan, message));
     yield message;
   }
 }
@@ -186,6 +191,7 @@ async function* readRequestNodes(
 
 async function sealOne(method: JsonMethod, sealer: MessageSealer, keys: KeySource, node: JsonNode): Promise<unknown> {
   const message = method.request.fromJson(node);
+  method.request.checkRequired(message);
   const plan = method.plan.request;
   if (plan === undefined) return method.request.toJson(message);
   try {
@@ -228,6 +234,15 @@ function readHeaders(lines: readonly string[]): Metadata {
     }
   }
   return metadata;
+}
+
+/** Notes on stderr, each once. */
+function createNotes(): Note {
+  const told = new Set<string>();
+  return (text) => {
+    if (!told.has(text)) process.stderr.write(`sealwire: note: ${clean(text)}\n`);
+    told.add(text);
+  };
 }
 
 function hasReplies(plan: MessagePlan | undefined): boolean {
