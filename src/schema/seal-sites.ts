@@ -3,6 +3,7 @@ import { SealwireError, withPath } from '../errors.js';
 import type { SealParameters } from '../profile/seal-parameters.js';
 import { boundDigest, type Sha256 } from './binding.js';
 import { checkInnerSize } from './open-sites.js';
+import type { InnerCodec } from './plan.js';
 import { nameOf, type SealedSite } from './walk.js';
 
 /** Makes tokens: an agreement session, or the replies of a call. */
@@ -28,7 +29,8 @@ export function encodeSite(site: SealedSite, sealer: TokenSealer, iat: number, s
     plaintext = field.codec.encode(value);
   } catch (error) {
     // The encoder's message may quote the value: it must not become a cause. Ours does not.
-    const fault = error instanceof SealwireError ? error.message : field.codec.findFault?.(value);
+    const isOurs = error instanceof SealwireError && error.code === 'SEAL_INPUT';
+    const fault = isOurs ? error.message : faultOf(field.codec, value);
     const what = fault === undefined ? ` is not a valid ${field.codec.typeName}` : `.${fault}`;
     throw new SealwireError('SEAL_INPUT', `${path}${what}`, { path });
   }
@@ -40,5 +42,14 @@ export function encodeSite(site: SealedSite, sealer: TokenSealer, iat: number, s
     if (!(error instanceof SealwireError) || error.code !== 'SEAL_INPUT') throw withPath(error, path);
     // Of a bound sibling, by its name.
     throw new SealwireError('SEAL_INPUT', `${path.slice(0, -nameOf(site).length)}${error.message}`, { path });
+  }
+}
+
+/** Undefined too where looking at the message throws: a getter may. */
+function faultOf(codec: InnerCodec, value: object): string | undefined {
+  try {
+    return codec.findFault?.(value);
+  } catch {
+    return undefined;
   }
 }

@@ -17,9 +17,14 @@ export function isInOneof(field: DescField): boolean {
   return field.oneof !== undefined || field.proto.proto3Optional;
 }
 
-/** Whether a codec that fills in zero values loses that this field is not set. */
+/** Whether a codec that fills in zero values when it decodes loses that this field is not set. */
 export function mayLosePresence(field: DescField): boolean {
-  return hasPresence(field) && !isRequired(field) && !isInOneof(field);
+  return isLostByTsProto(field) && !isRequired(field);
+}
+
+/** Whether ts-proto loses that this field is not set. It also leaves out zero values, even of required fields. */
+export function isLostByTsProto(field: DescField): boolean {
+  return hasPresence(field) && !isInOneof(field);
 }
 
 /** Whether ts-proto encodes this field even if it is undefined, and so fails. */
