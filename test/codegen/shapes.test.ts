@@ -220,7 +220,10 @@ export async function callAll() {
       for await (const { a } of call) last = a.x;
       callback(null, { a: { x: 'hasOwnProperty:' + last } });
     },
-    valueOf(call) { call.end({ a: { x: 'valueOf:' + call.request.a!.x } }); },
+    valueOf(call) {
+      call.write({ a: { x: 'valueOf:' + call.request.a!.x } });
+      call.end();
+    },
     async isPrototypeOf(call) {
       for await (const { a } of call) call.write({ a: { x: 'isPrototypeOf:' + a.x } });
       call.end();
