@@ -255,7 +255,7 @@ describe('bound fields that are unset, zero or set', function () {
       if (generated === undefined) continue;
       const desc = descOf(subject);
       const { fns, plan } = generated;
-      const opened = fns.create({ sealed: { text: 't' }, absent: undefined });
+      const opened = { ...fns.create({}), sealed: { text: 't' }, absent: undefined };
       const sites = collectToSeal(plan, opened);
       expect(sites.map(({ path }) => path)).to.deep.equal(['sealed']);
       const wire = fns.encode(replaceSealed(plan, opened, sites, ['token'], { absent: '' })).finish();
