@@ -61,6 +61,7 @@ export type {
   MethodPlan,
   NestedFieldPlan,
   OneofLocator,
+  OneofMemberPlan,
   SealedFieldPlan,
   SealedServiceDefinition,
   ServicePlan,

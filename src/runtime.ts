@@ -11,7 +11,13 @@ export type { SealingSessions, SealingSessionsOptions } from './jwe/sender.js';
 export type { KeySource } from './keys/key-source.js';
 export type { Curve } from './profile/algorithms.js';
 export { createInnerCodec, type Descriptors, embeddedDescriptors, type MessageFns } from './schema/codec.js';
-export type { AssertBound, AssertSealed, ReplaceCase, ReplaceElements } from './schema/generated-types.js';
+export type {
+  AssertBound,
+  AssertSealed,
+  ReplaceCase,
+  ReplaceElements,
+  SomeHandlers,
+} from './schema/generated-types.js';
 export { guardDefinition, type MethodCodecs } from './schema/guarded-messages.js';
 export type { SealedToken } from './schema/opened.js';
 export type {
@@ -23,6 +29,7 @@ export type {
   MethodPlan,
   NestedFieldPlan,
   OneofLocator,
+  OneofMemberPlan,
   SealedFieldPlan,
   SealedServiceDefinition,
   ServicePlan,

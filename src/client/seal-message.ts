@@ -7,7 +7,7 @@ import { looksLikeToken } from '../jwe/token.js';
 import type { ReplyCall } from '../profile/seal-parameters.js';
 import type { MessagePlan } from '../schema/plan.js';
 import { encodeSite } from '../schema/seal-sites.js';
-import { collectSealed, replaceSealed, type SealedSite } from '../schema/walk.js';
+import { collectToSeal, replaceSealed, type SealedSite } from '../schema/walk.js';
 import { CallReplies } from './open-reply.js';
 
 /** Keys by recipient name; '' is the service itself. */
@@ -42,7 +42,7 @@ export class MessageSealer {
    * @throws SealwireError `FIELD_REQUIRED`, `TOO_MANY_TOKENS`, `INNER_TOO_LARGE`, `SEAL_INPUT`, with the field's path
    */
   seal(plan: MessagePlan, message: object, keys: RecipientKeys): object | Promise<object> {
-    const sites = collectSealed(plan, message);
+    const sites = collectToSeal(plan, message);
     const sessions = new Map<string, AgreementSession>();
     const pending: Promise<unknown>[] = [];
     this.#forEachKey(sites, keys, (recipient, key) => {
@@ -66,7 +66,7 @@ export class MessageSealer {
    * @returns undefined when an agreement has to be waited for; none is begun
    */
   sealNow(plan: MessagePlan, message: object, keys: RecipientKeys): object | undefined {
-    const sites = collectSealed(plan, message);
+    const sites = collectToSeal(plan, message);
     const sessions = new Map<string, AgreementSession>();
     let isReady = true;
     this.#forEachKey(sites, keys, (recipient, key) => {

@@ -3,6 +3,7 @@ import { create, type DescFile, toBinary } from '@bufbuild/protobuf';
 import { FileDescriptorSetSchema } from '@bufbuild/protobuf/wkt';
 import { createEcmaScriptPlugin, type Plugin, type Schema } from '@bufbuild/protoplugin';
 import { Analysis, allMessages, type SealedMessage, wellKnownName } from '../schema/analysis.js';
+import { isLostByTsProto } from '../schema/checks/presence.js';
 import { wellKnownFileNames } from '../schema/codec.js';
 import { DeclaredNames } from './declared-names.js';
 import { FileContext } from './file-context.js';
@@ -27,7 +28,7 @@ export const plugin: Plugin = {
 };
 
 function generate(schema: Schema<GeneratorOptions>): void {
-  const analysis = new Analysis(schema.allFiles);
+  const analysis = new Analysis(schema.allFiles, isLostByTsProto);
   if (analysis.problems.length > 0) throw new Error(analysis.problems.join('\n'));
   const names = new DeclaredNames(analysis, schema.options);
   for (const file of schema.files) {

@@ -1,14 +1,15 @@
 /** Prints the opened types, type assertions and plans of a file's messages. */
-import type { DescField } from '@bufbuild/protobuf';
+import type { DescField, DescMessage } from '@bufbuild/protobuf';
 import {
   boundKind,
-  hasPresence,
   messageOf,
+  oneofsOf,
   type SealedField,
   type SealedMessage,
   shapeOf,
   wellKnownName,
 } from '../schema/analysis.js';
+import { hasPresence, isPlainInTsProto } from '../schema/checks/presence.js';
 import type { FileContext } from './file-context.js';
 import { propertyName, quoteKey } from './names.js';
 import { printAssertions, unionProperty } from './print-assertions.js';
@@ -90,6 +91,7 @@ function printPlan(context: FileContext, { desc, sealed, nested }: SealedMessage
     `/** The sealed fields of \`${desc.typeName}\`. */`,
     `export const ${context.planName(desc)}: $sealwire.MessagePlan = {`,
     `  typeName: ${JSON.stringify(desc.typeName)},`,
+    ...printOneofs(context, desc),
     '  sealed: [',
     ...sealed.flatMap((field) => planOfSealed(context, field)),
     '  ],',
@@ -104,8 +106,17 @@ function printPlan(context: FileContext, { desc, sealed, nested }: SealedMessage
   );
 }
 
+/** Unions hold one member only. */
+function printOneofs(context: FileContext, desc: DescMessage): string[] {
+  const oneofs = context.options.oneof === 'properties' ? oneofsOf(desc) : [];
+  if (oneofs.length === 0) return [];
+  const groups = oneofs.map((members) => `[${members.map((field) => `{ ${locate(context, field)} }`).join(', ')}]`);
+  return ['  oneofs: [', ...groups.map((group) => `    ${group},`), '  ],'];
+}
+
 function planOfSealed(context: FileContext, field: SealedField): string[] {
-  const { desc, shape, option, bound } = field;
+  const { desc, option, bound } = field;
+  const shape = isPlainInTsProto(desc) && field.shape === 'optional' ? 'singular' : field.shape;
   const binds = bound.map((sibling) => {
     const explicit = hasPresence(sibling);
     const numbers =

@@ -43,6 +43,8 @@ export function printService(context: FileContext, service: DescService, analysi
     add: claim(`addSealed${service.name}`),
     validators: claim(`${service.name}Validators`),
   };
+  const isCommon = service.methods.some((method) => methodKey(method) in Object.prototype);
+  const some = isCommon ? '$sealwire.SomeHandlers' : 'Partial';
   const plan = (message: DescMessage) => (reaches(message) ? context.planName(message) : undefined);
   context.print(
     `/** \`${service.typeName}\`: its grpc-js definition and the plans of its methods. */`,
@@ -83,7 +85,7 @@ export function printService(context: FileContext, service: DescService, analysi
     ` * Adds \`${service.typeName}\` with its handlers wrapped: what they throw reaches no caller. Methods left out`,
     ' * answer UNIMPLEMENTED.',
     ' */',
-    `export function ${names.add}(server: $grpc.Server, handlers: Partial<${names.server}>, report?: $sealwire.HandlerErrorReport): void {`,
+    `export function ${names.add}(server: $grpc.Server, handlers: ${some}<${names.server}>, report?: $sealwire.HandlerErrorReport): void {`,
     `  $sealwire.addSealedService(server, ${names.service}, handlers, report);`,
     '}',
     '',

@@ -5,9 +5,13 @@
  * @returns the text without a byte order mark, and with `\n` where lines ended with `\r\n`
  */
 export function decodeText(content: Uint8Array): string {
-  const isWide = content[0] === 0xff && content[1] === 0xfe;
-  // The decoder drops the mark.
-  return new TextDecoder(isWide ? 'utf-16le' : 'utf-8').decode(content).replaceAll('\r\n', '\n');
+  return createDecoder(content).decode(content).replaceAll('\r\n', '\n');
+}
+
+/** @param start of a text. @returns what decodes all of it as {@link decodeText} does, and drops the byte order mark */
+export function createDecoder(start: Uint8Array) {
+  const isWide = start[0] === 0xff && start[1] === 0xfe;
+  return new TextDecoder(isWide ? 'utf-16le' : 'utf-8');
 }
 
 /** A block of PEM (RFC 7468). */

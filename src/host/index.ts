@@ -14,6 +14,7 @@ export type {
   MethodPlan,
   NestedFieldPlan,
   OneofLocator,
+  OneofMemberPlan,
   SealedFieldPlan,
   SealedServiceDefinition,
   ServicePlan,

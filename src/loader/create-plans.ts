@@ -1,11 +1,12 @@
 /** Plans made at run time for services loaded with `@grpc/proto-loader`. */
 import type { FileDescriptorSet } from '@bufbuild/protobuf/wkt';
+import { mayLosePresence } from '../schema/checks/presence.js';
 import { guardDefinition } from '../schema/guarded-messages.js';
 import type { InnerCodec, SealedServiceDefinition, ServicePlan } from '../schema/plan.js';
 import { DescriptorPlans } from '../schema/run-time/descriptor-plans.js';
 import { checkDefinition, type LoadedService } from './definition-check.js';
 import { createDynamicCodec } from './dynamic-codec.js';
-import { isInOneof, type LoaderOptions, parseLoaderOptions } from './loader-form.js';
+import { type LoaderOptions, parseLoaderOptions } from './loader-form.js';
 
 /** The plans of all services of a descriptor set. */
 export interface Plans {
@@ -54,7 +55,7 @@ export function createPlans(descriptors: Uint8Array | FileDescriptorSet, options
   const form = parseLoaderOptions(options);
   return new LoaderPlans(descriptors, {
     ...form,
-    hidesPresence: (field) => form.defaults && !isInOneof(field),
+    hidesPresence: (field) => form.defaults && mayLosePresence(field),
     createCodec: (desc, registry) => createDynamicCodec(desc, registry, form) as InnerCodec,
   });
 }

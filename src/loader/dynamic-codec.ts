@@ -7,18 +7,27 @@ import {
   type DescMessage,
   fromBinary,
   fromJsonString,
+  type Message,
   type Registry,
   type ScalarType,
   toBinary,
 } from '@bufbuild/protobuf';
 import { type ReflectList, type ReflectMap, type ReflectMessage, reflect } from '@bufbuild/protobuf/reflect';
+import { findFault } from '../schema/checks/find-fault.js';
+import { isInOneof, isRequired } from '../schema/checks/presence.js';
 import type { InnerCodec } from '../schema/plan.js';
 import { MAX_INNER_MESSAGES, scanMessage } from '../schema/wire-scan.js';
-import { isInOneof, type LoaderForm } from './loader-form.js';
+import type { LoaderForm } from './loader-form.js';
 import { enumFromLoader, enumToLoader, mapKeyFromText, scalarFromLoader, scalarToLoader } from './loader-values.js';
 
 /** A message as proto-loader gives it. */
 export type LoaderObject = Record<string, unknown>;
+
+/** A codec that also takes and gives messages of `@bufbuild/protobuf`, which may lack required fields. */
+export interface DynamicCodec extends InnerCodec<LoaderObject> {
+  toMessage(value: LoaderObject): Message;
+  fromMessage(message: Message): LoaderObject;
+}
 
 const ANY = 'google.protobuf.Any';
 /** protobuf's own limit for nested messages. */
@@ -33,13 +42,17 @@ const MAX_DEPTH = 100;
  * @param registry types for `google.protobuf.Any`
  * @param form forms of names and values
  */
-export function createDynamicCodec(desc: DescMessage, registry: Registry, form: LoaderForm): InnerCodec<LoaderObject> {
+export function createDynamicCodec(desc: DescMessage, registry: Registry, form: LoaderForm): DynamicCodec {
   const writer = new ObjectWriter(registry, form);
   const reader = new ObjectReader(registry, form);
   const decode = (bytes: Uint8Array) => writer.write(readMessage(desc, bytes));
+  const toMessage = (value: LoaderObject) => reader.read(desc, value, 0).message;
   return {
     typeName: desc.typeName,
-    encode: (value) => toBinary(desc, reader.read(desc, value, 0).message),
+    encode: (value) => toBinary(desc, toMessage(value)),
+    findFault: (value) => findFault(desc, value, isRequired),
+    toMessage,
+    fromMessage: (message) => writer.write(reflect(desc, message)),
     decode,
     decodeJson: (json) => decode(toBinary(desc, fromJsonString(desc, json, { registry }))),
   };

@@ -106,11 +106,6 @@ export function camelCase(name: string): string {
   return name.slice(0, 1) + name.slice(1).replace(/_([a-z])/g, (_match, letter: string) => letter.toUpperCase());
 }
 
-/** Whether protobufjs has a field in a oneof, so that it has no default; proto3's `optional` makes one too. */
-export function isInOneof(field: DescField): boolean {
-  return field.oneof !== undefined || field.proto.proto3Optional;
-}
-
 function choose<F extends string>(
   value: object | undefined,
   name: string,

@@ -58,6 +58,11 @@ const BOUND_KINDS: Readonly<Partial<Record<ScalarType, BoundKind>>> = {
   [ScalarType.BYTES]: 'bytes',
 };
 
+/** The members of each oneof that can have two set by mistake. */
+export function oneofsOf({ oneofs }: DescMessage): (readonly DescField[])[] {
+  return oneofs.map(({ fields }) => fields).filter(({ length }) => length > 1);
+}
+
 /** The kind of a field that may be bound; undefined for floats and everything that is not a scalar. */
 export function boundKind(field: DescField): BoundKind | undefined {
   if (field.fieldKind === 'enum') return 'enum';
@@ -67,12 +72,17 @@ export function boundKind(field: DescField): BoundKind | undefined {
 /** Reads and checks the sealed fields of a set of files: what the generator and run-time plans are made from. */
 export class Analysis {
   readonly #option: DescExtension | undefined;
+  readonly #hidesPresence: (field: DescField) => boolean;
   readonly #messages = new Map<string, DescMessage>();
   readonly #sealed = new Map<DescMessage, SealedField[]>();
   readonly #problems: string[] = [];
 
-  /** @param files all files, those that are only imported too */
-  constructor(files: readonly DescFile[]) {
+  /**
+   * @param files all files, those that are only imported too
+   * @param hidesPresence whether the messages' codec presents a field that is not set as one that has its zero value
+   */
+  constructor(files: readonly DescFile[], hidesPresence: (field: DescField) => boolean = () => false) {
+    this.#hidesPresence = hidesPresence;
     this.#option = files.flatMap((file) => file.extensions).find((extension) => extension.typeName === OPTION_NAME);
     const messages = files.flatMap(allMessages);
     for (const extension of files.flatMap(allExtensions)) {
@@ -162,6 +172,11 @@ export class Analysis {
     if (sibling.proto.defaultValue !== undefined && sibling.proto.defaultValue !== '') {
       return refuse('has a default value');
     }
+    if (this.#hidesPresence(sibling)) {
+      return refuse(
+        'looks the same unset and zero in ts-proto: put it in a oneof, or in editions set features.field_presence = IMPLICIT',
+      );
+    }
     return sibling;
   }
 
@@ -205,11 +220,6 @@ export function shapeOf(field: DescField): FieldShape {
   if (field.oneof !== undefined) return 'oneof';
   const isOptional = field.fieldKind !== 'message' && field.presence === FeatureSet_FieldPresence.EXPLICIT;
   return isOptional ? 'optional' : 'singular';
-}
-
-/** Whether a field that is set to its zero value differs from one that is absent. */
-export function hasPresence(field: DescField): boolean {
-  return field.presence !== FeatureSet_FieldPresence.IMPLICIT;
 }
 
 function sealedShape(field: DescField): FieldShape | undefined {

@@ -20,6 +20,9 @@ import {
   file_google_protobuf_wrappers,
 } from '@bufbuild/protobuf/wkt';
 import { SealwireError } from '../errors.js';
+import { findFault } from './checks/find-fault.js';
+import { isNeededByTsProto } from './checks/presence.js';
+import { canHaveTwoMembers, findTwoMembers } from './checks/two-members.js';
 import type { InnerCodec } from './plan.js';
 import { MAX_INNER_MESSAGES, scanMessage } from './wire-scan.js';
 
@@ -82,7 +85,13 @@ export function createInnerCodec<T>(typeName: string, fns: MessageFns<T>, descri
   };
   return {
     typeName,
-    encode: (value) => fns.encode(value).finish(),
+    encode(value) {
+      const bytes = fns.encode(value).finish();
+      const two = canHaveTwoMembers(find()) ? findTwoMembers(find(), bytes) : undefined;
+      if (two === undefined) return bytes;
+      throw new SealwireError('SEAL_INPUT', two);
+    },
+    findFault: (value) => findFault(find(), value as object, isNeededByTsProto),
     decode,
     decodeJson: (json) => decode(toBinary(find(), fromJsonString(find(), json, { registry: descriptors() }))),
   };

@@ -7,6 +7,14 @@ export type ReplaceElements<C, V> =
 /** A union-style oneof with one member replaced. */
 export type ReplaceCase<U, C extends string, R> = Exclude<U, { $case: C } | undefined> | R;
 
+/**
+ * Some of a service's handlers. A method may have the name of a function that every object has, which then stands where
+ * its handler was left out. As a `Function` it leaves parameter types to the handler.
+ */
+export type SomeHandlers<S> = {
+  [K in keyof S]?: K extends keyof typeof Object.prototype ? S[K] | (typeof Object.prototype)['constructor'] : S[K];
+};
+
 /** Compiles only when ts-proto made a sealed field of what the plan was generated for. */
 export type AssertSealed<
   T extends string | readonly string[] | ReadonlyMap<unknown, string> | { readonly [key: string]: string } | undefined,

@@ -8,8 +8,10 @@
 export interface InnerCodec<T = unknown> {
   /** Full name of the message, e.g. `payments.v1.CardDetails`. */
   readonly typeName: string;
-  /** Protobuf wire format of `value`. */
+  /** Protobuf wire format of `value`; throws for a value that is none, and for two members of a oneof. */
   encode(value: T): Uint8Array;
+  /** What is wrong with a message that `encode` refused: a property's path and a few words, never its value. */
+  findFault?(value: T): string | undefined;
   /** Decodes protobuf wire format; throws on malformed input. */
   decode(bytes: Uint8Array): T;
   /** Decodes proto3 JSON text against the descriptor; throws on malformed input. */
@@ -98,10 +100,18 @@ export interface NestedFieldPlan {
   readonly plan: () => MessagePlan;
 }
 
+/** A member of a oneof that stands beside its siblings. */
+export interface OneofMemberPlan {
+  readonly name: string;
+  readonly key: string;
+}
+
 /** The sealed fields of one message type, its own and those below it. */
 export interface MessagePlan {
   /** Full name, e.g. `payments.v1.AuthorizeRequest`. */
   readonly typeName: string;
+  /** The members of each oneof, where a message object could have two set. Absent: it cannot, or there is none. */
+  readonly oneofs?: readonly (readonly OneofMemberPlan[])[];
   readonly sealed: readonly SealedFieldPlan[];
   readonly nested: readonly NestedFieldPlan[];
 }

@@ -3,7 +3,8 @@ import { SealwireError, withPath } from '../errors.js';
 import type { SealParameters } from '../profile/seal-parameters.js';
 import { boundDigest, type Sha256 } from './binding.js';
 import { checkInnerSize } from './open-sites.js';
-import type { SealedSite } from './walk.js';
+import type { InnerCodec } from './plan.js';
+import { nameOf, type SealedSite } from './walk.js';
 
 /** Makes tokens: an agreement session, or the replies of a call. */
 export interface TokenSealer {
@@ -26,15 +27,29 @@ export function encodeSite(site: SealedSite, sealer: TokenSealer, iat: number, s
   let plaintext: Uint8Array;
   try {
     plaintext = field.codec.encode(value);
-  } catch {
-    // The encoder's message may quote the value: it must not become a cause.
-    throw new SealwireError('SEAL_INPUT', `${path} is not a valid ${field.codec.typeName}`, { path });
+  } catch (error) {
+    // The encoder's message may quote the value: it must not become a cause. Ours does not.
+    const isOurs = error instanceof SealwireError && error.code === 'SEAL_INPUT';
+    const fault = isOurs ? error.message : faultOf(field.codec, value);
+    const what = fault === undefined ? ` is not a valid ${field.codec.typeName}` : `.${fault}`;
+    throw new SealwireError('SEAL_INPUT', `${path}${what}`, { path });
   }
   checkInnerSize(field, plaintext.length, path);
   try {
     const bound = boundDigest(field, holder, sha256);
     return sealer.seal(plaintext, { field: field.fullName, cty: 'application/protobuf', iat, bound });
   } catch (error) {
-    throw withPath(error, path);
+    if (!(error instanceof SealwireError) || error.code !== 'SEAL_INPUT') throw withPath(error, path);
+    // Of a bound sibling, by its name.
+    throw new SealwireError('SEAL_INPUT', `${path.slice(0, -nameOf(site).length)}${error.message}`, { path });
+  }
+}
+
+/** Undefined too where looking at the message throws: a getter may. */
+function faultOf(codec: InnerCodec, value: object): string | undefined {
+  try {
+    return codec.findFault?.(value);
+  } catch {
+    return undefined;
   }
 }

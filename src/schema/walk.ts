@@ -52,7 +52,19 @@ export function collectSealed(
   most = Number.POSITIVE_INFINITY,
   mostMessages = Number.POSITIVE_INFINITY,
 ): SealedSite[] {
-  const found: Found = { sites: [], trail: [], most, messagesLeft: mostMessages };
+  const found: Found = { sites: [], trail: [], most, messagesLeft: mostMessages, isSent: false };
+  collect(plan, message, found, 0);
+  return found.sites;
+}
+
+/**
+ * As {@link collectSealed}, of a message that is about to be sealed.
+ *
+ * @throws SealwireError `SEAL_INPUT` where two members of a oneof are set: encoders write both, and readers take either
+ */
+export function collectToSeal(plan: MessagePlan, message: object): SealedSite[] {
+  const most = Number.POSITIVE_INFINITY;
+  const found: Found = { sites: [], trail: [], most, messagesLeft: most, isSent: true };
   collect(plan, message, found, 0);
   return found.sites;
 }
@@ -63,6 +75,7 @@ interface Found {
   readonly trail: (string | number | undefined)[];
   readonly most: number;
   messagesLeft: number;
+  readonly isSent: boolean;
 }
 
 function add({ sites, most }: Found, site: SealedSite): void {
@@ -73,6 +86,7 @@ function add({ sites, most }: Found, site: SealedSite): void {
 function collect(plan: MessagePlan, message: object, found: Found, depth: number): void {
   checkDepth(depth);
   if (--found.messagesLeft < 0) throw new SealwireError('TOO_MANY_MESSAGES', 'a message holds too many messages');
+  if (found.isSent && plan.oneofs !== undefined) checkOneofs(plan.oneofs, message, found);
   for (const field of plan.sealed) {
     const value = read(message, field);
     if (isAbsent(value)) {
@@ -103,6 +117,15 @@ function collect(plan: MessagePlan, message: object, found: Found, depth: number
       collect(field.plan(), value, found, depth + 1);
     }
     found.trail.length -= 2;
+  }
+}
+
+function checkOneofs(oneofs: NonNullable<MessagePlan['oneofs']>, message: object, found: Found): void {
+  for (const members of oneofs) {
+    const [first, second] = members.filter((member) => (read(message, member) ?? undefined) !== undefined);
+    if (first === undefined || second === undefined) continue;
+    const path = pathTo(found, second.name);
+    throw new SealwireError('SEAL_INPUT', `${path} cannot be set together with ${first.name}`, { path });
   }
 }
 
@@ -263,6 +286,11 @@ function clear(copy: Fields, { key, oneof }: SealedFieldPlan, absent: '' | undef
   } else {
     copy[oneof?.property ?? key] = absent;
   }
+}
+
+/** The end of a site's path: the field, and where in it. */
+export function nameOf({ field, index }: SealedSite): string {
+  return `${field.name}${formatIndex(index)}`;
 }
 
 /** Map keys are the caller's own text: cut, since paths go into trailers and records. */

@@ -8,7 +8,7 @@ import { sha256 } from '../jwe/sha256.js';
 import type { KeySource } from '../keys/key-source.js';
 import type { MessagePlan } from '../schema/plan.js';
 import { encodeSite } from '../schema/seal-sites.js';
-import { collectSealed, replaceSealed, type SealedSite } from '../schema/walk.js';
+import { collectToSeal, replaceSealed, type SealedSite } from '../schema/walk.js';
 import type { CallRecord } from './audit-sink.js';
 import type { Granter, GrantMaker, Grants } from './granter.js';
 import { type CallFacts, createRecord, describeField } from './records.js';
@@ -54,7 +54,7 @@ export class MessageReplier {
     call: CallFacts,
   ): SealedReply | Promise<SealedReply> {
     const startedAt = performance.now();
-    const sites = collectSealed(plan, message);
+    const sites = collectToSeal(plan, message);
     const named = sites.filter(({ field, value }) => field.recipient !== '' && typeof value !== 'string');
     const finish = (sessions: ReadonlyMap<string, AgreementSession>, maker: GrantMaker | undefined): SealedReply => {
       const iat = Math.floor(this.#options.now() / 1000);

@@ -230,7 +230,7 @@ describe('the seal interceptor', () => {
         'the message cannot be encoded',
         { ...card, number: { toString: () => raise(new Error('canary')) } },
         status.FAILED_PRECONDITION,
-        /SEAL_INPUT: card is not a valid payments\.v1\.CardDetails/,
+        /SEAL_INPUT: card\.number is not a valid string/,
       ],
       [
         'a getter throws',

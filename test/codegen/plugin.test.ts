@@ -146,6 +146,22 @@ describe('protoc-gen-sealwire', function () {
     });
   });
 
+  it('refuses to bind fields whose presence ts-proto loses, in proto2 and editions', () => {
+    workspace.addProto('a/v1/a.proto', LOST2);
+    workspace.addProto('b/v1/b.proto', LOST_EDITION);
+    const { status, output } = workspace.generate([]);
+    expect(status).not.to.equal(0);
+    const refused = [
+      ...output.matchAll(/([ab]\/v1\/[ab]\.proto:\d+): (\S+): bind: '(\w+)' looks the same unset and zero/g),
+    ];
+    expect(refused.map(([, ...parts]) => parts.join(' '))).to.have.members([
+      'a/v1/a.proto:8 a.v1.Message.f maybe',
+      'a/v1/a.proto:8 a.v1.Message.f must',
+      'b/v1/b.proto:7 b.v1.Message.f plain',
+      'b/v1/b.proto:7 b.v1.Message.f must',
+    ]);
+  });
+
   it('refuses sealed extensions, and bound fields with a default, of proto2', () => {
     workspace.addProto('a/v1/a.proto', PROTO2);
     const { status, output } = workspace.generate([]);
@@ -187,6 +203,29 @@ message Message {
 }
 extend Message {
   optional string late = 100 [(sealwire.v1.sealed) = {type: "a.v1.In"}];
+}
+`;
+
+const LOST2 = `syntax = "proto2";
+package a.v1;
+import "sealwire/v1/sealed.proto";
+message In { optional string text = 1; }
+message Message {
+  optional int32 maybe = 1; required int32 must = 3;
+  oneof choice { int32 kept = 4; }
+  optional string f = 2 [(sealwire.v1.sealed) = {type: "a.v1.In", bind: ["maybe", "must", "kept"]}];
+}
+`;
+
+const LOST_EDITION = `edition = "2023";
+package b.v1;
+import "sealwire/v1/sealed.proto";
+message In { string text = 1; }
+message Message {
+  int32 plain = 1; int32 must = 3 [features.field_presence = LEGACY_REQUIRED];
+  string f = 2 [(sealwire.v1.sealed) = {type: "b.v1.In", bind: ["plain", "must", "kept", "implicit"]}];
+  oneof choice { int32 kept = 4; }
+  int32 implicit = 5 [features.field_presence = IMPLICIT];
 }
 `;
 

@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { inspect } from 'node:util';
 import type { FileDescriptorSet } from '@bufbuild/protobuf/wkt';
+import { status } from '@grpc/grpc-js';
 import { expect } from 'chai';
 import type { MessagePlan, SealedServiceDefinition } from '../../src/schema/plan.js';
 import { collectSealed, replaceSealed } from '../../src/schema/walk.js';
@@ -151,6 +152,17 @@ describe('generated code for names and shapes that are hard to print', function 
     ]);
   });
 
+  it('serves rpcs named like the functions of every object, all of them or some', async () => {
+    generateBoth(protos, folder.path, []);
+    writeFiles(folder.path, new Map([['use.ts', OBJECT_SERVICE]]));
+    expect(compile(folder.path)).to.deep.equal([]);
+    const { callAll } = await load('use');
+    expect(await (callAll as () => Promise<unknown>)()).to.deep.equal([
+      ['toString:1', 'hasOwnProperty:2', 'valueOf:3', 'isPrototypeOf:4', 'constructor:5'],
+      status.UNIMPLEMENTED,
+    ]);
+  });
+
   describe('does not compile when ts-proto ran with another', () => {
     const mismatches: [string, string[], string[]][] = [
       ['forceLong', ['forceLong=bigint'], ['forceLong=string']],
@@ -188,6 +200,59 @@ describe('generated code for names and shapes that are hard to print', function 
     });
   });
 });
+
+/** A user's program. It leaves two methods out. */
+const OBJECT_SERVICE = `
+import { credentials, Server, ServerCredentials } from '@grpc/grpc-js';
+import { createOpenInterceptor, KeyRing, staticKeySource } from '../src/index.js';
+import { addSealedObjectService, SealedObjectService, SealedObjectServiceClient } from './shapes/v1/shapes_sealed.js';
+
+export async function callAll() {
+  const keys = await KeyRing.create();
+  const audit = { commit: async () => {}, note() {} };
+  const server = new Server({
+    interceptors: [createOpenInterceptor({ services: [SealedObjectService], keys, audit }).interceptor],
+  });
+  addSealedObjectService(server, {
+    toString({ request }, callback) { callback(null, { a: { x: 'toString:' + request.a!.x } }); },
+    async hasOwnProperty(call, callback) {
+      let last = '';
+      for await (const { a } of call) last = a.x;
+      callback(null, { a: { x: 'hasOwnProperty:' + last } });
+    },
+    valueOf(call) {
+      call.write({ a: { x: 'valueOf:' + call.request.a!.x } });
+      call.end();
+    },
+    async isPrototypeOf(call) {
+      for await (const { a } of call) call.write({ a: { x: 'isPrototypeOf:' + a.x } });
+      call.end();
+    },
+    constructor({ request }, callback) { callback(null, { a: { x: 'constructor:' + request.a!.x } }); },
+  });
+  addSealedObjectService(new Server(), {});
+  const port = await new Promise<number>((resolve, reject) => {
+    server.bindAsync('127.0.0.1:0', ServerCredentials.createInsecure(), (error, value) => (error ? reject(error) : resolve(value)));
+  });
+  const client = new SealedObjectServiceClient('127.0.0.1:' + port, credentials.createInsecure(), {
+    keys: staticKeySource(keys.current()),
+  });
+  try {
+    const said = [
+      (await client.toString({ a: { x: '1' } })).a!.x,
+      (await client.hasOwnProperty([{ a: { x: '2' } }])).a!.x,
+    ];
+    for await (const { a } of client.valueOf({ a: { x: '3' } })) said.push(a!.x);
+    for await (const { a } of client.isPrototypeOf([{ a: { x: '4' } }])) said.push(a!.x);
+    said.push((await client.constructor_({ a: { x: '5' } })).a!.x);
+    const code = await client.toLocaleString({ a: { x: '6' } }).then(() => 0, (error: { code: number }) => error.code);
+    return [said, code];
+  } finally {
+    client.close();
+    server.forceShutdown();
+  }
+}
+`;
 
 /** Everything that {@link sample} seals, in proto names. */
 const PATHS = [

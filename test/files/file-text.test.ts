@@ -143,8 +143,6 @@ describe('text files', () => {
     let expected: unknown;
     for (const [oddity, change] of Object.entries(ODDITIES)) {
       it(`reads a ${name} with ${oddity}`, async () => {
-        // A stream: what is typed into a terminal has no UTF-16.
-        if (name === 'message for -d' && oddity.startsWith('UTF-16')) return;
         const { text, read } = kinds[name] as Kind;
         const path = join(dir, 'odd');
         writeFileSync(path, change(text), { mode: 0o600 });

@@ -1,6 +1,7 @@
-"""Seals and opens tokens with jwcrypto, for test/e2e/other-libraries.test.ts.
+"""Seals and opens tokens with jwcrypto, for tests in test/e2e.
 
-Usage: jwcrypto_tokens.py seal KEY < {"header": ..., "plaintext": ...}; jwcrypto_tokens.py open KEY < token
+Usage: jwcrypto_tokens.py seal KEY < {"header": ..., "plaintext": ...}, or a list of them, for one token a line;
+jwcrypto_tokens.py open KEY < token
 """
 
 import json
@@ -15,9 +16,10 @@ def main(verb, path):
     text = sys.stdin.read()
     if verb == "seal":
         given = json.loads(text)
-        header = {"alg": "ECDH-ES+A256KW", "enc": "A256GCM", "kid": key.get("kid"), **given["header"]}
-        token = jwe.JWE(given["plaintext"].encode(), protected=json.dumps(header), recipient=key)
-        print(token.serialize(compact=True))
+        for each in given if isinstance(given, list) else [given]:
+            header = {"alg": "ECDH-ES+A256KW", "enc": "A256GCM", "kid": key.get("kid"), **each["header"]}
+            token = jwe.JWE(each["plaintext"].encode(), protected=json.dumps(header), recipient=key)
+            print(token.serialize(compact=True))
     else:
         token = jwe.JWE()
         token.deserialize(text.strip(), key=key)

@@ -52,6 +52,21 @@ describe('TokenOpener.check', () => {
     expectCode('CURVE_NOT_ALLOWED', () => setUp().opener.check(token, expected));
   });
 
+  it('opens an epk with more members under interop alone, whatever they are (RFC 7518 §4.6.1.1)', async () => {
+    for (const extra of [
+      { kid: 'k', use: 'enc' },
+      { alg: 'ECDH-ES', key_ops: [], x5t: 'x' },
+    ]) {
+      const ephemeral = makeEphemeral(key.crv);
+      const token = forge({ key, ephemeral, header: { epk: { ...ephemeral.jwk, ...extra } } });
+      const { opener } = setUp({ policy: 'interop' });
+      expect(Buffer.from(await opener.open(opener.check(token, expected), CALLER))).to.deep.equal(
+        Buffer.from(PLAINTEXT),
+      );
+      expectCode('EPK_INVALID', () => setUp().opener.check(token, expected));
+    }
+  });
+
   it('is strict unless told otherwise', () => {
     const bare = forge({ key, header: { typ: undefined, cty: undefined, fld: undefined, iat: undefined } });
     expectCode('POLICY_MISSING_HEADER', () => setUp().opener.check(bare, expected));

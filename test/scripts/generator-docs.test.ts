@@ -17,6 +17,19 @@ message PayRequest {
   string card = 1 [(sealwire.v1.sealed) = {type: "inner.v1.Card"}]; }
 `;
 
+/** Line 9 holds the sealed field. */
+const LOST = `syntax = "proto2";
+package shop.v1;
+import "sealwire/v1/sealed.proto";
+
+message Card {}
+
+message PayRequest {
+  optional string order = 1;
+  optional string card = 2 [(sealwire.v1.sealed) = {type: "shop.v1.Card", bind: ["order"]}];
+}
+`;
+
 describe('docs/generator.md', function () {
   this.timeout(60_000);
   const text = readFileSync('docs/generator.md', 'utf8');
@@ -83,12 +96,22 @@ describe('docs/generator.md', function () {
     expect(node('out/main.js')).to.deep.equal({ status: 0, output: 'paid with a card ending in 4242\n' });
   });
 
+  const [lostPresence = 'nothing', notImported = 'nothing'] = [...text.matchAll(/```text\n([^`]+)```/g)].map(
+    ([, said = '']) => said.trim(),
+  );
+
+  it('names the error of a bound field whose presence ts-proto loses', () => {
+    write('proto/shop/v1/shop.proto', LOST);
+    const { status, output } = generate(alone);
+    expect(status).not.to.equal(0);
+    expect(output).to.include(lostPresence);
+  });
+
   it('names the error of an inner type whose file is not imported', () => {
     write('proto/shop/v1/shop.proto', shop(''));
     const { status, output } = generate(alone);
     expect(status).not.to.equal(0);
-    const said = /```text\n([^`]+)```/.exec(text)?.[1]?.trim() ?? 'nothing';
-    expect(output).to.include(said);
+    expect(output).to.include(notImported);
   });
 
   it('is right that an import mends it, and that lint accepts it with the comment only', () => {

@@ -18,6 +18,9 @@ export const PROTO_FILES = [
   'shapes/v1/shapes.proto',
   'shapes/v1/inner.proto',
   'matrix/v1/matrix.proto',
+  'old/v1/old.proto',
+  'plain/v1/plain.proto',
+  'edition/v1/edition.proto',
 ];
 
 let built: Buffer | undefined;

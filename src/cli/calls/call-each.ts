@@ -6,6 +6,7 @@ import { SealwireError } from '../../errors.js';
 import { ExitCode } from '../../host/process/exit.js';
 import type { JsonMethod } from '../json/json-messages.js';
 import type { JsonNode } from '../json/json-reader.js';
+import type { Note } from '../json/json-types.js';
 import { Progress, print } from '../output.js';
 import { clean } from '../target/call-failure.js';
 import type { MethodClient } from '../target/method-client.js';
@@ -27,6 +28,8 @@ type Result = { readonly response: unknown } | { readonly error: Failure };
 export interface EachOptions {
   /** Asked for each call, since deadlines begin with it. */
   readonly callOptions: () => SealedCallOptions;
+  /** Told of what an answer holds that cannot be shown as it should. */
+  readonly note: Note;
   /** Calls at a time. */
   readonly parallel: number;
 }
@@ -43,7 +46,7 @@ export async function callEach(
   client: MethodClient,
   method: JsonMethod,
   nodes: AsyncIterable<JsonNode>,
-  { callOptions, parallel }: EachOptions,
+  { callOptions, note, parallel }: EachOptions,
 ): Promise<number> {
   const tally = { done: 0, failed: 0, unavailable: 0 };
   const progress = new Progress((done) => `${done} calls, ${tally.failed} failed`);
@@ -62,7 +65,7 @@ export async function callEach(
     for await (const node of nodes) {
       const request = ++count;
       const before = last;
-      last = callOne(client, method, node, callOptions()).then((result) => report(request, result, before));
+      last = callOne(client, method, node, callOptions(), note).then((result) => report(request, result, before));
       running.push(last);
       if (running.length >= parallel) await running.shift();
     }
@@ -83,10 +86,11 @@ async function callOne(
   method: JsonMethod,
   node: JsonNode,
   options: SealedCallOptions,
+  note: Note,
 ): Promise<Result> {
   try {
     const { value } = await client.exchange([readRequest(method, node)], options).next();
-    return { response: method.response.toJson(value as object) };
+    return { response: method.response.toJson(value as object, note) };
   } catch (error) {
     return { error: describe(error) };
   }

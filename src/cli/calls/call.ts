@@ -12,6 +12,7 @@ import { MethodClient } from '../target/method-client.js';
 import { loadMethod, openKeySource } from '../target/target.js';
 import type { KeyFlags, SchemaFlags, TargetFlags } from '../target/target-options.js';
 import { callEach } from './call-each.js';
+import { createNotes } from './notes.js';
 import { currentKeys, readRequest, readRequestNodes } from './requests-in.js';
 import { describeCall, tellCalls } from './verbose.js';
 
@@ -43,6 +44,7 @@ export async function call(name: string, flags: CallFlags): Promise<void> {
     ...(flags.maxTime !== undefined && { deadline: Date.now() + flags.maxTime * 1000 }),
   });
   const input = new AbortController();
+  const note = createNotes();
   try {
     // Asked first, so that a problem with the keys is reported as such.
     const found = new Map(requestPlan === undefined ? [] : await currentKeys(requestPlan, keys));
@@ -50,12 +52,12 @@ export async function call(name: string, flags: CallFlags): Promise<void> {
     if (flags.verbose === true) describeCall(flags, statements, found);
     if (flags.each === true) {
       const nodes = readMessages(flags.data, input.signal);
-      process.exitCode = await callEach(client, method, nodes, { callOptions, parallel: flags.parallel });
+      process.exitCode = await callEach(client, method, nodes, { callOptions, note, parallel: flags.parallel });
       return;
     }
     const requests = readRequests(method, flags.data, input.signal);
     for await (const message of client.exchange(requests, callOptions())) {
-      await print(`${JSON.stringify(method.response.toJson(message), null, 2)}\n`);
+      await print(`${JSON.stringify(method.response.toJson(message, note), null, 2)}\n`);
     }
   } catch (error) {
     if (typeof (error as Partial<ServiceError>).code !== 'number') throw error;

@@ -12,6 +12,7 @@ import { readMessages } from '../json/messages-in.js';
 import { print } from '../output.js';
 import { loadMethod, openKeySource } from '../target/target.js';
 import type { KeyFlags, SchemaFlags, TargetFlags } from '../target/target-options.js';
+import { createNotes } from './notes.js';
 import { markPrinted, readSession, writeSession } from './reply-file.js';
 import { asInput, currentKeys, readRequestNodes } from './requests-in.js';
 
@@ -98,12 +99,13 @@ async function printKnownHeader(name: string, path: string): Promise<boolean> {
 export async function response({ session }: ResponseFlags): Promise<void> {
   const { method, replies } = await readSession(session);
   const plan = method.plan.response;
+  const note = createNotes();
   let count = 0;
   for await (const node of readMessages('@')) {
     count++;
     const message = method.response.fromJson(node);
     const opened = plan === undefined ? message : replies.open(plan, message);
-    await print(`${JSON.stringify(method.response.toJson(opened), null, 2)}\n`);
+    await print(`${JSON.stringify(method.response.toJson(opened, note), null, 2)}\n`);
   }
   if (count > 0 || method.plan.responseStream) return;
   process.stderr.write('sealwire: no response came on stdin\n');
@@ -112,6 +114,7 @@ export async function response({ session }: ResponseFlags): Promise<void> {
 
 async function sealOne(method: JsonMethod, sealer: MessageSealer, keys: KeySource, node: JsonNode): Promise<unknown> {
   const message = method.request.fromJson(node);
+  method.request.checkRequired(message);
   const plan = method.plan.request;
   if (plan === undefined) return method.request.toJson(message);
   try {

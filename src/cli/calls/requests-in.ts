@@ -4,7 +4,7 @@ import { SealwireError } from '../../errors.js';
 import type { RecipientKey } from '../../jwe/recipient.js';
 import type { KeySource } from '../../keys/key-source.js';
 import type { MessagePlan } from '../../schema/plan.js';
-import { collectSealed, recipientsOf } from '../../schema/walk.js';
+import { collectToSeal, recipientsOf } from '../../schema/walk.js';
 import type { JsonMethod } from '../json/json-messages.js';
 import { inputError, type JsonNode } from '../json/json-reader.js';
 import { readMessages } from '../json/messages-in.js';
@@ -32,8 +32,9 @@ export async function* readRequestNodes(
 export function readRequest(method: JsonMethod, node: JsonNode): object {
   const message = method.request.fromJson(node);
   const { request: plan } = method.plan;
+  method.request.checkRequired(message);
   try {
-    if (plan !== undefined) collectSealed(plan, message);
+    if (plan !== undefined) collectToSeal(plan, message);
   } catch (error) {
     throw asInput(error);
   }

@@ -59,6 +59,17 @@ export function mapContainer(field: DescField, value: unknown, convert: (item: u
   return map;
 }
 
+/** A value that is no message, from a loader value with texts for 64-bit integers, bytes and enums. */
+export function leafToJson(field: DescField, value: unknown): PlainJson {
+  if (field.enum?.typeName === 'google.protobuf.NullValue') return null;
+  return typeof value === 'number' && !Number.isFinite(value) ? String(value) : (value as PlainJson);
+}
+
+/** A list or map without elements is as good as absent. */
+export function isEmptyContainer({ fieldKind }: DescField, value: unknown): boolean {
+  return (fieldKind === 'list' || fieldKind === 'map') && Object.keys(value as object).length === 0;
+}
+
 /** What a field holds, for errors. */
 export function typeOf(field: DescField): string {
   const { proto, message } = field;

@@ -7,40 +7,23 @@ import {
   type DescMessage,
   type DescOneof,
   type FileRegistry,
-  fromBinary,
   fromJson,
   type JsonObject,
-  type JsonValue,
-  toBinary,
   toJson,
 } from '@bufbuild/protobuf';
 import { SealwireError } from '../../errors.js';
 import { looksLikeToken } from '../../jwe/token.js';
-import { createDynamicCodec, type LoaderObject } from '../../loader/dynamic-codec.js';
+import { createDynamicCodec, type DynamicCodec, type LoaderObject } from '../../loader/dynamic-codec.js';
 import type { LoaderForm } from '../../loader/loader-form.js';
-import type { InnerCodec } from '../../schema/plan.js';
-import { eachNode, isNull, mapContainer, takesNull, typeOf } from './json-field.js';
+import { isRequired } from '../../schema/checks/presence.js';
+import { elements, isObject } from '../../schema/containers.js';
+import { anyFromJson, anyToJson } from './json-any.js';
+import { eachNode, isEmptyContainer, isNull, leafToJson, mapContainer, takesNull, typeOf } from './json-field.js';
 import { define, inputError, type JsonMember, type JsonNode, type PlainJson, toPlain } from './json-reader.js';
+import { isSpecial, specialFromJson } from './json-special.js';
+import type { JsonMessage, Note } from './json-types.js';
 
-/** One message type. */
-export interface JsonMessage {
-  readonly typeName: string;
-  /**
-   * @param node a JSON object; sealed fields hold inner messages, or tokens that stay as they are
-   * @throws SealwireError `SEAL_INPUT` with line and column; no value is quoted
-   */
-  fromJson(node: JsonNode): object;
-  /** @param message tokens or inner messages in its sealed fields. @throws SealwireError `SEAL_INPUT` */
-  toJson(message: object): PlainJson;
-  /** Wire format; sealed fields hold tokens. @throws SealwireError `SEAL_INPUT` */
-  encode(message: object): Uint8Array;
-  /** @throws SealwireError `SEAL_INPUT` for malformed bytes */
-  decode(bytes: Uint8Array): object;
-}
-
-/** Types that proto3 JSON does not write as an object with the fields' names. */
-const SPECIAL = /^google\.protobuf\.(?:Any|Duration|FieldMask|Struct|Timestamp|Value|ListValue|\w+Value)$/;
-const DOUBLES = /^google\.protobuf\.(?:Struct|Value|ListValue)$/;
+const ANY = 'google.protobuf.Any';
 
 /** How a message finds others. */
 export interface Lookup {
@@ -72,7 +55,7 @@ export class ReflectedMessage implements JsonMessage {
   readonly #registry: FileRegistry;
   readonly #form: LoaderForm;
   readonly #lookup: Lookup;
-  readonly #codec: InnerCodec<LoaderObject>;
+  readonly #codec: DynamicCodec;
 
   constructor(desc: DescMessage, registry: FileRegistry, form: LoaderForm, lookup: Lookup) {
     this.typeName = desc.typeName;
@@ -85,15 +68,43 @@ export class ReflectedMessage implements JsonMessage {
   }
 
   encode(message: object): Uint8Array {
-    return this.#guard(() => this.#codec.encode(message as LoaderObject));
+    try {
+      return this.#codec.encode(message as LoaderObject);
+    } catch {
+      // The codec's errors quote values.
+      const fault = this.#codec.findFault?.(message as LoaderObject);
+      throw new SealwireError('SEAL_INPUT', fault ?? `not a valid ${this.typeName}`);
+    }
   }
 
   decode(bytes: Uint8Array): object {
-    return this.#guard(() => this.#codec.decode(bytes));
+    try {
+      return this.#codec.decode(bytes);
+    } catch {
+      throw new SealwireError('SEAL_INPUT', `not a valid ${this.typeName}`);
+    }
   }
 
-  fromJson(node: JsonNode): LoaderObject {
-    if (SPECIAL.test(this.typeName)) return this.#fromSpecial(node);
+  checkRequired(message: object, path = ''): void {
+    for (const field of this.#desc.fields) {
+      const sealed = this.#lookup.sealed(field);
+      const value = this.#read(message, field);
+      const at = `${path}${field.name}`;
+      if (value === undefined || (sealed !== undefined && value === '')) {
+        if (isRequired(field)) throw new SealwireError('SEAL_INPUT', `${at} is required`);
+        continue;
+      }
+      const inner = sealed ?? this.#nested(field);
+      if (inner === undefined || isSpecial(inner.typeName)) continue;
+      const isPlural = field.fieldKind === 'list' || field.fieldKind === 'map';
+      for (const [index, item] of isPlural ? elements(value, field.fieldKind === 'map') : [['', value] as const]) {
+        if (isObject(item)) inner.checkRequired(item, isPlural ? `${at}[${index}].` : `${at}.`);
+      }
+    }
+  }
+
+  fromJson(node: JsonNode, name = ''): LoaderObject {
+    if (isSpecial(this.typeName)) return this.#fromSpecial(node, name);
     if (node.kind !== 'object') throw inputError(node.at, `a ${this.typeName} must be an object in braces`);
     const object: LoaderObject = {};
     const seen = new Set<DescField>();
@@ -115,31 +126,39 @@ export class ReflectedMessage implements JsonMessage {
     return object;
   }
 
-  toJson(message: object): PlainJson {
-    if (SPECIAL.test(this.typeName)) return this.#plainJson(message as LoaderObject);
-    const own: LoaderObject = {};
-    const others = new Map<DescField, PlainJson>();
-    for (const field of this.#desc.fields) {
-      const key = this.#form.key(field);
-      const value = Object.hasOwn(message, key) ? (message as LoaderObject)[key] : undefined;
-      const sealed = this.#lookup.sealed(field);
-      // An empty string is an absent token.
-      if (value === undefined || value === null || (sealed !== undefined && value === '')) continue;
-      const inner = sealed ?? this.#nested(field);
-      if (inner === undefined) define(own, key, value);
-      else
-        others.set(
-          field,
-          mapContainer(field, value, (item) => (typeof item === 'string' ? item : inner.toJson(item as object))),
-        );
+  toJson(message: object, note: Note = () => {}): PlainJson {
+    if (this.typeName === ANY) return anyToJson(message as LoaderObject, this.#registry, this.#lookup.message, note);
+    if (!isSpecial(this.typeName)) return this.#fieldsToJson(message, note);
+    try {
+      const plain = this.#codec.toMessage(message as LoaderObject);
+      return toJson(this.#desc, plain, { registry: this.#registry }) as PlainJson;
+    } catch {
+      // E.g. a time after the year 9999.
+      note(`JSON cannot hold a '${this.typeName}' that was found: its fields are shown`);
+      return this.#fieldsToJson(message, note);
     }
-    const plain = this.#plainJson(own) as { [name: string]: PlainJson };
+  }
+
+  #fieldsToJson(message: object, note: Note): PlainJson {
     const json: { [name: string]: PlainJson } = {};
     for (const field of this.#desc.fields) {
-      const value = others.get(field) ?? (Object.hasOwn(plain, field.jsonName) ? plain[field.jsonName] : undefined);
-      if (value !== undefined) define(json, field.jsonName, value);
+      const value = this.#read(message, field);
+      const sealed = this.#lookup.sealed(field);
+      // An empty string is an absent token.
+      if (value === undefined || (sealed !== undefined && value === '') || isEmptyContainer(field, value)) continue;
+      const inner = sealed ?? this.#nested(field);
+      const convert = (item: unknown) =>
+        inner === undefined || (sealed !== undefined && typeof item === 'string')
+          ? leafToJson(field, item)
+          : inner.toJson(item as object, note);
+      define(json, field.jsonName, mapContainer(field, value, convert));
     }
     return json;
+  }
+
+  #read(message: object, field: DescField): unknown {
+    const key = this.#form.key(field);
+    return Object.hasOwn(message, key) ? ((message as LoaderObject)[key] ?? undefined) : undefined;
   }
 
   #fromMember(field: DescField, { at, value }: JsonMember): unknown {
@@ -151,75 +170,36 @@ export class ReflectedMessage implements JsonMessage {
         // A field that somebody else sealed is passed on.
         if (looksLikeToken(node.value)) return node.value;
         if (node.value === '' && field.fieldKind === 'scalar') return undefined;
-        if (!SPECIAL.test(sealed.typeName)) {
+        if (!isSpecial(sealed.typeName)) {
           throw inputError(
             node.at,
             `${field.name} must be a ${sealed.typeName} in braces, or a whole token of five parts`,
           );
         }
       }
-      return inner.fromJson(node);
+      return inner.fromJson(node, field.name);
     });
   }
 
-  /**
-   * The message type of a field that may hold sealed fields; undefined for those that proto3 JSON writes in another
-   * way.
-   */
-  #nested(field: DescField): ReflectedMessage | undefined {
-    const { message } = field;
-    return message === undefined || SPECIAL.test(message.typeName) ? undefined : this.#lookup.message(message);
+  #nested({ message }: DescField): ReflectedMessage | undefined {
+    return message && this.#lookup.message(message);
   }
 
   #fromLeaf(field: DescField, at: JsonMember['at'], value: JsonNode): unknown {
-    const json = { [field.jsonName]: toPlain(value, this.#numbers(field.message)) } as JsonObject;
     try {
-      const decoded = this.#codec.decode(
-        toBinary(this.#desc, fromJson(this.#desc, json, { registry: this.#registry })),
-      );
-      const key = this.#form.key(field);
-      if (Object.hasOwn(decoded, key)) return decoded[key];
-      return undefined;
+      const json = { [field.jsonName]: toPlain(value) } as JsonObject;
+      return this.#read(this.#codec.fromMessage(fromJson(this.#desc, json)), field);
     } catch {
       throw inputError(at, `${field.name} is not a valid ${typeOf(field)}`);
     }
   }
 
-  #fromSpecial(node: JsonNode): LoaderObject {
+  #fromSpecial(node: JsonNode, name: string): LoaderObject {
+    if (this.typeName === ANY) return anyFromJson(node, this.#registry, this.#lookup.message);
     try {
-      const plain = toPlain(node, this.#numbers(this.#desc));
-      return this.#decodePlain(this.#isInMessageForm(node) ? (plain as { value: PlainJson }).value : plain);
+      return this.#codec.fromMessage(specialFromJson(this.#desc, node, this.#registry));
     } catch {
-      throw inputError(node.at, `not a valid ${this.typeName}`);
-    }
-  }
-
-  /** `{"value": …}` of a wrapper, as the opened type has it. */
-  #isInMessageForm(node: JsonNode): boolean {
-    if (node.kind !== 'object' || node.members.length !== 1 || node.members[0]?.name !== 'value') return false;
-    return this.#desc.fields.length === 1 && this.#desc.fields[0]?.name === 'value';
-  }
-
-  #decodePlain(plain: PlainJson): LoaderObject {
-    const message = fromJson(this.#desc, plain as JsonValue, { registry: this.#registry });
-    return this.#codec.decode(toBinary(this.#desc, message));
-  }
-
-  #plainJson(object: LoaderObject): PlainJson {
-    const message = fromBinary(this.#desc, this.encode(object));
-    return this.#guard(() => toJson(this.#desc, message, { registry: this.#registry })) as PlainJson;
-  }
-
-  #numbers(desc: DescMessage | undefined): 'exact' | 'double' {
-    return desc !== undefined && DOUBLES.test(desc.typeName) ? 'double' : 'exact';
-  }
-
-  /** Errors of the codec quote values. */
-  #guard<T>(work: () => T): T {
-    try {
-      return work();
-    } catch {
-      throw new SealwireError('SEAL_INPUT', `not a valid ${this.typeName}`);
+      throw inputError(node.at, `${name === '' ? '' : `${name} is `}not a valid ${this.typeName}`);
     }
   }
 

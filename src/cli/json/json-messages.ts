@@ -8,7 +8,8 @@ import { methodFacts } from '../../schema/method-facts.js';
 import type { MessagePlan, MethodPlan, SealedFieldPlan } from '../../schema/plan.js';
 import { readDescriptors } from '../../schema/run-time/descriptor-plans.js';
 import { SealingStatements } from '../../schema/sealing-statement.js';
-import { type JsonMessage, listOf, ReflectedMessage } from './json-message.js';
+import { listOf, ReflectedMessage } from './json-message.js';
+import type { JsonMessage } from './json-types.js';
 
 /** One method, and how to make and read its messages. */
 export interface JsonMethod {

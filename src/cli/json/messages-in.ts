@@ -1,6 +1,7 @@
 /** JSON messages from `-d`, a file or stdin, one after the other. */
 import { createReadStream } from 'node:fs';
 import { SealwireError } from '../../errors.js';
+import { createDecoder } from '../../files/file-text.js';
 import { inputError, type JsonNode, JsonSplitter } from './json-reader.js';
 
 /** In UTF-16 units. Tokens and errors of services are far smaller. */
@@ -34,16 +35,15 @@ export async function readOne(option: string, data: string | undefined): Promise
 /** @param path '' is stdin. @throws SealwireError `OPTIONS_INVALID` */
 export async function* readText(path: string, signal?: AbortSignal): AsyncGenerator<string> {
   const stream = path === '' ? process.stdin : createReadStream(path);
-  stream.setEncoding('utf8');
   const stop = () => stream.destroy();
   signal?.addEventListener('abort', stop);
   try {
-    let isFirst = true;
-    for await (const chunk of stream) {
-      // A byte order mark, as in files of other kinds.
-      yield isFirst ? (chunk as string).replace(/^\uFEFF/, '') : (chunk as string);
-      isFirst = false;
+    let decoder: ReturnType<typeof createDecoder> | undefined;
+    for await (const chunk of stream as AsyncIterable<Buffer>) {
+      decoder ??= createDecoder(chunk);
+      yield decoder.decode(chunk, { stream: true });
     }
+    if (decoder !== undefined) yield decoder.decode();
   } catch (error) {
     // The rest is not wanted.
     if (signal?.aborted) return;

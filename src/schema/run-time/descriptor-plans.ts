@@ -9,9 +9,10 @@ import {
   type FileRegistry,
   fromBinary,
 } from '@bufbuild/protobuf';
-import { FeatureSet_FieldPresence, type FileDescriptorSet, FileDescriptorSetSchema } from '@bufbuild/protobuf/wkt';
+import { type FileDescriptorSet, FileDescriptorSetSchema } from '@bufbuild/protobuf/wkt';
 import { SealwireError } from '../../errors.js';
-import { Analysis, boundKind, hasPresence, messageOf, type SealedField, shapeOf } from '../analysis.js';
+import { Analysis, boundKind, messageOf, oneofsOf, type SealedField, shapeOf } from '../analysis.js';
+import { hasPresence } from '../checks/presence.js';
 import { wellKnownFiles } from '../codec.js';
 import { methodFacts } from '../method-facts.js';
 import type { BoundFieldPlan, InnerCodec, MessagePlan, MethodPlan, SealedFieldPlan, ServicePlan } from '../plan.js';
@@ -116,8 +117,12 @@ export class DescriptorPlans {
   #message(desc: DescMessage): MessagePlan | undefined {
     if (this.#messages.has(desc)) return this.#messages.get(desc);
     const described = this.#analysis.describe(desc);
+    const oneofs = oneofsOf(desc).map((members) =>
+      members.map((field) => ({ name: field.name, key: this.#form.key(field) })),
+    );
     const plan = described && {
       typeName: desc.typeName,
+      ...(oneofs.length > 0 && { oneofs }),
       sealed: described.sealed.map((field) => this.#sealed(field)),
       nested: described.nested.map((field) => ({
         ...this.#locate(field),
@@ -144,9 +149,7 @@ export class DescriptorPlans {
   }
 
   #bound(desc: DescField): BoundFieldPlan {
-    const isRequired = desc.presence === FeatureSet_FieldPresence.LEGACY_REQUIRED;
-    const explicitPresence = hasPresence(desc);
-    if (explicitPresence && !isRequired && this.#form.hidesPresence(desc)) {
+    if (this.#form.hidesPresence(desc)) {
       const why = `is bound, and 'defaults' hides whether it is set: it must be in a oneof or of implicit presence`;
       throw new SealwireError('OPTIONS_INVALID', `${desc.parent.typeName}.${desc.name} ${why}`);
     }
@@ -155,7 +158,7 @@ export class DescriptorPlans {
       ...location,
       number: desc.number,
       kind: boundKind(desc) as NonNullable<ReturnType<typeof boundKind>>,
-      explicitPresence,
+      explicitPresence: hasPresence(desc),
       ...(desc.enum && { enumNumbers: Object.fromEntries(desc.enum.values.map((v) => [v.name, v.number])) }),
     };
   }

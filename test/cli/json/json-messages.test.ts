@@ -134,6 +134,107 @@ describe('JsonSchema', () => {
     expect(request.toJson(request.fromJson(readJson('{"boolValue": null, "list": null}')))).to.deep.equal({});
   });
 
+  describe('of proto2 and editions', () => {
+    let loose: JsonSchema;
+    before(function () {
+      this.timeout(30_000);
+      loose = new JsonSchema(toBinary(FileDescriptorSetSchema, buildProtos('test/schema/fixtures')));
+    });
+    const read = (method: string, value: object) => {
+      const { request } = loose.method(method);
+      return { request, message: request.fromJson(readJson(JSON.stringify(value))) };
+    };
+
+    for (const [method, type] of [
+      ['loose.v1.LooseService/Keep', 'loose.v1.Secret'],
+      ['loose.v1.LooseEditionService/Keep', 'loose.v1.EditionSecret'],
+    ] as const) {
+      it(`writes messages with required fields, zero or not (${method})`, () => {
+        for (const [mustText, mustCount] of [
+          ['', '0'],
+          ['x', '7'],
+        ]) {
+          const typed = { count: '0', mustText, mustCount, sealed: { text: type } };
+          const { request, message } = read(method, typed);
+          expect(request.toJson(message)).to.deep.equal(typed);
+          request.checkRequired(message);
+          const { sealed: _, ...clear } = message as { sealed: unknown };
+          expect(request.decode(request.encode(clear))).to.deep.equal(clear);
+        }
+      });
+
+      it(`names a required field that is missing (${method})`, () => {
+        const { request, message } = read(method, { mustText: 'x' });
+        for (const work of [() => request.checkRequired(message), () => request.encode(message)]) {
+          expect(work)
+            .to.throw(/^must_count is (required|missing)$/)
+            .with.property('code', 'SEAL_INPUT');
+        }
+      });
+    }
+
+    it('names it inside inner messages too', () => {
+      const typed = { mustText: 'x', mustCount: '1', sealed: { text: 't', next: {} } };
+      const { request, message } = read('loose.v1.LooseService/Keep', typed);
+      expect(() => request.checkRequired(message)).to.throw(/^sealed\.next\.text is required$/);
+    });
+
+    const unknown = { '@type': 'type.googleapis.com/nowhere.v1.Thing', '@value': 'CgF4' };
+    const known = { '@type': 'type.googleapis.com/loose.v1.Secret', text: 'x' };
+    const wrapper = { '@type': 'type.googleapis.com/google.protobuf.StringValue', value: 'x' };
+    const nested = { '@type': 'type.googleapis.com/loose.v1.Wrapped', list: [unknown, known] };
+
+    it('shows an Any that the schema lacks as grpcurl does, and reads it again', () => {
+      const typed = { any: unknown, list: [known, unknown, wrapper, nested], map: { a: unknown, b: known } };
+      const { request, message } = read('loose.v1.LooseService/Wrap', typed);
+      const notes: string[] = [];
+      const received = request.decode(request.encode(message));
+      expect(request.toJson(received, (text) => notes.push(text))).to.deep.equal(typed);
+      expect(notes).to.deep.equal(
+        Array(4).fill("the schema has no 'nowhere.v1.Thing': its bytes are in @value, in base64"),
+      );
+      // What protobuf-es and we say of known types is the same.
+      const own = { any: known, list: [wrapper] };
+      expect(request.toJson(read('loose.v1.LooseService/Wrap', own).message)).to.deep.equal(own);
+    });
+
+    it('shows what an Any holds when that is not what it says, and what JSON cannot hold', () => {
+      const { request } = loose.method('loose.v1.LooseService/Wrap');
+      const notes: string[] = [];
+      const broken = { type_url: known['@type'], value: Buffer.from([0x0a, 0x05]).toString('base64') };
+      const json = request.toJson({ any: broken }, (text) => notes.push(text));
+      expect(json).to.deep.equal({ any: { '@type': broken.type_url, '@value': 'CgU=' } });
+      const { request: every } = loose.method('everything.v1.ClearService/Call');
+      const late = { time: { seconds: '999999999999', nanos: 0 }, value: {}, mask: { paths: ['A'] } };
+      expect(every.toJson(late, (text) => notes.push(text))).to.deep.equal({
+        time: { seconds: '999999999999', nanos: 0 },
+        value: {},
+        mask: { paths: ['A'] },
+      });
+      expect(notes.map((text) => text.split("'")[1])).to.deep.equal([
+        'loose.v1.Secret',
+        'google.protobuf.FieldMask',
+        'google.protobuf.Timestamp',
+        'google.protobuf.Value',
+      ]);
+    });
+
+    for (const [text, said] of [
+      ['{"any": 5}', 'line 1, column 9: a google.protobuf.Any must be an object'],
+      ['{"any": {"text": "canary"}}', "line 1, column 9: a google.protobuf.Any needs '@type'"],
+      ['{"any": {"@type": "x/canary.v1.No"}}', 'line 1, column 19: the schema has no message of this type'],
+      ['{"any": {"@type": "x/loose.v1.Secret", "text": 5}}', 'line 1, column 40: text is not a valid string'],
+    ] as const) {
+      it(`refuses ${text} with its place, quoting nothing`, () => {
+        const { request } = loose.method('loose.v1.LooseService/Wrap');
+        expect(() => request.fromJson(readJson(text)))
+          .to.throw(said)
+          .with.property('code', 'SEAL_INPUT');
+        expect(() => request.fromJson(readJson(text))).to.not.throw('canary');
+      });
+    }
+  });
+
   it('takes null for a member that is not there, and the keys that a map has', () => {
     const typed = { shapes: { byNumber: { '-2147483648': {}, 0: {} }, bMember: 'x' } };
     const text = JSON.stringify({ shapes: { left: null, ...typed.shapes, branch: null } });
@@ -157,7 +258,10 @@ describe('JsonSchema', () => {
       'line 1, column 10: card must be a payments.v1.CardDetails in braces, or a whole token of five parts',
     ],
     ['{"card": [1]}', 'line 1, column 10: a payments.v1.CardDetails must be an object in braces'],
-    ['{"security_code": {"valu": "canary"}}', 'line 1, column 19: not a valid google.protobuf.StringValue'],
+    [
+      '{"security_code": {"valu": "canary"}}',
+      'line 1, column 19: security_code is not a valid google.protobuf.StringValue',
+    ],
   ] as const) {
     it(`refuses ${text.slice(0, 40)} with its place, quoting nothing`, () => {
       expect(() => parse(text))

@@ -82,6 +82,9 @@ export type AssertPlaces = [
 /** The sealed fields of `matrix.v1.Places`. */
 export const PlacesPlan: $sealwire.MessagePlan = {
   typeName: "matrix.v1.Places",
+  oneofs: [
+    [{ name: "left", key: "left" }, { name: "right", key: "right" }, { name: "neither", key: "neither" }],
+  ],
   sealed: [
     {
       fullName: "matrix.v1.Places.singular",

@@ -131,6 +131,9 @@ export type AssertShapes = [
 /** The sealed fields of `shapes.v1.Shapes`. */
 export const ShapesPlan: $sealwire.MessagePlan = {
   typeName: "shapes.v1.Shapes",
+  oneofs: [
+    [{ name: "left", key: "left" }, { name: "right", key: "right" }, { name: "b_member", key: "bMember" }, { name: "branch", key: "branch" }],
+  ],
   sealed: [
     {
       fullName: "shapes.v1.Shapes.singular",

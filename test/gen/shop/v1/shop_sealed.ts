@@ -91,6 +91,9 @@ export type AssertCheckoutRequest = [
 /** The sealed fields of `shop.v1.CheckoutRequest`. */
 export const CheckoutRequestPlan: $sealwire.MessagePlan = {
   typeName: "shop.v1.CheckoutRequest",
+  oneofs: [
+    [{ name: "card", key: "card" }, { name: "iban", key: "iban" }, { name: "voucher", key: "voucher" }],
+  ],
   sealed: [
     {
       fullName: "shop.v1.CheckoutRequest.card",
