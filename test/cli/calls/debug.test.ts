@@ -85,7 +85,7 @@ describe('sealwire seal, open, inspect, explain and doctor', function () {
 
   it('open prints nothing that it cannot record', async () => {
     const locked = ['open', '--dir', service.dir, '--reason', 'x'];
-    expectOneLine(await sealwire(locked, token), 3, /writes this log; while the service runs, give another folder/);
+    expectOneLine(await sealwire(locked, token), 3, /writes this log; stop it, or use another folder; --audit gives/);
   });
 
   it('open takes an encrypted ring with its passphrase, and prints nothing without', async () => {
