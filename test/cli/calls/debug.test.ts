@@ -419,6 +419,7 @@ const LIGHT = [
   'cli/flag-values',
   'host/process/exit',
   'host/process/flags',
+  'host/process/version',
   'files/own-files',
   'files/replace-file',
   'files/file-text',
