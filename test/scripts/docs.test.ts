@@ -118,7 +118,8 @@ describe('the documents', () => {
           for (const [, name = ''] of line.matchAll(/\$\{?([A-Za-z_]\w*)(?!\w*:-)/g)) {
             if (!set.has(name)) unset.push(`${page}: ${name}`);
           }
-          for (const [, name = ''] of line.matchAll(/(?:^\$? *|export )([A-Za-z_]\w*)=/g)) set.add(name);
+          for (const [, name = '', item = name] of line.matchAll(/(?:^\$? *|export )([A-Za-z_]\w*)=|\bfor (\w+) in /g))
+            set.add(item);
         }
       }
     }

@@ -5,12 +5,18 @@ import { join, resolve } from 'node:path';
 import { expect } from 'chai';
 import { finish, MAIN } from '../support/command.js';
 import { PaymentsLoad } from '../support/payments-load.js';
-import { startServiceProcess, stopServiceProcess, verifyServiceLog } from '../support/service-process.js';
+import {
+  type ServiceProcess,
+  startServiceProcess,
+  stopServiceProcess,
+  verifyServiceLog,
+} from '../support/service-process.js';
 import { requireTool, toolEnvironment } from '../support/tools.js';
 
 describe('docs/operations.md', function () {
   this.timeout(120_000);
   let folder: string;
+  const services: ServiceProcess[] = [];
   before(async function () {
     requireTool(this, 'grpcurl');
     folder = await mkdtemp(join(tmpdir(), 'sealwire-operations-'));
@@ -19,6 +25,7 @@ describe('docs/operations.md', function () {
     await writeFile(join(folder, 'sealwire'), wrapper, { mode: 0o755 });
   });
   after(async () => {
+    for (const { running } of services) running.child.kill('SIGKILL');
     if (folder !== undefined) await rm(folder, { recursive: true, force: true });
   });
 
@@ -29,12 +36,18 @@ describe('docs/operations.md', function () {
     return stdout;
   }
 
+  async function start(name: string): Promise<ServiceProcess> {
+    // Segments and checkpoints are short-lived, so that some end while the log is copied.
+    const config = { audit: { segmentBytes: 20_000, checkpointMs: 20 }, logLevel: 'warn' } as const;
+    const service = await startServiceProcess({ dir: join(folder, name), config });
+    services.push(service);
+    return service;
+  }
+
   it('has commands that run; a copy made under load verifies and serves, and two instances follow one ring', async () => {
     const page = await readFile('docs/operations.md', 'utf8');
     const blocks = [...page.matchAll(/^```sh\n(.*?)^```$/gms)].map(([, script = '']) => script);
-    // Segments and checkpoints are short-lived, so that some end while the log is copied.
-    const config = { audit: { segmentBytes: 20_000, checkpointMs: 20 }, logLevel: 'warn' } as const;
-    const service = await startServiceProcess({ dir: join(folder, 'var'), config });
+    const service = await start('var');
     const load = new PaymentsLoad(service.client, 'order');
     load.start(4);
     await load.until(({ acknowledged }) => acknowledged.length >= 100);
@@ -46,8 +59,8 @@ describe('docs/operations.md', function () {
     for (const verified of [1, 2, 3]) expect(said[verified]).to.match(/^verified$/m);
 
     // The copy is tried beside the original.
-    const restored = await startServiceProcess({ dir: join(folder, 'backup'), config });
-    const second = await startServiceProcess({ dir: join(folder, 'second'), config });
+    const restored = await start('backup');
+    const second = await start('second');
     const again = new PaymentsLoad(restored.client, 'again');
     again.start(1);
     await again.until(({ acknowledged, failures }) => acknowledged.length + failures.length >= 3);
@@ -64,7 +77,7 @@ describe('docs/operations.md', function () {
       await shell(`until grep -q '"${kid}"' ${dir}/keys/public.jwks.json; do sleep 0.2; done`);
       await shell(`sealwire keys verify --address ${address} --root ${root}`);
     }
-    for (const process of [service, restored, second]) expect(await stopServiceProcess(process)).to.equal(0);
+    for (const stopped of services) expect(await stopServiceProcess(stopped)).to.equal(0);
     for (const name of ['var', 'backup', 'second'])
       expect(verifyServiceLog(join(folder, name)).findings, name).to.deep.equal([]);
   });
