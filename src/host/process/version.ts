@@ -2,7 +2,7 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 
 /** This package's version; `unknown` in a bundle, which has left the package's files behind. */
-export const VERSION = readVersion(join(import.meta.dirname, '../../../..', 'package.json'));
+export const VERSION = readVersion(join(import.meta.dirname, '..', '..', '..', '..', 'package.json'));
 
 function readVersion(file: string): string {
   try {
