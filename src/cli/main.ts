@@ -1,17 +1,13 @@
 #!/usr/bin/env node
 /** The `sealwire` command. Commands load their code when they run, so that `--help` is quick. */
-import { readFileSync } from 'node:fs';
 import { Command, CommanderError } from 'commander';
 import { ExitCode, exitCodeOf, messageOf } from '../host/process/exit.js';
+import { VERSION } from '../host/process/version.js';
 import { registerAudit } from './audit/audit-command.js';
 import { registerRequest } from './calls/request-command.js';
 import { registerDebug } from './debug/debug-command.js';
 import { registerKeys } from './keys/keys-command.js';
 import { registerServe } from './serve-command.js';
-
-const { version } = JSON.parse(readFileSync(new URL('../../../package.json', import.meta.url), 'utf8')) as {
-  version: string;
-};
 
 /** In the order in which `--help` lists them. */
 const commands: readonly ((program: Command) => void)[] = [
@@ -24,7 +20,7 @@ const commands: readonly ((program: Command) => void)[] = [
 
 const program = new Command('sealwire')
   .description('gRPC messages with sealed fields')
-  .version(version)
+  .version(VERSION)
   .option('--debug', 'print stack traces')
   .showHelpAfterError('(see sealwire --help)')
   .exitOverride()

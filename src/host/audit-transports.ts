@@ -12,6 +12,7 @@ import { transports } from 'winston';
 import Transport from 'winston-transport';
 import { SealwireError } from '../errors.js';
 import type { AuditConfig } from './audit-config.js';
+import { createFileTransport } from './file-transport.js';
 
 /** One element of `audit.transports`. */
 export type TransportConfig = AuditConfig['transports'][number];
@@ -39,7 +40,7 @@ export function createTransports(configs: readonly TransportConfig[]): Promise<T
 
 async function createTransport({ transport, export: name, options }: TransportConfig): Promise<Transport> {
   if (transport === 'console') return new StderrTransport(options);
-  if (transport === 'file') return new transports.File({ maxsize: 0, ...options });
+  if (transport === 'file') return createFileTransport(options);
   if (transport === 'http') return new BoundedHttp(options);
   const made: unknown = new (await importClass(transport, name))(options);
   const { log, on } = made as { log?: unknown; on?: unknown };

@@ -159,6 +159,10 @@ const hostSchema = z.strictObject({
     .enum(['error', 'warn', 'info', 'debug'])
     .default('info')
     .describe('Level of the application log on stderr.'),
+  logFormat: z
+    .enum(['text', 'json'])
+    .default('text')
+    .describe('Form of its lines: text for people, or json, one object per line.'),
 });
 
 /** The checked configuration with defaults in place. */
@@ -191,6 +195,7 @@ export const ENVIRONMENT = {
   SEALWIRE_POLICY: 'policy',
   SEALWIRE_ORIGIN: 'origin',
   SEALWIRE_LOG_LEVEL: 'logLevel',
+  SEALWIRE_LOG_FORMAT: 'logFormat',
 } as const satisfies Record<string, keyof HostConfigInput>;
 
 /** May hold the PIN of a PKCS#11 token. */

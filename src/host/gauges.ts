@@ -26,6 +26,7 @@ export interface ObservedParts {
 
 type Observe = (result: ObservableResult) => void | Promise<void>;
 
+const LOST = 'Records that extra transports dropped, and failures that they reported.';
 const STATES: readonly KeyState[] = ['pending', 'published', 'active', 'opening', 'stored', 'retired'];
 
 /** Adds all metrics to a meter. Attributes are kids, states and names of our own: nothing of a request. */
@@ -64,7 +65,7 @@ export function addGauges(meter: Meter, parts: ObservedParts): void {
     result.observe(audit.stats().syncMs / 1_000),
   );
   gauge('audit.queue', '{record}', 'Records waiting for the disk.', (result) => result.observe(audit.stats().queued));
-  counter('audit.fan_out.lost', '{record}', 'Records that extra transports did not receive.', (result) => {
+  counter('audit.fan_out.lost', '{record}', LOST, (result) => {
     const { fanOutDropped, fanOutFailed } = audit.stats();
     result.observe(fanOutDropped, { why: 'dropped' });
     result.observe(fanOutFailed, { why: 'failed' });

@@ -17,7 +17,7 @@ import { REPLAY_WINDOW_MS, ReplayGuard } from '../server/replay/replay-guard.js'
 import { METER_NAME } from '../server/server-metrics.js';
 import { Certificates } from './certificates.js';
 import { type ConfigSources, type HostConfig, loadConfig } from './config.js';
-import { describeApp, reflectIfConfigured } from './describe-service.js';
+import { describeApp, isLoopback, reflectIfConfigured } from './describe-service.js';
 import { addGauges } from './gauges.js';
 import { ServiceHealth } from './health.js';
 import type { HostApp, RunningApp } from './host-app.js';
@@ -28,8 +28,14 @@ import { HandlerErrors } from './log/handler-errors.js';
 import { createApplicationLogger } from './log/logger.js';
 import { createMetricsEndpoint } from './metrics-endpoint.js';
 import { openAuditLog } from './open-audit-log.js';
+import { VERSION } from './process/version.js';
 import { bind, countCalls, createServer, drain } from './server.js';
 import { startKeySet } from './signed-key-set.js';
+
+/** Which process it is that starts and stops. */
+const PROCESS = { sealwire: VERSION, node: process.version, pid: process.pid };
+const PLAIN_TEXT =
+  'other machines can call in plain text: whoever is on the way reads all that is not sealed, and can change it; set tls';
 
 /** Options of {@link startHost}. */
 export interface HostOptions extends ConfigSources {
@@ -90,7 +96,10 @@ export async function startHost<R extends RunningApp, O>(
   options: HostOptions = {},
 ): Promise<RunningHost<R>> {
   const config = loadConfig(app, options);
-  return startService(app, { config, logger: createApplicationLogger(config.logLevel, options.logStream) });
+  return startService(app, {
+    config,
+    logger: createApplicationLogger(config.logLevel, options.logStream, config.logFormat),
+  });
 }
 
 /** As {@link startHost}, of a configuration that is checked already. */
@@ -211,14 +220,16 @@ async function start<R extends RunningApp, O>(
   stops.push(async () => {
     const watchers = health.stop();
     running.drain?.();
-    logger.info(`draining: ${Math.max(0, countCalls(server) - watchers)} calls`);
+    const calls = Math.max(0, countCalls(server) - watchers);
+    logger.info(`draining: ${calls} calls, which have ${config.drainMs / 1_000} s to finish`);
     await drain(server, config.drainMs, () => {
       errors.end();
       logger.warn('calls are ended: they took longer than drainMs', { calls: countCalls(server) });
     });
     errors.end();
   });
-  logger.info(`${app.name} on ${address}${certificates === undefined ? ' (plain text)' : ' (TLS)'}`);
+  logger.info(`${app.name} on ${address}${certificates === undefined ? ' (plain text)' : ' (TLS)'}`, PROCESS);
+  if (certificates === undefined && !isLoopback(address)) logger.warn(PLAIN_TEXT, { address });
   logger.info(`key ${ring.currentKid}${created ? ' (created)' : ''}, policy ${config.policy}`);
   logger.info(`private keys ${ringPath}; public keys ${publicPath}; audit log ${servicePaths(dir).audit}`);
   logger.info(`key set of '${origin}', signing root ${root}`);
@@ -235,7 +246,7 @@ async function start<R extends RunningApp, O>(
     keySet,
     async stop() {
       await stopAll();
-      logger.info('stopped');
+      logger.info('stopped', PROCESS);
     },
   };
 }

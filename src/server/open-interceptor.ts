@@ -177,14 +177,15 @@ export function createOpenInterceptor(options: OpenInterceptorOptions): OpenInte
   };
   const methods = new Map<string, MethodPlan>();
   for (const { plan } of services) {
-    for (const method of Object.values(plan.methods)) methods.set(method.path, method);
+    for (const method of Object.values(plan.methods)) {
+      if (method.request === undefined && method.response === undefined) continue;
+      methods.set(method.path, method);
+      metrics.begin(method.path);
+    }
   }
   const interceptor: ServerInterceptor = (definition, call) => {
     const method = methods.get(definition.path);
-    if (method === undefined || (method.request === undefined && method.response === undefined)) {
-      return new ServerInterceptingCall(call);
-    }
-    return new SealedServerCall(call, method, shared);
+    return method === undefined ? new ServerInterceptingCall(call) : new SealedServerCall(call, method, shared);
   };
   const withStored = createStoredReader({ services, tokenOpener, audit, granter });
   const openStored = createStoredOpener(withStored, audit);

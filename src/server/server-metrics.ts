@@ -16,6 +16,14 @@ const DURATION_BOUNDS = [0.000025, 0.00005, 0.0001, 0.00025, 0.0005, 0.001, 0.00
 /** How a call ended: by a reason of ours, by the handler's own status, or well. */
 export type CallEnd = 'OK' | 'HANDLER' | 'CANCELLED' | 'INTERNAL' | (typeof reasonByStep)[keyof typeof reasonByStep];
 
+const CALL_ENDS: ReadonlySet<CallEnd> = new Set([
+  'OK',
+  'HANDLER',
+  'CANCELLED',
+  'INTERNAL',
+  ...Object.values(reasonByStep),
+]);
+
 /** Counts and times what the open interceptor does. */
 export class ServerMetrics {
   readonly #open: Histogram;
@@ -47,6 +55,11 @@ export class ServerMetrics {
     this.#calls = meter.createCounter('sealwire.server.calls', {
       description: 'Calls of methods with sealed fields, by outcome.',
     });
+  }
+
+  /** Begins a method's counts at 0: a count that begins at its first failure shows no rise. @param method its path */
+  begin(method: string): void {
+    for (const end of CALL_ENDS) this.#calls.add(0, this.#attributes.find(method, end));
   }
 
   /** @param method path of the method */

@@ -1,7 +1,7 @@
 /** What a service outlives: readers of its output that go or sleep, hang-ups; and what its log says of its end. */
 import { spawn } from 'node:child_process';
 import { closeSync, openSync } from 'node:fs';
-import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Client, credentials } from '@grpc/grpc-js';
@@ -105,7 +105,7 @@ describe('sealwire serve outlives', function () {
     expect(await ended).to.equal(0);
   });
 
-  it('hang-ups until its calls are over, and says how many there are', async () => {
+  it('hang-ups until its calls are over, and says at once how many there are and how long it waits', async () => {
     const file = join(dir, 'config.json');
     await writeFile(file, JSON.stringify({ drainMs: 600_000 }));
     const service = sealwire(...flags('--config', file));
@@ -117,13 +117,24 @@ describe('sealwire serve outlives', function () {
     const told = watchUntilEnd(health, '', () => isWatched());
     await watched;
     for (let hangUp = 0; hangUp < 3; hangUp++) service.child.kill('SIGHUP');
+    // The call is still held.
+    await untilSaid(service, 'draining: 1 calls, which have 600 s to finish');
+    expect(service.stderr()).to.include('info SIGHUP: stopping\n');
     expect(await told).to.deep.equal(['SERVING', 'NOT_SERVING', 'OK']);
     call.end();
     await answered;
     client.close();
     health.close();
     expect(await service.ended).to.equal(0);
-    expect(service.stderr()).to.match(/ info draining: 1 calls\n[\s\S]* info stopped\n$/);
+    const { version } = JSON.parse(await readFile('package.json', 'utf8')) as { version: string };
+    const which = JSON.stringify({ sealwire: version, node: process.version, pid: service.child.pid });
+    const lines = service.stderr().trimEnd().split('\n');
+    expect(lines[0])
+      .to.match(/ info sealwire-payments on /)
+      .and.to.include(which);
+    expect(lines.at(-1))
+      .to.match(/ info stopped /)
+      .and.to.include(which);
   });
 
   it('calls that do not end in time, which it ends without a word of their handlers', async () => {
@@ -140,6 +151,19 @@ describe('sealwire serve outlives', function () {
       .and.not.include('a handler failed');
   });
 });
+
+/** Waits until a service has said something on stderr. */
+function untilSaid({ child, stderr }: Running, text: string): Promise<void> {
+  return new Promise((resolve) => {
+    const look = () => {
+      if (!stderr().includes(text)) return;
+      child.stderr?.off('data', look);
+      resolve();
+    };
+    child.stderr?.on('data', look);
+    look();
+  });
+}
 
 /** A call whose messages do not come: its handler waits for them. */
 async function holdCall(address: string) {

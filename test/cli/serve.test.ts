@@ -48,6 +48,27 @@ describe('sealwire serve', () => {
     expect(await service.ended).to.equal(0);
   });
 
+  it('logs JSON by choice: each line of its log, and why it cannot start', async () => {
+    const read = (text: string) =>
+      text
+        .trimEnd()
+        .split('\n')
+        .map((line) => JSON.parse(line) as { level: string; message: string });
+    const service = sealwire(...flags(), '--log-format', 'json');
+    const address = await listening(service);
+    const second = sealwire(...flags(), '--log-format', 'json');
+    expect(await second.ended).to.equal(3);
+    expect(read(second.stderr()).at(-1))
+      .to.include({ level: 'error' })
+      .and.have.property('message')
+      .that.matches(/^cannot start: .*process \d+ writes this log/);
+    service.child.kill('SIGTERM');
+    expect(await service.ended).to.equal(0);
+    const said = read(service.stderr()).map(({ message }) => message);
+    expect(said).to.include('SIGTERM: stopping');
+    expect([said[0], said.at(-1)]).to.deep.equal([`sealwire-payments on ${address} (plain text)`, 'stopped']);
+  });
+
   it('lets calls under way finish before it ends', async () => {
     const service = sealwire(...flags());
     const client = makeClient(await listening(service));
@@ -169,7 +190,7 @@ describe('sealwire serve', () => {
     expect([await asked.ended, asked.stdout()]).to.deep.equal([0, `${version}\n`]);
     const help = sealwire('serve', '--help');
     expect(await help.ended).to.equal(0);
-    for (const flag of ['--listen', '--dir', '--policy', '--config', '--log-level']) {
+    for (const flag of ['--listen', '--dir', '--policy', '--config', '--log-level', '--log-format']) {
       expect(help.stdout()).to.include(flag);
     }
   });

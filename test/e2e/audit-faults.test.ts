@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { expect } from 'chai';
 import { segmentFile } from '../../src/audit/format/log-files.js';
 import { finishSealwire } from '../support/command.js';
-import { fillRepeatedly, fillUnderHealth, requireMount } from '../support/fill-disk.js';
+import { fillRepeatedly, fillUnderCopy, fillUnderHealth, requireMount } from '../support/fill-disk.js';
 import { killRepeatedly } from '../support/kill-service.js';
 import { PaymentsLoad, readRecords } from '../support/payments-load.js';
 import { startServiceProcess, stopServiceProcess, verifyServiceLog } from '../support/service-process.js';
@@ -33,6 +33,27 @@ describe('a service whose disk is full', () => {
     expect(health).to.deep.equal(['SERVING', 'NOT_SERVING', 'SERVING']);
     expect(events.filter((event) => event !== 'open' && event !== 'reject')).to.deep.equal(['start', 'recover']);
   }).timeout(60_000);
+});
+
+describe('a copy of the log whose disk is full', () => {
+  before(function () {
+    requireMount(this);
+  });
+
+  it('holds up no call, is seen in log and metrics at once, goes on by itself, and lacks what was counted', async () => {
+    const { failures, lines, copied, lost, logged } = await fillUnderCopy();
+    expect(failures).to.deep.equal([]);
+    const [full, after] = lost as [(typeof lost)[number], (typeof lost)[number]];
+    expect([full.failed, after.failed]).to.deep.equal([1, 1]);
+    expect(full.dropped).to.be.greaterThan(0);
+    expect(logged).to.match(
+      / warn an audit transport failed \{"transport":"File","dropped":0,"failed":1,"why":"ENOSPC"\}/,
+    );
+    // Whole lines, in order, and none missing that was not counted.
+    const missing = lines.filter((line) => !copied.includes(line));
+    expect(copied).to.deep.equal(lines.filter((line) => !missing.includes(line)));
+    expect(missing).to.have.length(after.dropped);
+  }).timeout(120_000);
 });
 
 describe('a service whose disk fails to sync', () => {

@@ -93,6 +93,12 @@ describe('the package from outside', function () {
     return stdout;
   }
 
+  it('has what its docs send readers to', () => {
+    const packed = run('tar', ['--list', '--file', archive]).split('\n');
+    const log = ['kept/log.vkey', 'var/audit/checkpoint', 'alice.json'].map((name) => `examples/audit-log/${name}`);
+    for (const path of ['deploy/alerts.yml', 'docs/audit.md', ...log]) expect(packed).to.include(`package/${path}`);
+  });
+
   it('installs, generates, compiles, calls and opens', () => {
     for (const [name, text] of Object.entries(files)) {
       mkdirSync(join(dir, name, '..'), { recursive: true });

@@ -55,6 +55,10 @@ describe('configured transports', () => {
     'a class that throws': (path) => config(path, { password: 'hunter2' }, 'Throwing'),
     'a file in a place that cannot be': () => config('file', { dirname: '/dev/null/x', filename: 'audit.log' }),
     'a file without a name': () => config('file'),
+    'a file that winston zips, since a full disk would end the process': () =>
+      config('file', { filename: join(dir, 'copy.log'), zippedArchive: true }),
+    'a file that winston would rotate once and then not at all': () =>
+      config('file', { filename: join(dir, 'copy.log'), maxsize: 1_000, tailable: true }),
     'batches, which have no bound': () => config('http', { batch: true }),
   };
   for (const [what, make] of Object.entries(wrong)) {

@@ -3,10 +3,12 @@ import { mkdtempSync, readFileSync, statSync } from 'node:fs';
 import { readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { Writable } from 'node:stream';
 import { credentials, status } from '@grpc/grpc-js';
 import { expect } from 'chai';
 import { SealedPaymentServiceClient } from '../../src/gen/payments/v1/payments_sealed.js';
 import type { HostConfigInput } from '../../src/host/config.js';
+import { createApplicationLogger } from '../../src/host/log/logger.js';
 import { fileKeySource } from '../../src/keys/key-source.js';
 import { TestCa } from '../support/certificates.js';
 import { finishSealwire } from '../support/command.js';
@@ -40,7 +42,7 @@ describe('the service', () => {
     const error = await startPayments(config).catch((thrown: unknown) => thrown);
     expect(error)
       .to.have.property('message')
-      .that.matches(/process \d+|lock/);
+      .that.equals(`${harness.dir}/audit: process ${process.pid} writes this log; stop it, or use another folder`);
     expect(await read()).to.deep.equal(before);
   });
 
@@ -60,6 +62,29 @@ describe('the service', () => {
     for (const fact of [address, kid, 'strict', join(harness.dir, 'keys/ring.json'), join(harness.dir, 'audit')]) {
       expect(harness.logged()).to.include(fact);
     }
+  });
+
+  it('warns where other machines can call it in plain text, and nowhere else', async () => {
+    const dir = mkdtempSync(join(tmpdir(), 'sealwire-test-'));
+    for (const [listen, warnings] of [
+      ['0.0.0.0:0', 1],
+      ['[::]:0', 1],
+      ['localhost:0', 0],
+    ] as const) {
+      const lines: string[] = [];
+      const stream = new Writable({
+        write(chunk, _encoding, done) {
+          lines.push(String(chunk));
+          done();
+        },
+      });
+      const config = paymentsConfig({ listen, dir });
+      const service = await startPayments(config, createApplicationLogger('warn', stream));
+      await service.stop();
+      expect(lines, listen).to.have.length(warnings);
+      for (const line of lines) expect(line).to.match(/ warn other machines can call in plain text: .*"address":/);
+    }
+    await rm(dir, { recursive: true });
   });
 
   it('is healthy, as a whole and by its name', async () => {

@@ -1,10 +1,9 @@
-/** Every command in docs/audit.md runs here, and prints what the guide says. */
-import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+/** Every command in docs/audit.md runs here, on the log that comes with the package, and prints what the guide says. */
+import { mkdir, mkdtemp, readFile, rm, symlink, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { expect } from 'chai';
 import { environment, finish, MAIN } from '../support/command.js';
-import { writeReviewFolder } from '../support/review-log.js';
 import { requireTool } from '../support/tools.js';
 
 interface Step {
@@ -31,7 +30,8 @@ describe('the guide for reviewers', () => {
   before(async function () {
     requireTool(this, 'jq');
     root = await mkdtemp(join(tmpdir(), 'sealwire-guide-'));
-    await writeReviewFolder(root);
+    await mkdir(join(root, 'node_modules'));
+    await symlink(resolve('.'), join(root, 'node_modules/sealwire'));
     const wrapper = `#!/bin/sh\nexec '${process.execPath}' '${resolve(MAIN)}' "$@"\n`;
     await writeFile(join(root, 'sealwire'), wrapper, { mode: 0o755 });
   });
@@ -43,12 +43,16 @@ describe('the guide for reviewers', () => {
     this.timeout(120_000);
     const text = await readFile('docs/audit.md', 'utf8');
     expect(text.match(/^### \d+\. .*\?$/gm)).to.have.length(10);
+    const [, copy = ''] = /^```sh\n(.*?)^```$/ms.exec(text) ?? [];
+    const run = async (script: string, cwd: string) => {
+      const env = { ...environment, PATH: `${root}:${process.env['PATH']}` };
+      return (await finish('bash', ['-c', `exec 2>&1\n${script}`], { cwd, env })).stdout;
+    };
+    expect(await run(copy, root)).to.equal('');
     const steps = readSteps(text);
     expect(steps.length).to.be.greaterThan(14);
     for (const { command, output } of steps) {
-      const env = { ...environment, PATH: `${root}:${process.env['PATH']}` };
-      const { stdout } = await finish('bash', ['-c', `exec 2>&1\n${command}`], { cwd: root, env });
-      expect(stdout, command).to.equal(output);
+      expect(await run(command, join(root, 'review')), command).to.equal(output);
     }
   });
 });

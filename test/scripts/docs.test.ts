@@ -126,6 +126,23 @@ describe('the documents', () => {
     expect(missing).to.deep.equal([]);
   });
 
+  it('set each variable before a command uses it', async () => {
+    const unset: string[] = [];
+    for (const page of await listPages()) {
+      const set = new Set(['PWD']);
+      for (const [, script = ''] of (await readFile(page, 'utf8')).matchAll(/^```(?:sh|console)\n(.*?)^```$/gms)) {
+        for (const line of script.split('\n')) {
+          for (const [, name = ''] of line.matchAll(/\$\{?([A-Za-z_]\w*)(?!\w*:-)/g)) {
+            if (!set.has(name)) unset.push(`${page}: ${name}`);
+          }
+          for (const [, name = '', item = name] of line.matchAll(/(?:^\$? *|export )([A-Za-z_]\w*)=|\bfor (\w+) in /g))
+            set.add(item);
+        }
+      }
+    }
+    expect(unset).to.deep.equal([]);
+  });
+
   it('wrap prose at 120 columns', async () => {
     const long: string[] = [];
     for (const page of await listPages()) {

@@ -1,11 +1,12 @@
 /** Fills the disk under the real service's log, and makes room again, while calls go on. */
 import { execFileSync } from 'node:child_process';
-import { closeSync, openSync, rmSync, writeSync } from 'node:fs';
+import { closeSync, openSync, readFileSync, rmSync, writeSync } from 'node:fs';
 import { mkdir, mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { makeHealthClient, untilHealth } from './health.js';
 import { findUnrecorded, PaymentsLoad, readRecords } from './payments-load.js';
+import { scrape, sum } from './prometheus.js';
 import { startServiceProcess, stopServiceProcess, verifyServiceLog } from './service-process.js';
 
 /** What became of the calls. */
@@ -50,6 +51,51 @@ export async function fillUnderHealth(): Promise<{ readonly health: readonly str
   });
 }
 
+/** What became of a copy whose disk was full. */
+export interface CopyResult {
+  readonly failures: readonly string[];
+  /** Lines of the log, up to the last that the copy has. */
+  readonly lines: readonly string[];
+  readonly copied: readonly string[];
+  /** Counted by the service, while the disk was full and afterwards. */
+  readonly lost: readonly { readonly failed: number; readonly dropped: number }[];
+  readonly logged: string;
+}
+
+/** Fills the disk of a file that gets copies of the records, for longer than these can wait, and makes room again. */
+export async function fillUnderCopy(): Promise<CopyResult> {
+  return withFullableDisk(async (dir, filler) => {
+    const filename = join(dir, 'copy', 'audit.log');
+    const service = await startServiceProcess({
+      dir,
+      config: { audit: { transports: [{ transport: 'file', options: { filename } }] } },
+    });
+    const readLost = async () => {
+      const [, metrics = ''] = /metrics on http:\/\/(\S+)\/metrics/.exec(service.running.stderr()) ?? [];
+      const { samples } = await scrape(metrics);
+      const count = (why: string) => sum(samples, 'sealwire_audit_fan_out_lost_total', `why="${why}"`);
+      return { failed: count('failed'), dropped: count('dropped') };
+    };
+    const load = new PaymentsLoad(service.client, 'order');
+    load.start(16);
+    await load.until(({ acknowledged }) => acknowledged.length >= 50);
+    fill(filler);
+    await load.until(({ acknowledged }) => acknowledged.length >= 1_400);
+    const lost = [await readLost()];
+    rmSync(filler);
+    const { length } = load.acknowledged;
+    await load.until(() => readFileSync(filename, 'utf8').includes(`"order-${length + 32}"`));
+    await load.stop();
+    lost.push(await readLost());
+    await stopServiceProcess(service);
+    const copied = readFileSync(filename, 'utf8').split('\n').slice(0, -1);
+    const lines = readRecords(dir).map((record) => JSON.stringify(record));
+    const end = lines.indexOf(copied.at(-1) as string) + 1;
+    const logged = service.running.stderr();
+    return { failures: load.failures, lines: lines.slice(0, end), copied, lost, logged };
+  }, 'copy');
+}
+
 /** @param cycles how often the disk is filled and freed */
 export async function fillRepeatedly(cycles: number): Promise<FillResult> {
   return withFullableDisk(async (dir, filler) => {
@@ -82,16 +128,19 @@ export async function fillRepeatedly(cycles: number): Promise<FillResult> {
   });
 }
 
-/** @param use gets the service's folder, and the file that fills the disk of its audit log */
-async function withFullableDisk<T>(use: (dir: string, filler: string) => Promise<T>): Promise<T> {
+/** @param use gets the service's folder, and the file that fills the disk of its audit log, or of `copy` beside it */
+async function withFullableDisk<T>(
+  use: (dir: string, filler: string) => Promise<T>,
+  folder: 'audit' | 'copy' = 'audit',
+): Promise<T> {
   const dir = await mkdtemp(join(tmpdir(), 'sealwire-full-'));
-  const audit = join(dir, 'audit');
-  await mkdir(audit, { mode: 0o700 });
-  execFileSync('mount', ['-t', 'tmpfs', '-o', `size=${SIZE},mode=0700`, 'tmpfs', audit]);
+  const disk = join(dir, folder);
+  await mkdir(disk, { mode: 0o700 });
+  execFileSync('mount', ['-t', 'tmpfs', '-o', `size=${SIZE},mode=0700`, 'tmpfs', disk]);
   try {
-    return await use(dir, join(audit, 'filler'));
+    return await use(dir, join(disk, 'filler'));
   } finally {
-    execFileSync('umount', ['-l', audit]);
+    execFileSync('umount', ['-l', disk]);
     await rm(dir, { recursive: true, force: true });
   }
 }

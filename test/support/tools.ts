@@ -9,6 +9,7 @@ const HINTS = {
   jq: 'apt-get install jq',
   nginx: 'apt-get install nginx-light',
   openssl: 'apt-get install openssl',
+  promtool: 'apt-get install prometheus',
   python3: 'apt-get install python3; pip install jwcrypto grpcio grpcio-tools',
   'softhsm2-util': 'apt-get install softhsm2',
 } as const;

@@ -39,6 +39,8 @@ class BoundedOutput {
     // The logger passes on what its transports report; winston's own report some problems as warnings.
     this.#logger.on('error', (error: unknown) => this.#fail(error));
     this.#logger.on('warn', (error: unknown) => this.#fail(error));
+    // No event of winston's: our own transports tell so that what they reported is over.
+    transport.on('recovered', () => this.#reporter.tell(() => this.#describe('takes records again')));
     this.#logger.on('drain', () => {
       this.#blocked = false;
       this.#drain();
@@ -103,7 +105,7 @@ export class FanOut {
     for (const output of this.#outputs) output.push(line);
   }
 
-  /** Records that were dropped, and errors that transports reported. */
+  /** Records that were dropped, and failures that transports reported. */
   stats(): { readonly dropped: number; readonly failed: number } {
     const sum = (pick: (output: BoundedOutput) => number) =>
       this.#outputs.reduce((total, output) => total + pick(output), 0);

@@ -62,7 +62,8 @@ export async function explain<T>(path: string, work: () => Promise<T>): Promise<
   } catch (error) {
     if (error instanceof SealwireError) throw error;
     if (error instanceof FileLockBusy) {
-      throw new SealwireError('AUDIT_FILE_INVALID', `${path}: ${error.holder} writes this log`);
+      const why = `${error.holder} writes this log; stop it, or use another folder`;
+      throw new SealwireError('AUDIT_FILE_INVALID', `${path}: ${why}`);
     }
     const { code, cause } = error as NodeJS.ErrnoException;
     const why = code ?? (cause as NodeJS.ErrnoException | undefined)?.code ?? 'cannot be used';

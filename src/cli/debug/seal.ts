@@ -157,7 +157,7 @@ async function record(token: string, field: string, reason: string, flags: OpenF
     ...(audit === undefined && { keyFile: servicePaths(dir).log }),
   }).catch((error: unknown) => {
     if (!(error instanceof SealwireError)) throw error;
-    const hint = audit === undefined ? '; while the service runs, give another folder with --audit' : '';
+    const hint = audit === undefined ? '; --audit gives another folder' : '';
     throw new SealwireError(error.code, `${error.message}${hint}`);
   });
   try {

@@ -7,8 +7,16 @@ export type LineStream = NodeJS.WritableStream & { readonly writableLength?: num
 /** What may wait for a slow reader, in bytes. */
 const MAX_WAITING_BYTES = 1_048_576;
 
-/** @returns takes every line at once, and tells in the stream how many were dropped before one */
-export function createLossyLines(stream: LineStream): Writable {
+/** Adds to a line how many were dropped before it; it has no newline. */
+export type MarkLine = (line: string, droppedBefore: number) => string;
+
+const markText: MarkLine = (line, droppedBefore) => `${line} ${JSON.stringify({ droppedBefore })}`;
+
+/**
+ * @param mark default: as JSON behind the line
+ * @returns takes every line at once, and tells in the stream how many were dropped before one
+ */
+export function createLossyLines(stream: LineStream, mark = markText): Writable {
   let dropped = 0;
   tolerateErrors(stream);
   return new Writable({
@@ -18,7 +26,7 @@ export function createLossyLines(stream: LineStream): Writable {
       else {
         const before = dropped;
         dropped = 0;
-        stream.write(before === 0 ? line : `${line.trimEnd()} {"droppedBefore":${before}}\n`, (error) => {
+        stream.write(before === 0 ? line : `${mark(line.trimEnd(), before)}\n`, (error) => {
           if (error) dropped += before + 1;
         });
       }

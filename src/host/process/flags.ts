@@ -10,6 +10,7 @@ export const HOST_FLAGS = {
   policy: ['--policy <name>', 'strict, or interop for stock JOSE clients (default: strict)'],
   config: ['--config <file>', 'JSON file with more options; see docs/configuration.md'],
   logLevel: ['--log-level <level>', 'error, warn, info or debug (default: info)'],
+  logFormat: ['--log-format <form>', 'text, or json for one object per line of the log (default: text)'],
 } as const;
 
 /** What was given as flags. */

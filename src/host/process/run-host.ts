@@ -13,7 +13,7 @@ import { onStopSignals } from './stop-signals.js';
 
 /**
  * Runs an app until it is told to stop, as `sealwire serve` does: takes the flags `--listen`, `--dir`, `--policy`,
- * `--config` and `--log-level`, prints `listening on HOST:PORT` on stdout and its log on stderr, drains on SIGTERM, SIGINT
+ * `--config`, `--log-level` and `--log-format`, prints `listening on HOST:PORT` on stdout and its log on stderr, drains on SIGTERM, SIGINT
  * or SIGHUP, and ends the process: with 0, with 2 for wrong use, or with 3 when something that is needed is unavailable.
  *
  * @param args default: those of the process
@@ -59,9 +59,16 @@ export async function runUntilStopped<R extends RunningApp, O>(
   tolerateErrors(process.stdout);
   // Before anything is announced: a signal may come right after.
   const stopping = onStopSignals({ exit: () => process.exit(ExitCode.DONE) });
-  const logger = createApplicationLogger(config.logLevel);
+  const logger = createApplicationLogger(config.logLevel, process.stderr, config.logFormat);
   setLogger(createGrpcLogger(logger));
-  const service = await startService(app, { config, logger, askPin });
+  // At once, though the start may take some time yet.
+  stopping.then((signal) => logger.info(`${signal}: stopping`));
+  const service = await startService(app, { config, logger, askPin }).catch((error: unknown) => {
+    if (config.logFormat === 'text') throw error;
+    // Programs that read the log find the reason in it.
+    logger.error(`cannot start: ${messageOf(error)}`);
+    process.exit(exitCodeOf(error));
+  });
   process.stdout.write(`listening on ${service.address}\n`);
   await stopping;
   await service.stop();

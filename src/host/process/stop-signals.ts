@@ -19,9 +19,9 @@ export interface StopSignalOptions {
  * Listens from now on to the end of the process. SIGHUP never ends it at once: a terminal that closes sends several, and
  * service managers send one after SIGTERM.
  *
- * @returns resolves at the first signal
+ * @returns resolves at the first signal, with its name
  */
-export function onStopSignals(options: StopSignalOptions): Promise<void> {
+export function onStopSignals(options: StopSignalOptions): Promise<NodeJS.Signals> {
   const { exit, source = process, environment = process.env, now = () => performance.now() } = options;
   const isUnderNpm = environment['npm_lifecycle_event'] !== undefined;
   return new Promise((resolve) => {
@@ -29,7 +29,7 @@ export function onStopSignals(options: StopSignalOptions): Promise<void> {
     const onSignal = (signal: NodeJS.Signals) => {
       if (first === undefined) {
         first = { signal, at: now() };
-        resolve();
+        resolve(signal);
         return;
       }
       const isEcho = signal === 'SIGINT' && first.signal === 'SIGINT' && now() - first.at < ECHO_MS;
@@ -37,6 +37,6 @@ export function onStopSignals(options: StopSignalOptions): Promise<void> {
       if (!(isUnderNpm && isEcho)) exit();
     };
     for (const signal of ['SIGTERM', 'SIGINT'] as const) source.on(signal, onSignal);
-    source.on('SIGHUP', () => resolve());
+    source.on('SIGHUP', resolve);
   });
 }

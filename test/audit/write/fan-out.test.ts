@@ -1,6 +1,7 @@
 import { expect } from 'chai';
 import Transport from 'winston-transport';
 import { FanOut } from '../../../src/audit/write/fan-out.js';
+import type { AuditReport } from '../../../src/audit/write/reports.js';
 import {
   expectAuditFailed,
   inFolder,
@@ -108,6 +109,24 @@ describe('FanOut', () => {
     fanOut.push('more');
     await settle();
     expect(hanging.received).to.equal(201 - dropped);
+    fanOut.close();
+  });
+
+  it('tells that a transport has failed, and that it takes records again, with what was lost', async () => {
+    const hanging = new Hanging();
+    const told: unknown[] = [];
+    const report = ({ message, facts }: AuditReport) => told.push([message, facts['why'], facts['dropped']]);
+    const fanOut = new FanOut({ transports: [hanging], queueRecords: 5, report, reportMs: 0 });
+    hanging.emit('warn', Object.assign(new Error('no room'), { code: 'ENOSPC' }));
+    for (let line = 0; line < 200; line++) fanOut.push(String(line));
+    const { dropped } = fanOut.stats();
+    hanging.emit('recovered');
+    while (told.length < 2) await settle();
+    expect([told[0], told.at(-1)]).to.deep.equal([
+      ['an audit transport failed', 'ENOSPC', 0],
+      ['an audit transport takes records again', undefined, dropped],
+    ]);
+    expect(fanOut.stats().failed).to.equal(1);
     fanOut.close();
   });
 

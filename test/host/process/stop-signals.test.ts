@@ -4,13 +4,16 @@ import { onStopSignals } from '../../../src/host/process/stop-signals.js';
 
 function setUp(environment: NodeJS.ProcessEnv) {
   const source = new EventEmitter();
-  const state = { ms: 0, stops: 0, exits: 0 };
+  const state = { ms: 0, stops: 0, exits: 0, signal: '' };
   const stopping = onStopSignals({
     exit: () => state.exits++,
     source: source as unknown as NodeJS.Process,
     environment,
     now: () => state.ms,
-  }).then(() => state.stops++);
+  }).then((signal) => {
+    state.stops++;
+    state.signal = signal;
+  });
   const send = (signal: NodeJS.Signals, ms: number) => {
     state.ms = ms;
     source.emit(signal, signal);
@@ -114,7 +117,7 @@ describe('onStopSignals', () => {
       const { state, stopping, send } = setUp(environment);
       for (const [signal, ms] of signals) send(signal, ms);
       await stopping;
-      expect(state).to.include({ stops: 1, exits });
+      expect(state).to.include({ stops: 1, exits, signal: signals[0]?.[0] });
     });
   }
 });
