@@ -99,7 +99,7 @@ export class TokenOpener {
   #fresh = 0;
   #hits = 0;
 
-  /** @throws SealwireError `OPTIONS_INVALID` */
+  /** @throws SealwireError `OPTIONS_INVALID`; `CUSTODY_FAILED` of a custody that cannot begin */
   constructor(options: TokenOpenerOptions) {
     this.#keys = options.keys;
     this.#policy = options.policy ?? 'strict';
@@ -111,6 +111,8 @@ export class TokenOpener {
     for (const [account, share] of shares) checkRange(`shares: ${account}`, share, [1, 1_000]);
     const shareOf = (account: string) => shares.get(account) ?? 1;
     const concurrency = () => options.keys.custody.concurrency ?? CONCURRENCY;
+    // Asked once now: a custody without threads says so here, not to the first caller.
+    concurrency();
     this.#queue = new FairQueue({ concurrency, maxPending, maxPerAccount, shareOf });
     this.#now = options.now ?? Date.now;
     // Ages and rates must not follow a wall clock that is set back.
