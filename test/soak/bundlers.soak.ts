@@ -1,0 +1,4 @@
+/** All of docs/bundlers.md. */
+import { describeBundlers } from '../support/bundlers.js';
+
+describeBundlers();
