@@ -1,4 +1,5 @@
 /** Private keys inside PKCS#11 tokens: agreements are made there, and nothing but Z comes out. */
+import { isSea } from 'node:sea';
 import { SealwireError } from '../../errors.js';
 import type { EphemeralPoint } from '../../jwe/header.js';
 import type { Curve } from '../../profile/algorithms.js';
@@ -181,6 +182,8 @@ export class Pkcs11Custody implements HardwareCustody {
 
 /** Only the sessions' processes load it; here the error can be reported. */
 function requireCryptoki(): string {
+  // Its Node runs the application and no other program.
+  if (isSea()) throw new SealwireError('OPTIONS_INVALID', 'PKCS#11 needs Node: a single executable starts no sessions');
   const file = findCryptoki();
   if (file !== undefined) return file;
   throw new SealwireError('OPTIONS_INVALID', "PKCS#11 needs the package 'pkcs11js': run npm install pkcs11js");
