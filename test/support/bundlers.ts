@@ -96,7 +96,8 @@ export function describeBundlers(only?: readonly string[]): void {
     }
 
     function run(command: string, args: readonly string[], cwd: string): string {
-      const PATH = [join(dir, 'node_modules/.bin'), resolve('node_modules/.bin'), process.env['PATH']].join(delimiter);
+      const bins = [join(dir, 'node_modules/.bin'), resolve('node_modules/.bin'), dirname(process.execPath)];
+      const PATH = [...bins, process.env['PATH']].join(delimiter);
       const env = { ...process.env, PATH, npm_config_loglevel: 'error', npm_config_prefer_offline: 'true' };
       const { status, stdout, stderr } = spawnSync(command, args, { cwd, encoding: 'utf8', env });
       expect(status, `${args.at(-1)}\n${stdout}${stderr}`).to.equal(0);
@@ -150,8 +151,11 @@ export function describeBundlers(only?: readonly string[]): void {
       if (commands.length === 0 || only?.includes(name) === false) continue;
       it(`works as it says of ${name}`, async () => {
         const files = writeFiles(name);
-        for (const step of commands) await follow(step);
-        if (!BASE.includes(name)) for (const file of files) rmSync(join(dir, file));
+        try {
+          for (const step of commands) await follow(step);
+        } finally {
+          if (!BASE.includes(name)) for (const file of files) rmSync(join(dir, file));
+        }
       });
     }
   });
