@@ -1,4 +1,4 @@
-// Fails when generated code differs from what the protos and the generator give.
+// Fails when generated code differs from what the protos, the generator and our programs give.
 import { spawnSync } from 'node:child_process';
 import { cpSync, mkdtempSync, rmSync, symlinkSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -11,11 +11,12 @@ try {
   for (const name of ['node_modules', 'dist']) symlinkSync(resolve(name), join(copy, name));
   const run = (command, args, cwd) => spawnSync(command, args, { cwd, stdio: ['ignore', 'inherit', 'inherit'] }).status;
   const buf = resolve('node_modules/@bufbuild/buf/bin/buf');
-  const makeDescriptors = resolve('scripts/make-descriptors.mjs');
   for (const template of ['buf.gen.yaml', 'proto/buf.gen.yaml', 'test/protos/buf.gen.yaml']) {
     if (run(process.execPath, [buf, 'generate', '--template', template], copy) !== 0) process.exit(1);
   }
-  if (run(process.execPath, [makeDescriptors], copy) !== 0) process.exit(1);
+  for (const script of ['make-descriptors.mjs', 'make-programs.mjs']) {
+    if (run(process.execPath, [resolve('scripts', script)], copy) !== 0) process.exit(1);
+  }
   for (const output of ['src/gen', 'test/gen']) {
     if (run('diff', ['-r', '--brief', output, join(copy, output)], '.') !== 0) {
       console.error(`${output} is not up to date: run npm run generate`);

@@ -53,7 +53,6 @@ const homes = {
   'node-jose': ['keys'],
   winston: ['audit', 'host'],
   'winston-transport': ['audit', 'host'],
-  piscina: ['jwe'],
   'lru-cache': ['jwe', 'server', 'audit'],
   '@grpc/grpc-js': ['client', 'server', 'host', 'payments', 'cli'],
   '@bufbuild/protobuf': ['schema', 'loader', 'codegen', 'web', 'cli'],

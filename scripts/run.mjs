@@ -68,6 +68,9 @@ async function generate() {
     const code = await run(process.execPath, [buf, 'generate', '--template', template], { stdio: 'inherit' });
     if (code !== 0) return code;
   }
-  const code = await run(process.execPath, [join(root, 'scripts/make-descriptors.mjs')], { stdio: 'inherit' });
-  return code === 0 ? setUp() : code;
+  for (const script of ['make-descriptors.mjs', 'make-programs.mjs']) {
+    const code = await run(process.execPath, [join(root, 'scripts', script)], { stdio: 'inherit' });
+    if (code !== 0) return code;
+  }
+  return setUp();
 }

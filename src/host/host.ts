@@ -5,6 +5,7 @@ import type { Logger } from 'winston';
 import { readRecentTokens } from '../audit/read/recent-tokens.js';
 import { servicePaths } from '../files/service-paths.js';
 import { peekHeader } from '../jwe/header.js';
+import { sharedPool } from '../jwe/pool.js';
 import { findPassphrase } from '../keys/passphrase.js';
 import { loadReviewerKey } from '../keys/reviewer-keys.js';
 import type { KeyRing } from '../keys/ring.js';
@@ -162,6 +163,7 @@ async function start<R extends RunningApp, O>(
   stops.push(() => metrics.close());
   const guard = new ReplayGuard();
   await checkHardware(ring, hardware, logger);
+  await sharedPool().check();
   await guard.restore(readRecentTokens(servicePaths(dir).audit, Date.now() - REPLAY_WINDOW_MS));
 
   const caller = createCaller({ trustedProxies: config.trustedProxies, callerHeader: config.callerHeader });

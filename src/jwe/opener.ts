@@ -69,7 +69,7 @@ export class TokenOpener {
   readonly #now: () => number;
   #hits = 0;
 
-  /** @throws SealwireError `OPTIONS_INVALID` */
+  /** @throws SealwireError `OPTIONS_INVALID`; `CUSTODY_FAILED` of a custody that cannot begin */
   constructor(options: TokenOpenerOptions) {
     const { keys } = options;
     this.#keys = keys;

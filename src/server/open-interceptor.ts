@@ -89,7 +89,7 @@ export interface OpenInterceptor {
  *
  * @param options keys, audit sink, services and limits
  * @returns the interceptor, for grpc-js's `interceptors` server option, and its token opener
- * @throws SealwireError `OPTIONS_INVALID`
+ * @throws SealwireError `OPTIONS_INVALID`; `CUSTODY_FAILED` when the worker thread for agreements cannot start
  *
  * @example
  * ```ts

@@ -139,6 +139,56 @@ describe('AgreementPool', () => {
     expect([ended.status, ended.stdout.trim(), ended.stderr]).to.deep.equal([0, '32', '']);
   }).timeout(15_000);
 
+  it('says why a thread cannot start, and nothing that its program says', async () => {
+    const broken = new AgreementPool({ program: "throw new TypeError('of unknown making')" });
+    const { message } = await expectRejection('CUSTODY_FAILED', () => broken.check());
+    expect(message).to.equal('the worker thread for agreements cannot start (TypeError)');
+    expect(broken.pending).to.equal(0);
+    await broken.close();
+  });
+
+  it('replaces a thread that ends, and fails the one agreement that it had', async () => {
+    const program = `
+      const { parentPort } = require('node:worker_threads');
+      parentPort.on('message', ({ kind }) => (kind === 'agree' ? process.exit() : parentPort.postMessage({ z: new Uint8Array(1), x: '', y: '' })));`;
+    const dying = new AgreementPool({ threads: 1, program });
+    const [key, point] = [makeKey(), toPoint(makeEphemeral('P-256').jwk)];
+    const lost = expectRejection('CUSTODY_FAILED', () => dying.agree(key.privateKey, point));
+    await dying.generate(key.publicKey, key.crv);
+    expect((await lost).message).to.equal('the agreement could not be made');
+    await dying.close();
+    await expectRejection('CUSTODY_FAILED', () => dying.generate(key.publicKey, key.crv));
+  });
+
+  it('fails what waits when it is closed', async () => {
+    const closing = new AgreementPool({ threads: 1 });
+    const key = makeKey('P-521');
+    const made = Array.from({ length: 3 }, () => closing.generate(key.publicKey, key.crv));
+    const settled = Promise.allSettled(made);
+    await closing.close();
+    expect((await settled).map(({ status }) => status)).to.deep.equal(['rejected', 'rejected', 'rejected']);
+    expect(closing.pending).to.equal(0);
+  });
+
+  for (const [who, make] of [
+    ['a client', 'new SealingSessions()'],
+    ['a service', "createOpenInterceptor({ services: [], keys: await KeyRing.create('P-256'), audit: {} })"],
+  ] as const) {
+    it(`lets ${who} say at its start that Node starts no thread`, () => {
+      const url = new URL('../../src/index.js', import.meta.url).href;
+      const script = `
+        import { SealingSessions, createOpenInterceptor, KeyRing } from ${JSON.stringify(url)};
+        try { ${make}; } catch (error) { console.log(error.code, error.message); }`;
+      const permission = process.allowedNodeEnvironmentFlags.has('--permission')
+        ? '--permission'
+        : '--experimental-permission';
+      const args = [permission, '--allow-fs-read=*', '--no-warnings', '--input-type=module', '-e', script];
+      const { stdout, stderr } = spawnSync(process.execPath, args, { encoding: 'utf8', timeout: 30_000 });
+      const expected = 'CUSTODY_FAILED the worker thread for agreements cannot start (ERR_ACCESS_DENIED)\n';
+      expect([stdout, stderr]).to.deep.equal([expected, '']);
+    }).timeout(30_000);
+  }
+
   for (const options of [{ threads: 0 }, { threads: 65 }, { queue: 0 }, { queue: 1e9 }]) {
     it(`refuses ${JSON.stringify(options)}`, () =>
       void expectCode('OPTIONS_INVALID', () => new AgreementPool(options)));

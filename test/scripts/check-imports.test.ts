@@ -70,7 +70,6 @@ describe('check-imports', () => {
     ['audit in the root', 'index.ts', "export { AuditLog } from './audit/index.js';"],
     ['node-jose outside keys', 'jwe/a.ts', "import jose from 'node-jose';"],
     ['winston outside audit and host', 'server/a.ts', "import { createLogger } from 'winston';"],
-    ['piscina outside jwe', 'keys/a.ts', "import { Piscina } from 'piscina';"],
     ['grpc-js in schema, as a type', 'schema/a.ts', "import type { Metadata } from '@grpc/grpc-js';"],
     ['protobuf in jwe, by a subpath', 'jwe/a.ts', "import { x } from '@bufbuild/protobuf/wire';"],
   ];

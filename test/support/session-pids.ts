@@ -5,7 +5,7 @@ import { readFileSync } from 'node:fs';
 export function sessionPids(parent = process.pid): number[] {
   const text = readFileSync(`/proc/${parent}/task/${parent}/children`, 'utf8');
   const pids = text.split(' ').filter(Boolean).map(Number);
-  return pids.filter((pid) => readProcess(pid, 'cmdline').includes('pkcs11-process'));
+  return pids.filter((pid) => readProcess(pid, 'cmdline').includes('sealwire-pkcs11'));
 }
 
 /** A file of `/proc/PID`; empty when the process has gone. */

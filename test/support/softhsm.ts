@@ -5,7 +5,7 @@ import { mkdir, mkdtemp, rename, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { PublicJwk } from '../../src/keys/import.js';
-import { type Attribute, CK, type Cryptoki, createCryptoki, hasCryptoki } from '../../src/keys/pkcs11/cryptoki.js';
+import { type Attribute, CK, type Cryptoki, createCryptoki, findCryptoki } from '../../src/keys/pkcs11/cryptoki.js';
 import { Pkcs11Custody } from '../../src/keys/pkcs11/pkcs11-custody.js';
 import type { Curve } from '../../src/profile/algorithms.js';
 import { missing, requireTool } from './tools.js';
@@ -35,7 +35,7 @@ export interface SoftToken {
 /** Makes a token; skips the calling test where SoftHSM2 is not installed. Sets `SOFTHSM2_CONF` of this process. */
 export async function createSoftToken(context: Mocha.Context, pin = '648219'): Promise<SoftToken> {
   requireTool(context, 'softhsm2-util');
-  if (!hasCryptoki()) missing(context, 'needs pkcs11js: npm install pkcs11js');
+  if (findCryptoki() === undefined) missing(context, 'needs pkcs11js: npm install pkcs11js');
   const modulePath = MODULES.find(existsSync) ?? missing(context, 'needs libsofthsm2.so: apt-get install softhsm2');
   const dir = await mkdtemp(join(tmpdir(), 'sealwire-hsm-'));
   const tokens = join(dir, 'tokens');
@@ -60,7 +60,7 @@ export async function createSoftToken(context: Mocha.Context, pin = '648219'): P
 
 /** Work on a token with the module itself, to make what our own code would not. */
 export function onToken<T>(token: SoftToken, work: (module: Cryptoki, session: Buffer) => T): T {
-  const module = createCryptoki();
+  const module = createCryptoki(findCryptoki() ?? '');
   module.load(token.modulePath);
   module.C_Initialize();
   try {

@@ -79,10 +79,13 @@ export class AgreementMaker {
   readonly #refused: Record<RefusalKind, number> = { rate: 0, account: 0, queue: 0 };
   #fresh = 0;
 
+  /** @throws SealwireError `OPTIONS_INVALID`; `CUSTODY_FAILED` of a custody that cannot begin */
   constructor({ keys, cache, maxPending, maxPerAccount, rate, shareOf }: AgreementMakerOptions) {
     this.#keys = keys;
     this.#cache = cache;
     const concurrency = () => keys.custody.concurrency ?? CONCURRENCY;
+    // Asked once now: a custody without threads says so here, not to the first caller.
+    concurrency();
     this.#queue = new FairQueue({ concurrency, maxPending, maxPerAccount, shareOf });
     this.#rate = new CallerRate({ shareOf, ...rate });
   }

@@ -86,20 +86,24 @@ export const CK = {
   CK_PARAMS_EC_DH: 6,
 } as const;
 
-const require = createRequire(import.meta.url);
-
-/** Whether the optional package is installed. */
-export function hasCryptoki(): boolean {
+/**
+ * Finds the optional package. In a bundle of CommonJS this file has no address: there it is looked for beside the program.
+ *
+ * @returns its main file; undefined when it is not installed
+ */
+export function findCryptoki(): string | undefined {
   try {
-    require.resolve('pkcs11js');
-    return true;
+    return createRequire(import.meta.url ?? process.argv[1] ?? process.execPath).resolve('pkcs11js');
   } catch {
-    return false;
+    return undefined;
   }
 }
 
-/** @throws Error when the optional package is not installed */
-export function createCryptoki(): Cryptoki {
-  const { PKCS11 } = require('pkcs11js') as { readonly PKCS11: new () => Cryptoki };
+/**
+ * @param file what {@link findCryptoki} gave
+ * @throws Error when it cannot be loaded
+ */
+export function createCryptoki(file: string): Cryptoki {
+  const { PKCS11 } = createRequire(file)(file) as { readonly PKCS11: new () => Cryptoki };
   return new PKCS11();
 }

@@ -1,10 +1,11 @@
 /** Private keys inside PKCS#11 tokens: agreements are made there, and nothing but Z comes out. */
+import { isSea } from 'node:sea';
 import { SealwireError } from '../../errors.js';
 import type { EphemeralPoint } from '../../jwe/header.js';
 import type { Curve } from '../../profile/algorithms.js';
 import type { HardwareCustody } from '../custody.js';
 import { importKey, type PublicJwk } from '../import.js';
-import { hasCryptoki } from './cryptoki.js';
+import { findCryptoki } from './cryptoki.js';
 import type { KeyName, TokenKey } from './pkcs11-messages.js';
 import { type Pkcs11Limits, Pkcs11Pool, type Pkcs11Stats } from './pkcs11-pool.js';
 import { formatPkcs11Uri, type Pkcs11Uri, parsePkcs11Uri } from './pkcs11-uri.js';
@@ -140,10 +141,7 @@ export class Pkcs11Custody implements HardwareCustody {
   }
 
   #resolve(text: string): Pkcs11Uri {
-    // Only the sessions' processes load it; here the error can be reported.
-    if (!hasCryptoki()) {
-      throw new SealwireError('OPTIONS_INVALID', "PKCS#11 needs the package 'pkcs11js': run npm install pkcs11js");
-    }
+    requireCryptoki();
     const uri = parsePkcs11Uri(text);
     const modulePath = uri.modulePath ?? this.#options.modulePath;
     if (modulePath === undefined)
@@ -169,7 +167,7 @@ export class Pkcs11Custody implements HardwareCustody {
     const { readPin, modulePath: _default, onChange, ...limits } = this.#options;
     const pin = await readPin(token);
     if (this.#closed) throw new SealwireError('CUSTODY_FAILED', 'the key custody is closed');
-    const open = { modulePath: token.modulePath as string, token, pin, write };
+    const open = { cryptoki: requireCryptoki(), modulePath: token.modulePath as string, token, pin, write };
     const name = poolName(token, write);
     const changed = (available: boolean, why: string) => {
       if (available) this.#away.delete(name);
@@ -180,6 +178,15 @@ export class Pkcs11Custody implements HardwareCustody {
     this.#open.add(pool);
     return pool;
   }
+}
+
+/** Only the sessions' processes load it; here the error can be reported. */
+function requireCryptoki(): string {
+  // Its Node runs the application and no other program.
+  if (isSea()) throw new SealwireError('OPTIONS_INVALID', 'PKCS#11 needs Node: a single executable starts no sessions');
+  const file = findCryptoki();
+  if (file !== undefined) return file;
+  throw new SealwireError('OPTIONS_INVALID', "PKCS#11 needs the package 'pkcs11js': run npm install pkcs11js");
 }
 
 /** The URI without the key. */

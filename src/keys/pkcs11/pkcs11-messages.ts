@@ -4,6 +4,8 @@ import type { Pkcs11Uri } from './pkcs11-uri.js';
 
 /** The token to open; the first message a process gets. */
 export interface OpenRequest {
+  /** Main file of `pkcs11js`. */
+  readonly cryptoki: string;
   readonly modulePath: string;
   readonly token: Pkcs11Uri;
   readonly pin: string;

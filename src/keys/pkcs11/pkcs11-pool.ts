@@ -3,9 +3,10 @@
  * loop, one that crashes cannot take the service down, and a new process finds a token that was away:
  * modules remember what they saw when they began.
  */
-import { type ChildProcess, fork } from 'node:child_process';
+import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { SealwireError } from '../../errors.js';
+import { pkcs11Process } from '../../gen/programs.js';
 import { checkRange } from '../../profile/check-range.js';
 import {
   endsSession,
@@ -289,11 +290,14 @@ async function endInOrder(child: ChildProcess): Promise<void> {
 /** This process gets neither the secrets of our environment nor its flags (an inspector's port, preloaded modules). */
 function startProcess(): ChildProcess {
   const own = Object.entries(process.env).filter(([name]) => !name.startsWith('SEALWIRE_'));
-  return fork(new URL('./pkcs11-process.js', import.meta.url), {
-    execArgv: [],
+  // Lists of processes show the title. The program comes from stdin.
+  const child = spawn(process.execPath, ['--title=sealwire-pkcs11', '-'], {
     env: Object.fromEntries(own),
     serialization: 'advanced',
     // What a module prints is untrusted.
-    stdio: ['ignore', 'ignore', 'ignore', 'ipc'],
+    stdio: ['pipe', 'ignore', 'ignore', 'ipc'],
   });
+  // A process that ends early is noticed by its end.
+  child.stdin?.on('error', () => {}).end(pkcs11Process);
+  return child;
 }

@@ -1,6 +1,6 @@
 /**
  * Main module of a process that talks to a PKCS#11 token: opens it, runs one task after another, and ends when it
- * fails.
+ * fails. Processes get it as text (`src/gen/programs.ts`), as worker threads get theirs.
  */
 import { endsSession, type OpenRequest, type Pkcs11Reply, type Pkcs11Task } from './pkcs11-messages.js';
 import { Pkcs11Failure, Pkcs11Session } from './pkcs11-session.js';

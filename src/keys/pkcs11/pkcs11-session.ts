@@ -41,8 +41,12 @@ export class Pkcs11Session {
   readonly #keys = new Map<string, FoundKey>();
 
   /** @throws Pkcs11Failure `token`, `pin` */
-  constructor({ modulePath, token, pin, write }: OpenRequest) {
-    this.#module = createCryptoki();
+  constructor({ cryptoki, modulePath, token, pin, write }: OpenRequest) {
+    try {
+      this.#module = createCryptoki(cryptoki);
+    } catch {
+      throw new Pkcs11Failure('token', `${cryptoki}: cannot be loaded; install pkcs11js again for this Node`);
+    }
     try {
       this.#module.load(modulePath);
     } catch {

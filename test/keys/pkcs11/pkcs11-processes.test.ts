@@ -1,7 +1,10 @@
 /** What becomes of the processes that talk to a PKCS#11 module, and what they are given. */
-import type { ChildProcess } from 'node:child_process';
+import { type ChildProcess, execFileSync } from 'node:child_process';
 import { subscribe, unsubscribe } from 'node:diagnostics_channel';
+import { mkdirSync, symlinkSync } from 'node:fs';
+import { join, resolve } from 'node:path';
 import { expect } from 'chai';
+import { buildSync } from 'esbuild';
 import type { PublicJwk } from '../../../src/keys/import.js';
 import { CK } from '../../../src/keys/pkcs11/cryptoki.js';
 import { Pkcs11Custody, type Pkcs11CustodyOptions } from '../../../src/keys/pkcs11/pkcs11-custody.js';
@@ -117,6 +120,23 @@ describe('processes of Pkcs11Custody', () => {
       await untilServing(custody);
     });
   }
+
+  it('are started from a bundle too, which finds pkcs11js beside the program', () => {
+    const program = `import { Pkcs11Custody } from './dist/src/keys/pkcs11/index.js';
+      const custody = new Pkcs11Custody({ readPin: async () => '${token.pin}' });
+      custody.describe('${token.uri('k')}').then(({ kid }) => kid, ({ message }) => message).then(async (said) => {
+        console.log(said);
+        await custody.close();
+      });`;
+    const outfile = join(token.dir, 'bundle.cjs');
+    const stdin = { contents: program, resolveDir: resolve('.') };
+    buildSync({ stdin, bundle: true, platform: 'node', format: 'cjs', logLevel: 'error', outfile });
+    const run = () => execFileSync(process.execPath, [outfile], { encoding: 'utf8' }).trim();
+    expect(run()).to.equal("PKCS#11 needs the package 'pkcs11js': run npm install pkcs11js");
+    mkdirSync(join(token.dir, 'node_modules'));
+    symlinkSync(resolve('node_modules/pkcs11js'), join(token.dir, 'node_modules/pkcs11js'));
+    expect(run()).to.equal(jwk.kid);
+  });
 
   it('end when the ring has no key on their token any more', async () => {
     const changes: boolean[] = [];
