@@ -1,4 +1,7 @@
-/** Unary calls per second: clear field, sealed, sealed behind an interceptor, sealed with durable audit; interleaved, two processes. */
+/**
+ * Unary calls per second: clear field, sealed, sealed behind an interceptor, sealed with durable audit; interleaved,
+ * two processes.
+ */
 import { type ChildProcess, fork } from 'node:child_process';
 import { once } from 'node:events';
 import { fdatasync, openSync, rmSync, writeSync } from 'node:fs';

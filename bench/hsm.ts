@@ -1,4 +1,7 @@
-/** Warm open on a key inside a PKCS#11 token (SoftHSM2) against a local key: with cached agreements they should be equal. */
+/**
+ * Warm open on a key inside a PKCS#11 token (SoftHSM2) against a local key: with cached agreements they should be
+ * equal.
+ */
 import { execFileSync } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
 import { existsSync } from 'node:fs';

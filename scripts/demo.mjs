@@ -1,6 +1,6 @@
 /**
- * One sealed call, shown from every side: the typed request, the bytes that a relay between client and
- * service sees, the handler's view, the audit record, what happens when the relay changes the amount, and the log verified.
+ * One sealed call, shown from every side: the typed request, the bytes that a relay between client and service sees,
+ * the handler's view, the audit record, what happens when the relay changes the amount, and the log verified.
  *
  * Uses the service on 127.0.0.1:50051 with ./var when it runs; otherwise starts one in a temporary folder.
  */

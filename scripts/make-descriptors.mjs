@@ -1,5 +1,6 @@
-// Writes src/gen/descriptors.ts: the descriptors of our protos, gRPC's error details and health checks, exactly as the compiler made them,
-// for server reflection and the command line. Run in the project's folder; part of `npm run generate`.
+// Writes src/gen/descriptors.ts: the descriptors of our protos, gRPC's error details and health checks, exactly as the
+// compiler made them, for server reflection and the command line. Run in the project's folder; part of `npm run
+// generate`.
 import { spawnSync } from 'node:child_process';
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';

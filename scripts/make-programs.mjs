@@ -1,5 +1,5 @@
-// Writes src/gen/programs.ts: the programs of our threads and child processes as text, each in one piece. As files they could
-// not be found from a bundle of an application. Part of `npm run generate`; writes below the working directory.
+// Writes src/gen/programs.ts: the programs of our threads and child processes as text, each in one piece. As files they
+// could not be found from a bundle of an application. Part of `npm run generate`; writes below the working directory.
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';

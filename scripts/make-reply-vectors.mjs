@@ -1,6 +1,7 @@
 /**
- * Writes test/vectors/replies.json, or the file that is named: reply tokens with their method and request, and the replies of calls, good and bad. Made with
- * `node:crypto` alone, so that it shares no code with what it tests. Test-only keys: never use them elsewhere.
+ * Writes test/vectors/replies.json, or the file that is named: reply tokens with their method and request, and the
+ * replies of calls, good and bad. Made with `node:crypto` alone, so that it shares no code with what it tests.
+ * Test-only keys: never use them elsewhere.
  */
 import { createHash } from 'node:crypto';
 import { writeFileSync } from 'node:fs';

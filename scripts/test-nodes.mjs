@@ -3,8 +3,8 @@
  *
  * Usage: node scripts/test-nodes.mjs [--node LINE]… [--all] [--install] [PART-OF-A-FILE-NAME …]
  *
- * `--all` runs the whole suite on each line; `--install` only installs the lines. The binaries come from the npm packages `node-PLATFORM-ARCH` and are
- * kept in `.cache/nodes`.
+ * `--all` runs the whole suite on each line; `--install` only installs the lines. The binaries come from the npm
+ * packages `node-PLATFORM-ARCH` and are kept in `.cache/nodes`.
  */
 import { spawn } from 'node:child_process';
 import { existsSync, mkdirSync } from 'node:fs';

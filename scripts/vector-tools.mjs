@@ -1,4 +1,6 @@
-/** What the scripts that write test vectors have in common: `node:crypto` alone, and secrets that come from fixed texts. */
+/**
+ * What the scripts that write test vectors have in common: `node:crypto` alone, and secrets that come from fixed texts.
+ */
 import { createCipheriv, createECDH, createHash, createHmac } from 'node:crypto';
 
 /** Bytes that are the same for the same label. */

@@ -165,7 +165,9 @@ export interface Violation {
   readonly rule: string;
 }
 
-/** @returns the error with the path of the field that it is about; an error that has one, or is not ours, stays as it is */
+/**
+ * @returns the error with the path of the field that it is about; an error that has one, or is not ours, stays as it is
+ */
 export function withPath(error: unknown, path: string): unknown {
   if (!(error instanceof SealwireError) || error.path !== undefined) return error;
   return new SealwireError(error.code, error.message, { path, ageSeconds: error.ageSeconds });

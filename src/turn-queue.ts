@@ -1,7 +1,7 @@
 /**
- * Work that is done together. Calls that are made, or messages that arrive, in one turn of the event loop would each run through
- * all of HTTP/2 and OpenSSL by themselves; one after the other, their code stays in the processor's caches, and what they write
- * to a connection leaves in few system calls.
+ * Work that is done together. Calls that are made, or messages that arrive, in one turn of the event loop would each
+ * run through all of HTTP/2 and OpenSSL by themselves; one after the other, their code stays in the processor's caches,
+ * and what they write to a connection leaves in few system calls.
  */
 import { AsyncResource } from 'node:async_hooks';
 
@@ -9,8 +9,8 @@ import { AsyncResource } from 'node:async_hooks';
 const MOST_PER_TURN = 16;
 
 /**
- * Runs the first task of a turn at once, and those that come after it in the next turns: those of an account in their order, and
- * of the accounts one after the other, so that nobody waits for all that another has sent at once.
+ * Runs the first task of a turn at once, and those that come after it in the next turns: those of an account in their
+ * order, and of the accounts one after the other, so that nobody waits for all that another has sent at once.
  */
 export class TurnQueue {
   /** Tasks by account; the account that was served last is the last one. */
@@ -20,7 +20,8 @@ export class TurnQueue {
   #scheduled = false;
 
   /**
-   * @param task run in the async context it is added in. What it throws at once is the caller's, later the process's: it should not
+   * @param task run in the async context it is added in. What it throws at once is the caller's, later the process's:
+   *   it should not
    * @param account whose it is. Default: all such tasks are of one account
    */
   add(task: () => void, account = ''): void {

@@ -70,7 +70,10 @@ export class CallSealer {
     this.#metrics = options.metrics;
   }
 
-  /** Whether a method's calls carry a reply token: for sealed responses, and for the credential wherever something is sealed. */
+  /**
+   * Whether a method's calls carry a reply token: for sealed responses, and for the credential wherever something is
+   * sealed.
+   */
   needsReplyToken(method: MethodPlan): boolean {
     return this.#credential !== NO_CREDENTIAL || needsOf(method).hasReplies;
   }

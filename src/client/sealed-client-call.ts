@@ -23,8 +23,8 @@ import type { RecipientKeys } from './seal-message.js';
 type InterceptingCallInterface = ReturnType<NextCall>;
 type MessageContext = Parameters<InterceptingCallInterface['sendMessageWithContext']>[0];
 /**
- * `waiting` for keys before the next call starts; `open`: it has started. No operation is carried out any more in `dropped`
- * (it never started), `closing` (it did) and `finished` (the listener has its status).
+ * `waiting` for keys before the next call starts; `open`: it has started. No operation is carried out any more in
+ * `dropped` (it never started), `closing` (it did) and `finished` (the listener has its status).
  */
 type CallState = 'waiting' | 'open' | 'dropped' | 'closing' | 'finished';
 

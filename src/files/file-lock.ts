@@ -1,8 +1,8 @@
 /**
- * One writer at a time, across processes, PID namespaces and machines that share a file system: a lock file that names its
- * holder and that the holder touches every 2 seconds. A holder that is known to be gone is followed at once, any other when
- * its file was not touched for 10 seconds. Who was paused that long has lost the lock: ask {@link FileLock.isHeld} before
- * anything that others count on.
+ * One writer at a time, across processes, PID namespaces and machines that share a file system: a lock file that names
+ * its holder and that the holder touches every 2 seconds. A holder that is known to be gone is followed at once, any
+ * other when its file was not touched for 10 seconds. Who was paused that long has lost the lock: ask {@link
+ * FileLock.isHeld} before anything that others count on.
  */
 import { randomBytes } from 'node:crypto';
 import { constants, readFileSync, readlinkSync } from 'node:fs';

@@ -6,9 +6,9 @@ import type Transport from 'winston-transport';
 const RETRY_MS = 1_000;
 
 /**
- * winston's own loses lines without a word once a write has failed, and never writes again. Here what fails is tried again
- * every second, while further records wait in the bounded queue of the fan-out. The transport emits `warn` when its file
- * begins to fail, and `recovered` when it is written again.
+ * winston's own loses lines without a word once a write has failed, and never writes again. Here what fails is tried
+ * again every second, while further records wait in the bounded queue of the fan-out. The transport emits `warn` when
+ * its file begins to fail, and `recovered` when it is written again.
  *
  * @throws Error for options under which winston ends the process on a full disk, or stops for good
  */

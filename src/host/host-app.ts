@@ -21,8 +21,8 @@ export interface HostApp<R extends RunningApp = RunningApp, O = unknown> {
   readonly services: readonly SealedServiceDefinition[];
   /**
    * A serialized `google.protobuf.FileDescriptorSet` of the app's protos with all imports, as `buf build
-   * --as-file-descriptor-set` writes it: for server reflection and the signed statement of what is sealed. Default: neither
-   * describes the app's services.
+   * --as-file-descriptor-set` writes it: for server reflection and the signed statement of what is sealed. Default:
+   * neither describes the app's services.
    */
   readonly descriptors?: Uint8Array;
   /** Rules for inner messages. Default: none. */
@@ -54,8 +54,8 @@ export interface AppHost<O = unknown> {
   /** The server, for services without sealed fields. */
   readonly server: Server;
   /**
-   * Adds handlers by a generated function: `host.add(addSealedNoteService, handlers)`. An error that is not a status reaches
-   * the caller as `INTERNAL` with fixed text, and the log by its class name only.
+   * Adds handlers by a generated function: `host.add(addSealedNoteService, handlers)`. An error that is not a status
+   * reaches the caller as `INTERNAL` with fixed text, and the log by its class name only.
    */
   add<H>(addService: AddService<H>, handlers: NoInfer<H>): void;
   /** Opens a token that the app kept. */

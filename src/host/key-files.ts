@@ -34,7 +34,8 @@ export async function loadKeys(dir: string, { passphrase, ...ring }: KeyRingOpti
 /**
  * Makes the folder of the keys, for its owner only; root makes it for the owner of `dir`.
  *
- * @throws SealwireError `KEY_FILE_WRITE`; `KEY_FILE_INVALID` when others can change it, or something in it is not a file
+ * @throws SealwireError `KEY_FILE_WRITE`; `KEY_FILE_INVALID` when others can change it, or something in it is not a
+ *   file
  */
 export async function makeKeyFolder(dir: string): Promise<void> {
   const { keys: folder } = servicePaths(dir);

@@ -53,8 +53,8 @@ export function createMetricsEndpoint(): MetricsEndpoint {
 }
 
 /**
- * Names under which a loopback address is asked. A page in the operator's browser could otherwise read the metrics by a name of
- * its own that leads to that address. Other addresses have names that nobody here knows: any is good.
+ * Names under which a loopback address is asked. A page in the operator's browser could otherwise read the metrics by a
+ * name of its own that leads to that address. Other addresses have names that nobody here knows: any is good.
  */
 function namesOf(address: string): readonly string[] {
   const host = hostOf(address);

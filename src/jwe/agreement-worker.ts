@@ -1,6 +1,7 @@
 /**
- * Main module of a worker thread: fresh EC work costs milliseconds and `diffieHellman` is synchronous. Threads get it as text
- * (`src/gen/programs.ts`, made by `npm run generate`), since a bundle of an application has no such file beside it.
+ * Main module of a worker thread: fresh EC work costs milliseconds and `diffieHellman` is synchronous. Threads get it
+ * as text (`src/gen/programs.ts`, made by `npm run generate`), since a bundle of an application has no such file beside
+ * it.
  */
 import { parentPort } from 'node:worker_threads';
 import { type AgreementOutcome, type AgreementTask, runAgreement } from './agreement.js';

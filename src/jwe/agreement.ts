@@ -48,8 +48,8 @@ export function runAgreement(task: AgreementTask): AgreementOutcome | undefined 
     return { z: pad(diffieHellman({ privateKey, publicKey }), crv) };
   }
   const { publicPoint, crv } = task;
-  // Not generateKeyPairSync and export: when the garbage collector runs during an export and finds the job that made the
-  // key, that job's end waits for the lock that the export holds, in the same thread, for good (Node 20.20).
+  // Not generateKeyPairSync and export: when the garbage collector runs during an export and finds the job that made
+  // the key, that job's end waits for the lock that the export holds, in the same thread, for good (Node 20.20).
   const pair = createECDH(curves[crv].openssl);
   const point = pair.generateKeys();
   const size = curves[crv].coordinateBytes;

@@ -95,8 +95,8 @@ export function parseMembers(part: string, headerBytes: number): Members {
 }
 
 /**
- * `kty`, `crv`, `x`, `y`, each coordinate with the curve's full length (RFC 7518 §6.2.1). Further members are for policy to
- * judge (RFC 7518 §4.6.1.1 has them ignored), but a private key is no key to send.
+ * `kty`, `crv`, `x`, `y`, each coordinate with the curve's full length (RFC 7518 §6.2.1). Further members are for
+ * policy to judge (RFC 7518 §4.6.1.1 has them ignored), but a private key is no key to send.
  */
 function parseEphemeral(epk: unknown): EphemeralPoint {
   if (typeof epk !== 'object' || epk === null || Array.isArray(epk))

@@ -85,7 +85,10 @@ export class KeyUnwrapper {
     }
   }
 
-  /** Takes the time that a failure takes, unless the last CEK did: a wrong tag must not be much quicker than a wrong key. */
+  /**
+   * Takes the time that a failure takes, unless the last CEK did: a wrong tag must not be much quicker than a wrong
+   * key.
+   */
   evenOut(enc: ContentEncryption): void {
     if (!this.#failed) this.unwrap(Buffer.alloc(encryptions[enc].keyBytes + IV.length), enc);
   }

@@ -28,15 +28,15 @@ export interface TokenOpenerOptions {
   readonly cache?: AgreementCacheOptions;
   readonly rate?: CallerRateOptions;
   /**
-   * Fresh agreements that are made or wait, of all callers; past it the caller with the most waiting loses its latest with
-   * `POOL_FULL`. Default 1,024; 1 to 65,536. Callers are served in turns.
+   * Fresh agreements that are made or wait, of all callers; past it the caller with the most waiting loses its latest
+   * with `POOL_FULL`. Default 1,024; 1 to 65,536. Callers are served in turns.
    */
   readonly maxPendingAgreements?: number;
   /** The same of one caller. Default 128; 1 to 65,536. */
   readonly maxPendingPerCaller?: number;
   /**
-   * Accounts that stand for many senders, such as a proxy's, as `kind:name`: their rate, cache places and places in the queue are
-   * so many times as large, 1 to 1,000. Default: 1 for all.
+   * Accounts that stand for many senders, such as a proxy's, as `kind:name`: their rate, cache places and places in the
+   * queue are so many times as large, 1 to 1,000. Default: 1 for all.
    */
   readonly shares?: Readonly<Record<string, number>>;
   /** Clock in ms since 1970. Default `Date.now`. */
@@ -147,7 +147,8 @@ export class TokenOpener {
    *
    * @param parsed a token that passed {@link check}
    * @param caller the account whose rate and cache places an agreement counts against
-   * @param origin as it was given to {@link check}. Agreements for stored tokens have a rate of their own, and wait for it
+   * @param origin as it was given to {@link check}. Agreements for stored tokens have a rate of their own, and wait for
+   *   it
    * @param signal ends the wait of a stored token
    * @param grant given the token's content encryption key, once its tag is verified
    * @returns the plaintext: at once when the agreement is cached, else a promise

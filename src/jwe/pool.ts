@@ -16,7 +16,10 @@ export interface AgreementPoolOptions {
   readonly threads?: number;
   /** Agreements that may wait for a thread. Default 1,024; 1 to 65,536. */
   readonly queue?: number;
-  /** How long an agreement may wait and run, in ms. Default 30,000; 100 to 600,000. A thread that takes longer is replaced. */
+  /**
+   * How long an agreement may wait and run, in ms. Default 30,000; 100 to 600,000. A thread that takes longer is
+   * replaced.
+   */
   readonly deadlineMs?: number;
   /** What threads run. Default: `agreement-worker.ts`. */
   readonly program?: string;
@@ -53,9 +56,9 @@ const REST_MS = 30_000;
 const FAILED = 'the agreement could not be made';
 
 /**
- * Runs agreements off the event loop. Pairs that we make, for sessions and grants of our own, do not wait for agreements that
- * others ask of us, but for those that a thread has begun. Idle threads end after a while, all but one, and never keep a process
- * alive.
+ * Runs agreements off the event loop. Pairs that we make, for sessions and grants of our own, do not wait for
+ * agreements that others ask of us, but for those that a thread has begun. Idle threads end after a while, all but one,
+ * and never keep a process alive.
  */
 export class AgreementPool {
   readonly #program: string;
@@ -82,7 +85,9 @@ export class AgreementPool {
     this.#start();
   }
 
-  /** How many agreements keep the threads busy: one more than there are, so that the next is at hand when one is done. */
+  /**
+   * How many agreements keep the threads busy: one more than there are, so that the next is at hand when one is done.
+   */
   get concurrency(): number {
     return this.#size + 1;
   }
@@ -120,7 +125,8 @@ export class AgreementPool {
   }
 
   /**
-   * Makes an agreement that nobody needs: whoever starts a service learns now whether threads work, not from the first call.
+   * Makes an agreement that nobody needs: whoever starts a service learns now whether threads work, not from the first
+   * call.
    *
    * @throws SealwireError `CUSTODY_FAILED` saying why no thread can start
    */

@@ -31,8 +31,8 @@ export interface Custody {
    */
   agree(kid: string, epk: EphemeralPoint): Promise<Buffer>;
   /**
-   * How many agreements keep it busy: no more are given to it at once, and callers wait in turns for the others. Default 8. More
-   * than it works on lets the callers' turns count for less.
+   * How many agreements keep it busy: no more are given to it at once, and callers wait in turns for the others.
+   * Default 8. More than it works on lets the callers' turns count for less.
    */
   readonly concurrency?: number | undefined;
 }
@@ -49,8 +49,9 @@ export interface OpeningKeys {
   /** Whether the kid was ours and no longer opens tokens from the wire. */
   isRetired?(kid: string): boolean;
   /**
-   * Looks whether there are newer keys: asked before a token is refused for a kid that is not ours, since a sender may know a
-   * key a moment earlier. Anybody can send such a kid: whoever implements it sees to it that looking stays cheap.
+   * Looks whether there are newer keys: asked before a token is refused for a kid that is not ours, since a sender may
+   * know a key a moment earlier. Anybody can send such a kid: whoever implements it sees to it that looking stays
+   * cheap.
    */
   refresh?(): Promise<void>;
   readonly custody: Custody;

@@ -26,7 +26,10 @@ function replyTo(replyToken: string): string {
   return sha256(replyToken);
 }
 
-/** `req`: which request a reply token is for. @param request the uncompressed bytes of the message, without gRPC's prefix */
+/**
+ * `req`: which request a reply token is for. @param request the uncompressed bytes of the message, without gRPC's
+ * prefix
+ */
 export function requestDigest(request: Uint8Array): string {
   return sha256(request);
 }
@@ -105,10 +108,9 @@ export class ReplyOpener {
    * @param token a compact JWE
    * @param expected field and binding at this place
    * @returns the plaintext and its content type
-   * @throws SealwireError those of {@link splitToken}, `ALGORITHM_NOT_ALLOWED`, `HEADER_VALUE`, `TOKEN_PART_LENGTH`, `POLICY_TYPE`,
-   *   `FIELD_MISMATCH`, `BINDING_MISMATCH`, `REPLY_MISMATCH` (another call, also one with the same reply token, another agreement,
-   *   or out of order),
-   *   `DECRYPTION_FAILED`
+   * @throws SealwireError those of {@link splitToken}, `ALGORITHM_NOT_ALLOWED`, `HEADER_VALUE`, `TOKEN_PART_LENGTH`,
+   *   `POLICY_TYPE`, `FIELD_MISMATCH`, `BINDING_MISMATCH`, `REPLY_MISMATCH` (another call, also one with the same reply
+   *   token, another agreement, or out of order), `DECRYPTION_FAILED`
    */
   open(token: string, expected: Expected): { readonly plaintext: Buffer; readonly cty: string } {
     const parts = splitToken(token, this.#limits);

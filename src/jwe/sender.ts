@@ -22,11 +22,13 @@ export interface SealingSessionsOptions {
   readonly maxBytes?: number;
   /** Bytes of one inner message. Default 65,536. */
   readonly innerBytes?: number;
-  /** Recipient keys with agreements in memory; past it the least recently used is forgotten. Default 1,024; 1 to 65,536. */
+  /**
+   * Recipient keys with agreements in memory; past it the least recently used is forgotten. Default 1,024; 1 to 65,536.
+   */
   readonly maxRecipients?: number;
   /**
-   * A session goes on for so many times its bounds while the next one is not ready. Default 1: none does, and messages wait.
-   * 1 to 10.
+   * A session goes on for so many times its bounds while the next one is not ready. Default 1: none does, and messages
+   * wait. 1 to 10.
    */
   readonly overrun?: number;
   /** Where agreements are made. Default: the process's shared pool. @internal */
@@ -81,7 +83,9 @@ class LiveSession {
     return Math.max(Math.max(this.#tokens, this.#messages) / maxTokens, age / maxAgeMs, this.#bytes / maxBytes);
   }
 
-  /** ms until it must be out of memory: its life after its first use or, not used at all, `maxAgeMs` after it was made. */
+  /**
+   * ms until it must be out of memory: its life after its first use or, not used at all, `maxAgeMs` after it was made.
+   */
   get remainingMs(): number {
     const { maxAgeMs, overrun } = this.#bounds;
     const endsAt = this.#startedAt === undefined ? this.#createdAt + maxAgeMs : this.#startedAt + maxAgeMs * overrun;

@@ -60,8 +60,8 @@ export async function encryptKeyFile(
 /**
  * @param path named in errors
  * @param text a file for which {@link isEncrypted} holds
- * @throws SealwireError `KEY_FILE_INCOMPLETE` when an end is missing, `KEY_FILE_INVALID` for another kind of JWE or
- *   too few or far too many iterations, `KEY_PASSPHRASE_WRONG` when the passphrase is another one or the file was changed
+ * @throws SealwireError `KEY_FILE_INCOMPLETE` when an end is missing, `KEY_FILE_INVALID` for another kind of JWE or too
+ *   few or far too many iterations, `KEY_PASSPHRASE_WRONG` when the passphrase is another one or the file was changed
  */
 export async function decryptKeyFile(
   path: string,

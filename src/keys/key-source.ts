@@ -10,7 +10,8 @@ export interface KeySource {
   /**
    * @param recipient name in the schema; '' is the service itself
    * @returns at once when the key is at hand
-   * @throws SealwireError `KEY_NOT_FOUND`, `KEY_FILE_MISSING`, `KEY_FILE_INVALID`; of a directory, one of `KEY_SET_CODES`
+   * @throws SealwireError `KEY_NOT_FOUND`, `KEY_FILE_MISSING`, `KEY_FILE_INVALID`; of a directory, one of
+   *   `KEY_SET_CODES`
    */
   current(recipient: string): RecipientKey | Promise<RecipientKey>;
   /** Looks for a newer key. */
@@ -49,8 +50,8 @@ export interface FileKeySourceOptions {
 }
 
 /**
- * Follows a file: read at first use, at each refresh, and when it has changed. A file that cannot be read leaves the key
- * at hand in use.
+ * Follows a file: read at first use, at each refresh, and when it has changed. A file that cannot be read leaves the
+ * key at hand in use.
  *
  * @param path the service's JWK Set file (`keys/public.jwks.json`); its first key is the one to use
  * @throws SealwireError `OPTIONS_INVALID`

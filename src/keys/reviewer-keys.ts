@@ -43,7 +43,8 @@ export async function createReviewerKey(
 
 /**
  * @param path JWK Set, JWK or PEM of one public key
- * @throws SealwireError `KEY_FILE_MISSING`, `KEY_FILE_INVALID`, also for a private key: it has no business with the service
+ * @throws SealwireError `KEY_FILE_MISSING`, `KEY_FILE_INVALID`, also for a private key: it has no business with the
+ *   service
  */
 export async function loadReviewerKey(path: string): Promise<RecipientKey> {
   const { jwk, publicKey, privateKey } = await loadOne(path, await readKeyFile(path, { secret: false }));

@@ -103,10 +103,12 @@ export class RingStore {
 
   /**
    * Reads the file, changes its keys and writes it, while no other writer does. A file that cannot be read is not
-   * touched, and neither is one whose new keys have dates with which calls would fail. It stays plain or encrypted as it is.
+   * touched, and neither is one whose new keys have dates with which calls would fail. It stays plain or encrypted as
+   * it is.
    *
    * @returns the new ring
-   * @throws SealwireError as {@link KeyRing.load}; `KEY_FILE_BUSY`, `KEY_FILE_WRITE`, `KEY_DATES_INVALID`, and what `change` throws
+   * @throws SealwireError as {@link KeyRing.load}; `KEY_FILE_BUSY`, `KEY_FILE_WRITE`, `KEY_DATES_INVALID`, and what
+   *   `change` throws
    */
   update(change: ChangeKeys): Promise<KeyRing> {
     return this.#locked(async (turn) => {

@@ -119,7 +119,9 @@ export class KeyRing implements OpeningKeys {
     return KeyRing.fromRingKeys(await Promise.all(keys.map(importRingKey)), options);
   }
 
-  /** A ring of keys that were imported already. @throws SealwireError `KEY_DATES_INVALID`, `KEY_FILE_INVALID` @internal */
+  /**
+   * A ring of keys that were imported already. @throws SealwireError `KEY_DATES_INVALID`, `KEY_FILE_INVALID` @internal
+   */
   static fromRingKeys(keys: readonly RingKey[], options: KeyRingOptions = {}): KeyRing {
     if (keys.length === 0) throw new SealwireError('KEY_FILE_INVALID', 'a key ring needs a key');
     return new KeyRing(keys, options);

@@ -77,7 +77,8 @@ export function hurryRotation(
  * Makes the dates of a new key in a ring that somebody else may have: it is active at once, and all keys before it are
  * refused on the wire, those that wait too.
  *
- * @param keepStored seconds for which keys that were in use go on opening stored tokens. Default: they are refused for these too
+ * @param keepStored seconds for which keys that were in use go on opening stored tokens. Default: they are refused for
+ *   these too
  * @param now seconds since 1970; a fraction is dropped
  */
 export function replaceAll(keys: readonly DatedKey[], keepStored: number | undefined, now: number): PlannedRotation {

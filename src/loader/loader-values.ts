@@ -80,7 +80,9 @@ export function mapKeyFromText(scalar: ScalarType, text: string): unknown {
 type LongClass = typeof Long;
 let loaded: LongClass | undefined;
 
-/** proto-loader's own `Long`, only loaded where it is in use already. A bundle of CommonJS has no URL, but a program. */
+/**
+ * proto-loader's own `Long`, only loaded where it is in use already. A bundle of CommonJS has no URL, but a program.
+ */
 function longClass(): LongClass {
   const require = createRequire(import.meta.url ?? process.argv[1]);
   loaded ??= (require('@grpc/proto-loader') as { readonly Long: LongClass }).Long;

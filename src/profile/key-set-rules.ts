@@ -48,7 +48,9 @@ export function checkSetClaims(payload: Members, checks: SetClaimChecks) {
 
 const MAX_NAME = 64;
 
-/** A name of anybody's making as errors show it: in quotes, cut to 64 characters, with nothing that steers a terminal. */
+/**
+ * A name of anybody's making as errors show it: in quotes, cut to 64 characters, with nothing that steers a terminal.
+ */
 export function quoteName(name: unknown): string {
   if (typeof name !== 'string') return 'nobody';
   const shown = name.length > MAX_NAME ? `${name.slice(0, MAX_NAME)}…` : name;

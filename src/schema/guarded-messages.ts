@@ -8,7 +8,9 @@ import type { Descriptors } from './codec.js';
 import { MAX_MESSAGES, scanMessage } from './wire-scan.js';
 
 type Deserialize = (bytes: Uint8Array) => unknown;
-/** The part of a grpc-js service definition that is needed here. Its functions take a Buffer: no more is known of them. */
+/**
+ * The part of a grpc-js service definition that is needed here. Its functions take a Buffer: no more is known of them.
+ */
 export interface MethodCodecs {
   readonly path: string;
   readonly requestDeserialize: (bytes: never) => unknown;

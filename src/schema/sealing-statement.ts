@@ -1,6 +1,6 @@
 /**
- * The sealing statement: what a service has sealed, as canonical text. Whoever takes a schema from somebody else's hands
- * compares it with the statement of the service, which is signed. docs/key-sets.md describes it byte by byte.
+ * The sealing statement: what a service has sealed, as canonical text. Whoever takes a schema from somebody else's
+ * hands compares it with the statement of the service, which is signed. docs/key-sets.md describes it byte by byte.
  */
 import type { DescField, DescMessage, DescMethod, FileRegistry } from '@bufbuild/protobuf';
 import { SealwireError } from '../errors.js';
@@ -23,7 +23,8 @@ export class SealingStatements {
   /**
    * @param services full names of the services; those that the schema lacks are left out
    * @returns one line for each method and each field on the way to something sealed, sorted, each with a newline
-   * @throws SealwireError `PLAN_INVALID` when it is longer than 524,288 characters, or for a name that is no name in proto files
+   * @throws SealwireError `PLAN_INVALID` when it is longer than 524,288 characters, or for a name that is no name in
+   *   proto files
    */
   ofServices(services: readonly string[]): string {
     const methods = services.flatMap((name) => this.#registry.getService(name)?.methods ?? []);
@@ -79,7 +80,8 @@ function boundText(field: DescField): string {
 }
 
 /**
- * protoc lets no other names pass; a stranger's schema may have a name that reads like the rest of a line, or like more lines.
+ * protoc lets no other names pass; a stranger's schema may have a name that reads like the rest of a line, or like more
+ * lines.
  *
  * @throws SealwireError `PLAN_INVALID`
  */

@@ -43,8 +43,8 @@ type AnyField = SealedFieldPlan | NestedFieldPlan;
  * @param most how many there may be: the walk ends with the first that is too many. Default: any number
  * @param mostMessages how many messages it may look into, likewise
  * @returns one entry per token; empty when nothing is sealed
- * @throws SealwireError `TOO_MANY_TOKENS`; `TOO_MANY_MESSAGES`; `FIELD_REQUIRED`; `TOKEN_EMPTY` for an empty element of a
- *   repeated field or map; `NESTED_TOO_DEEP` for nesting deeper than 100; `MAP_KEY_FORBIDDEN`
+ * @throws SealwireError `TOO_MANY_TOKENS`; `TOO_MANY_MESSAGES`; `FIELD_REQUIRED`; `TOKEN_EMPTY` for an empty element of
+ *   a repeated field or map; `NESTED_TOO_DEEP` for nesting deeper than 100; `MAP_KEY_FORBIDDEN`
  */
 export function collectSealed(
   plan: MessagePlan,

@@ -51,8 +51,8 @@ interface Scan {
  * @param bytes protobuf wire format
  * @param most nested messages and map entries it may hold; 16 times as many fields of other kinds
  * @returns what decoding it costs, counted in messages
- * @throws SealwireError `TOO_MANY_MESSAGES`, `NESTED_TOO_DEEP`; `MAP_KEY_FORBIDDEN` for a map key `__proto__`; Error for
- *   malformed bytes
+ * @throws SealwireError `TOO_MANY_MESSAGES`, `NESTED_TOO_DEEP`; `MAP_KEY_FORBIDDEN` for a map key `__proto__`; Error
+ *   for malformed bytes
  */
 export function scanMessage(desc: DescMessage, bytes: Uint8Array, most = MAX_MESSAGES): number {
   const scan: Scan = { bytes, most, position: 0, depth: 0, messages: 0, records: 0 };

@@ -33,14 +33,15 @@ interface AnyCall {
 type AnyHandler = (call: AnyCall, callback: Callback) => unknown;
 
 /**
- * Adds a service with its handlers wrapped: a throw, a rejection or an error that is not a status
- * object reaches the caller as `INTERNAL` with fixed text. A status object is an object with a gRPC
- * code from 1 to 16 and a string in `details`; only those texts leave the process. The bytes of single requests are kept
- * for the open interceptor, which compares reply tokens with them.
+ * Adds a service with its handlers wrapped: a throw, a rejection or an error that is not a status object reaches the
+ * caller as `INTERNAL` with fixed text. A status object is an object with a gRPC code from 1 to 16 and a string in
+ * `details`; only those texts leave the process. The bytes of single requests are kept for the open interceptor, which
+ * compares reply tokens with them.
  *
  * @param server the grpc-js server
  * @param service the generated service
- * @param handlers one function per method, by the definition's method keys or their camel case; missing ones answer UNIMPLEMENTED
+ * @param handlers one function per method, by the definition's method keys or their camel case; missing ones answer
+ *   UNIMPLEMENTED
  * @param report told of every error that was hidden from the caller; default: `process.emitWarning` with its name only
  */
 export function addSealedService(

@@ -38,8 +38,9 @@ export interface CallerOptions {
    */
   readonly trustedProxies?: readonly string[];
   /**
-   * Metadata key in which a trusted proxy names the caller. Default `x-sealwire-caller`. The proxy must set it, and not add to
-   * what the caller sent: more than one value, a value with a comma, or one of more than 256 characters refuses the call.
+   * Metadata key in which a trusted proxy names the caller. Default `x-sealwire-caller`. The proxy must set it, and not
+   * add to what the caller sent: more than one value, a value with a comma, or one of more than 256 characters refuses
+   * the call.
    */
   readonly callerHeader?: string;
 }
@@ -166,8 +167,8 @@ export function identityOf(certificate: Pick<PeerCertificate, 'subject' | 'subje
 }
 
 /**
- * The names in Node's text form of subjectAltName: `DNS:a, URI:b`, where a value with a comma or a quote in it is a JSON string
- * (CVE-2021-44532: whoever splits at commas takes a part of one name for another).
+ * The names in Node's text form of subjectAltName: `DNS:a, URI:b`, where a value with a comma or a quote in it is a
+ * JSON string (CVE-2021-44532: whoever splits at commas takes a part of one name for another).
  *
  * @returns pairs of kind and value; undefined for a text of another form
  */

@@ -24,8 +24,8 @@ export interface KeySetAnswer {
 export const KEY_SERVICE_NAME = 'sealwire.v1.KeyService';
 
 /**
- * Adds the key service. A recipient that is not served is `NOT_FOUND`; a set that cannot be signed is `UNAVAILABLE`; a request of
- * more than 2,048 bytes is `RESOURCE_EXHAUSTED`.
+ * Adds the key service. A recipient that is not served is `NOT_FOUND`; a set that cannot be signed is `UNAVAILABLE`; a
+ * request of more than 2,048 bytes is `RESOURCE_EXHAUSTED`.
  *
  * @param server the grpc-js server
  * @param sets the service's own set first, which an empty recipient means; then those of other recipients

@@ -51,7 +51,10 @@ export interface OpenInterceptorOptions {
   readonly recipientKeys?: KeySource;
   /** Agreements with those recipients. */
   readonly sessions?: SealingSessionsOptions;
-  /** Public key of a reviewer, who can then open each recorded token with its record and the private key alone. Default: none. */
+  /**
+   * Public key of a reviewer, who can then open each recorded token with its record and the private key alone. Default:
+   * none.
+   */
   readonly reviewerKey?: RecipientKey;
   /** Messages of a request stream that are read ahead of its handler. Default 64; 1 to 4,096. */
   readonly readAheadMessages?: number;
@@ -63,7 +66,10 @@ export interface OpenInterceptorOptions {
   readonly rate?: CallerRateOptions;
   /** Nested messages of a caller's requests that hold more than 64. Default 50,000 per second, 100,000 at once. */
   readonly messageRate?: CallerRateOptions;
-  /** Accounts that stand for many senders, as `kind:name`, with the multiple of everybody's share that is theirs. Default: none. */
+  /**
+   * Accounts that stand for many senders, as `kind:name`, with the multiple of everybody's share that is theirs.
+   * Default: none.
+   */
   readonly shares?: Readonly<Record<string, number>>;
   /** Where metrics go. Default: OpenTelemetry's global meter provider, as it is when the interceptor is created. */
   readonly meterProvider?: MeterProvider;

@@ -19,7 +19,10 @@ import { askCaller, type CallerFunction, createAccount, createCaller, identityOf
 
 /** Options of {@link addReflection}. */
 export interface ReflectionOptions {
-  /** A serialized `google.protobuf.FileDescriptorSet` with all imports, as `buf build --as-file-descriptor-set` writes it. */
+  /**
+   * A serialized `google.protobuf.FileDescriptorSet` with all imports, as `buf build --as-file-descriptor-set` writes
+   * it.
+   */
   readonly descriptors: Uint8Array;
   /** Full names of the services to list. Default: all of the set. */
   readonly services?: readonly string[];
@@ -42,9 +45,9 @@ const MAX_STREAMS = 32;
 const TOO_LARGE = ServerReflectionRequest.fromPartial({});
 
 /**
- * Adds server reflection. It tells every caller the schema, and no data. A stream is read no further while its last answer is
- * not taken. Limits: 2,048 bytes of a request, 1,000 requests of a stream, 32 streams of a caller; beyond them a stream ends
- * with `RESOURCE_EXHAUSTED`.
+ * Adds server reflection. It tells every caller the schema, and no data. A stream is read no further while its last
+ * answer is not taken. Limits: 2,048 bytes of a request, 1,000 requests of a stream, 32 streams of a caller; beyond
+ * them a stream ends with `RESOURCE_EXHAUSTED`.
  *
  * @throws SealwireError `PLAN_INVALID` for a malformed or incomplete set
  */

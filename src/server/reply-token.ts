@@ -65,8 +65,8 @@ export class ReplyTokenReader {
 
   /**
    * @param metadata the call's
-   * @throws SealwireError `NO_REPLY_KEY` when there is no token, `NO_CREDENTIAL` when callers are asked who they are and there is none,
-   *   `CALLER_REFUSED`, else as a sealed field called `sealwire-reply`
+   * @throws SealwireError `NO_REPLY_KEY` when there is no token, `NO_CREDENTIAL` when callers are asked who they are
+   *   and there is none, `CALLER_REFUSED`, else as a sealed field called `sealwire-reply`
    */
   async read(metadata: Metadata, call: CallFacts, { singleUse, readRequest }: ReplyTokenUse): Promise<ReplyAgreement> {
     const startedAt = performance.now();
@@ -100,7 +100,10 @@ export class ReplyTokenReader {
     }
   }
 
-  /** Claims the token, records its opening, and asks who calls. @returns the call, with the caller's name if there is a hook */
+  /**
+   * Claims the token, records its opening, and asks who calls. @returns the call, with the caller's name if there is a
+   * hook
+   */
   async #admit(
     parsed: ParsedToken,
     credential: Buffer,

@@ -150,7 +150,10 @@ export class SealedServerCall extends ServerInterceptingCall {
     else this.#outgoing.afterAll(send);
   }
 
-  /** A call whose replies are sealed for its caller, or whose caller is asked who it is, begins with the caller's reply token. */
+  /**
+   * A call whose replies are sealed for its caller, or whose caller is asked who it is, begins with the caller's reply
+   * token.
+   */
   #begin(metadata: Metadata, listener: Listener): void {
     const { response, requestStream } = this.#method;
     const { replyTokens } = this.#shared;

@@ -1,6 +1,6 @@
 /**
- * Metrics of sealed calls, by the OpenTelemetry API: without a meter provider they cost next to nothing. Attributes are method
- * paths, outcomes and reasons, all of our own making: nothing of a request becomes one.
+ * Metrics of sealed calls, by the OpenTelemetry API: without a meter provider they cost next to nothing. Attributes are
+ * method paths, outcomes and reasons, all of our own making: nothing of a request becomes one.
  */
 import { type Counter, type Histogram, type MeterProvider, metrics } from '@opentelemetry/api';
 import { type ErrorCode, reasonByStep, SealwireError } from '../errors.js';

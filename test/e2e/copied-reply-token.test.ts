@@ -1,4 +1,7 @@
-/** What somebody can do with a reply token that was read from the metadata of another's call: ask the same question, unread. */
+/**
+ * What somebody can do with a reply token that was read from the metadata of another's call: ask the same question,
+ * unread.
+ */
 import { once } from 'node:events';
 import { type AddressInfo, connect, createServer, type Server } from 'node:net';
 import {

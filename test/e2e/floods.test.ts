@@ -1,4 +1,7 @@
-/** The short form of `npm run soak -- floods`: what others attack, honest callers are not refused. Times are for the long form. */
+/**
+ * The short form of `npm run soak -- floods`: what others attack, honest callers are not refused. Times are for the
+ * long form.
+ */
 import { expect } from 'chai';
 import { describeFlood, runFlood } from '../support/floods.js';
 

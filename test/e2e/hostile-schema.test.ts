@@ -1,4 +1,7 @@
-/** A relay, or a reflection server that loses options, says what is sealed: nothing that the service has sealed goes out in clear. */
+/**
+ * A relay, or a reflection server that loses options, says what is sealed: nothing that the service has sealed goes out
+ * in clear.
+ */
 import { fromBinary, toBinary } from '@bufbuild/protobuf';
 import {
   type DescriptorProto,

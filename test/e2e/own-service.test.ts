@@ -1,4 +1,6 @@
-/** The example of a service of one's own, as its reader would build it: from the packed package, in a folder of its own. */
+/**
+ * The example of a service of one's own, as its reader would build it: from the packed package, in a folder of its own.
+ */
 import { cpSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';

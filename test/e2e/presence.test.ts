@@ -1,4 +1,6 @@
-/** What a bound field is when it is unset, zero or neither: every codec that a plan can be made for must say the same. */
+/**
+ * What a bound field is when it is unset, zero or neither: every codec that a plan can be made for must say the same.
+ */
 import { createHash } from 'node:crypto';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';

@@ -30,7 +30,10 @@ export function makePair(crv: Curve = 'P-521'): TestPair {
   return { privateKey, publicKey, jwk: privateKey.export({ format: 'jwk' }) as TestJwk };
 }
 
-/** A P-521 key whose `member` starts with nine zero bits or more: its first byte is lost when it passes through a number. */
+/**
+ * A P-521 key whose `member` starts with nine zero bits or more: its first byte is lost when it passes through a
+ * number.
+ */
 export function makePaddedPair(member: 'x' | 'y' | 'd'): TestPair {
   for (;;) {
     const pair = makePair();
@@ -39,7 +42,9 @@ export function makePaddedPair(member: 'x' | 'y' | 'd'): TestPair {
   }
 }
 
-/** A key whose x begins with the length of what follows it in the encoded point: one in 256, and a DER value by chance. */
+/**
+ * A key whose x begins with the length of what follows it in the encoded point: one in 256, and a DER value by chance.
+ */
 export function makeNestedPair(crv: 'P-384' | 'P-256'): TestPair {
   for (;;) {
     const pair = makePair(crv);

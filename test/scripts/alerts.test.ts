@@ -1,4 +1,6 @@
-/** deploy/alerts.yml: Prometheus takes the rules, each of them fires, and docs/operations.md says of each what to do. */
+/**
+ * deploy/alerts.yml: Prometheus takes the rules, each of them fires, and docs/operations.md says of each what to do.
+ */
 import { readFile } from 'node:fs/promises';
 import { expect } from 'chai';
 import { finish } from '../support/command.js';

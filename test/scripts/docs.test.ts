@@ -132,11 +132,11 @@ describe('the documents', () => {
       const set = new Set(['PWD']);
       for (const [, script = ''] of (await readFile(page, 'utf8')).matchAll(/^```(?:sh|console)\n(.*?)^```$/gms)) {
         for (const line of script.split('\n')) {
+          for (const [, name = ''] of line.matchAll(/\bfor (\w+) in /g)) set.add(name);
           for (const [, name = ''] of line.matchAll(/\$\{?([A-Za-z_]\w*)(?!\w*:-)/g)) {
             if (!set.has(name)) unset.push(`${page}: ${name}`);
           }
-          for (const [, name = '', item = name] of line.matchAll(/(?:^\$? *|export )([A-Za-z_]\w*)=|\bfor (\w+) in /g))
-            set.add(item);
+          for (const [, name = ''] of line.matchAll(/(?:^\$? *|export )([A-Za-z_]\w*)=/g)) set.add(name);
         }
       }
     }
@@ -165,6 +165,20 @@ describe('the documents', () => {
     const pages = (await readdir('docs')).filter((name) => name.endsWith('.md') && name !== 'README.md');
     expect(pages.filter((name) => !map.includes(`](${name})`))).to.deep.equal([]);
   });
+
+  it('wrap comments in code at 120 columns', async () => {
+    const folders = ['src', 'test', 'bench', 'scripts'];
+    const names = (await Promise.all(folders.map(async (folder) => listCode(folder)))).flat();
+    const long = await Promise.all(
+      names.map(async (name) =>
+        (await readFile(name, 'utf8'))
+          .split('\n')
+          .flatMap((line, index) => (line.length > 120 && COMMENT.test(line) ? [`${name}:${index + 1}`] : [])),
+      ),
+    );
+    expect(names.length).to.be.greaterThan(300);
+    expect(long.flat()).to.deep.equal([]);
+  });
 });
 
 async function listPages(): Promise<string[]> {
@@ -189,4 +203,13 @@ async function readAnchors(path: string): Promise<string[]> {
       .replace(/[^\p{L}\p{N} _-]/gu, '')
       .replaceAll(' ', '-'),
   );
+}
+
+/** A line that is a comment and more than one long word, such as an address. */
+const COMMENT = /^\s*(?:\/\*\*|\*|\/\/) \S+ /;
+
+/** Sources written by hand. */
+async function listCode(folder: string): Promise<string[]> {
+  const names = (await readdir(folder, { recursive: true })).map((name) => join(folder, name));
+  return names.filter((name) => /\.(?:ts|mjs)$/.test(name) && !/(?:^|\/)(?:gen|golden|fixtures)\//.test(name));
 }

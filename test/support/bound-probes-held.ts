@@ -88,7 +88,8 @@ export const heldProbes = [
           while (decoded === before && refusal === undefined) await setImmediate();
         }
         expect(refusal).to.equal(outcome);
-        // The message that a handler is at work on counts twice, with its answer; those that are refused were decoded too.
+        // The message that a handler is at work on counts twice, with its answer; those that are refused were decoded
+        // too.
         expect(decoded * MIB).to.be.within(most * 0.5, most * 1.25);
         const counted = decoded;
         (await talk('another')).write(message);

@@ -24,7 +24,9 @@ interface Sender {
   send(message: Buffer, path?: string): Promise<readonly [result: string, decoded: number]>;
 }
 
-/** Runs `work` with a server as nobody configured it, but for its clock and its callers, whom it takes at their word. */
+/**
+ * Runs `work` with a server as nobody configured it, but for its clock and its callers, whom it takes at their word.
+ */
 async function withSender(work: (sender: (account: string) => Sender) => Promise<void>): Promise<void> {
   const clock = { ms: Date.UTC(2026, 0, 1) };
   const accounts = { current: '' };

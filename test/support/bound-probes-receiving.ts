@@ -1,4 +1,7 @@
-/** Probes of the bounds on unfinished messages, over real connections to a server with the limits that nobody configured. */
+/**
+ * Probes of the bounds on unfinished messages, over real connections to a server with the limits that nobody
+ * configured.
+ */
 import { type ClientHttp2Session, type ClientHttp2Stream, connect } from 'node:http2';
 import { setImmediate } from 'node:timers/promises';
 import { gzipSync } from 'node:zlib';

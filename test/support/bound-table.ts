@@ -14,8 +14,8 @@ export interface BoundRow {
 type Names<T extends string> = T extends `${string}{${infer N}}${infer R}` ? N | Names<R> : never;
 
 /**
- * Shows that a bound is enforced. Its cells are those of its row, with a name in braces in place of each number: `run` is
- * given the numbers that the table has, and expects of the code what it says there.
+ * Shows that a bound is enforced. Its cells are those of its row, with a name in braces in place of each number: `run`
+ * is given the numbers that the table has, and expects of the code what it says there.
  */
 export interface BoundProbe extends BoundRow {
   run(numbers: Readonly<Record<string, number>>, row: BoundRow): void | Promise<void>;

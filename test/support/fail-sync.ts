@@ -1,7 +1,7 @@
 /**
  * Loaded first into a service (`node --import`): once the file that `FAIL_SYNC` names exists, one sync of a line file
- * fails as the environment says, and all later ones would succeed. Tells in `FAIL_SYNC.told` how much was durable before
- * it, and in `FAIL_SYNC.again` when a line file is synced after it.
+ * fails as the environment says, and all later ones would succeed. Tells in `FAIL_SYNC.told` how much was durable
+ * before it, and in `FAIL_SYNC.again` when a line file is synced after it.
  */
 import fs from 'node:fs';
 import { syncBuiltinESMExports } from 'node:module';

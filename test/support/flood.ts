@@ -82,7 +82,9 @@ export async function flood(dir: string, tokens: number): Promise<FloodResult> {
   };
 }
 
-/** Cheap to make, dear to keep: with a header as large as is stored, of a key that exists, or nothing of a token at all. */
+/**
+ * Cheap to make, dear to keep: with a header as large as is stored, of a key that exists, or nothing of a token at all.
+ */
 const RUBBISH: readonly ((kid: string) => string)[] = [
   () => randomBytes(60).toString('base64url'),
   (kid) => `${encode({ alg: 'ECDH-ES+A256KW', enc: 'A256GCM', kid, pad: randomBytes(700).toString('hex') })}.a.b.c.d`,

@@ -1,6 +1,6 @@
 /**
- * Rubbish that costs an agreement: twelve senders, each 55 tokens in a second, above the rate that one caller has. Everything
- * that can be checked without the private key is right; the tag is not.
+ * Rubbish that costs an agreement: twelve senders, each 55 tokens in a second, above the rate that one caller has.
+ * Everything that can be checked without the private key is right; the tag is not.
  */
 import { credentials, Metadata } from '@grpc/grpc-js';
 import { PaymentServiceClient } from '../../src/gen/payments/v1/payments.js';

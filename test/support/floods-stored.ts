@@ -1,6 +1,6 @@
 /**
- * Small reads that make large records: one sender stores the longest card that its field takes and asks for it again and
- * again. Each answer opens the stored token and seals it anew.
+ * Small reads that make large records: one sender stores the longest card that its field takes and asks for it again
+ * and again. Each answer opens the stored token and seals it anew.
  */
 import { status } from '@grpc/grpc-js';
 import { createNamedClient, type FloodWork } from './floods-work.js';

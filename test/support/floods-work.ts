@@ -14,7 +14,9 @@ export interface FloodTarget {
   readonly publicKeys: string;
 }
 
-/** Says `report.begin()` when it is prepared, calls until `stop` is aborted, and reports. What it throws ends the run. */
+/**
+ * Says `report.begin()` when it is prepared, calls until `stop` is aborted, and reports. What it throws ends the run.
+ */
 export type FloodWork = (target: FloodTarget, stop: AbortSignal, report: FloodReport) => Promise<void>;
 
 /** What a process saw since it was last asked. */
@@ -73,8 +75,8 @@ export class FloodReport {
 }
 
 /**
- * Begins `perSecond` calls in each second until told to stop, whatever became of those before, but no more than `most` at once.
- * On a machine that cannot keep up, what is a second late is left out.
+ * Begins `perSecond` calls in each second until told to stop, whatever became of those before, but no more than `most`
+ * at once. On a machine that cannot keep up, what is a second late is left out.
  */
 export async function pace(perSecond: number, stop: AbortSignal, call: () => Promise<void>, most = 16): Promise<void> {
   let begun = performance.now();

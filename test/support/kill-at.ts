@@ -1,7 +1,7 @@
 /**
  * Preloaded into a process (`node --import`): counts what it changes on disk, and kills it with SIGKILL before the
- * operation number `KILL_AT`, or with `KILL_MODE=half` when half of that operation's bytes are written. Without `KILL_AT`
- * it writes the operations' names to the file `KILL_LOG`.
+ * operation number `KILL_AT`, or with `KILL_MODE=half` when half of that operation's bytes are written. Without
+ * `KILL_AT` it writes the operations' names to the file `KILL_LOG`.
  */
 import { appendFileSync, writeSync } from 'node:fs';
 import fs, { type FileHandle } from 'node:fs/promises';

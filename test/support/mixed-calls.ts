@@ -1,4 +1,6 @@
-/** Calls of all kinds to one service, good and bad, with a canary in everything sealed and rubbish in everything else. */
+/**
+ * Calls of all kinds to one service, good and bad, with a canary in everything sealed and rubbish in everything else.
+ */
 import { randomBytes } from 'node:crypto';
 import { readdir, readFile } from 'node:fs/promises';
 import { connect } from 'node:http2';

@@ -1,7 +1,7 @@
 /**
- * Says how well refusals can be told apart by the time they take, seen from as near as can be: in the process, around the opener.
- * Run `node dist/test/support/refusal-times.js [ROUNDS]`. A figure is the chance that a token of the first kind took longer than
- * one of the second (0.5: nothing is learned), with both medians.
+ * Says how well refusals can be told apart by the time they take, seen from as near as can be: in the process, around
+ * the opener. Run `node dist/test/support/refusal-times.js [ROUNDS]`. A figure is the chance that a token of the first
+ * kind took longer than one of the second (0.5: nothing is learned), with both medians.
  */
 
 import { TokenOpener } from '../../src/jwe/opener.js';

@@ -1,4 +1,6 @@
-/** A gRPC proxy that knows no key and changes whatever it likes: metadata, messages, statuses, their order and number. */
+/**
+ * A gRPC proxy that knows no key and changes whatever it likes: metadata, messages, statuses, their order and number.
+ */
 import {
   Client,
   type ClientDuplexStream,

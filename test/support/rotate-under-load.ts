@@ -25,7 +25,9 @@ import { type SoftToken, tokenConfig } from './softhsm.js';
 
 /** What was seen. */
 export interface RotationResult extends LoadReport {
-  /** Keys of which a token was opened, by an agreement in the service's cache, and then refused by that same agreement. */
+  /**
+   * Keys of which a token was opened, by an agreement in the service's cache, and then refused by that same agreement.
+   */
   readonly refusedKeys: number;
   /** The longest time from the end of `retire --force` to the first refusal, in ms. */
   readonly slowestRefusalMs: number;

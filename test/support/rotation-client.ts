@@ -1,7 +1,7 @@
 /**
- * A client process that calls without a pause while keys rotate: forked by `rotate-under-load.ts`, with the service's address,
- * its signing root and its public key file as arguments. It answers the message `{ until: KID }` when every lane has
- * finished a round with that key, and `{ end: true }` with what it has done.
+ * A client process that calls without a pause while keys rotate: forked by `rotate-under-load.ts`, with the service's
+ * address, its signing root and its public key file as arguments. It answers the message `{ until: KID }` when every
+ * lane has finished a round with that key, and `{ end: true }` with what it has done.
  */
 import { credentials, InterceptingCall, type Interceptor } from '@grpc/grpc-js';
 import { KeyDirectory } from '../../src/client/key-directory.js';

@@ -1,4 +1,6 @@
-/** An issuer of signed key sets that can be told to do anything wrong; signs with jose, not with the code under test. */
+/**
+ * An issuer of signed key sets that can be told to do anything wrong; signs with jose, not with the code under test.
+ */
 import { createPrivateKey, generateKeyPairSync, type KeyObject } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
 import { CompactSign } from 'jose';

@@ -121,7 +121,8 @@ export function verifyInclusion(
 /**
  * Whether the tree with `oldRoot` is the beginning of the tree with `newRoot` (RFC 9162 §2.1.4.2).
  *
- * @param proof anything that does not fit makes the result false, and so does an empty old tree, of which nothing can be said
+ * @param proof anything that does not fit makes the result false, and so does an empty old tree, of which nothing can
+ *   be said
  */
 export function verifyConsistency(
   oldSize: number,

@@ -1,4 +1,7 @@
-/** The checkpoints that a log has to agree with, in the order of their sizes: its own, read as they are needed, and kept ones. */
+/**
+ * The checkpoints that a log has to agree with, in the order of their sizes: its own, read as they are needed, and kept
+ * ones.
+ */
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { SealwireError } from '../../errors.js';

@@ -1,6 +1,6 @@
 /**
- * Reads a log folder and nothing else: every file is opened read-only, no lock is taken, and memory does not grow with the
- * log. Reads are synchronous: a process that verifies or searches a log does nothing else.
+ * Reads a log folder and nothing else: every file is opened read-only, no lock is taken, and memory does not grow with
+ * the log. Reads are synchronous: a process that verifies or searches a log does nothing else.
  */
 
 import { hash } from 'node:crypto';
@@ -130,8 +130,8 @@ export class LineBlock {
  *
  * @param path of a `.jsonl` file
  * @param from byte at which a line begins. Default 0
- * @param onLong called in front of a line that is longer than any record (64 MiB) and too long to be read, where reading ends.
- *   Default: it is an error
+ * @param onLong called in front of a line that is longer than any record (64 MiB) and too long to be read, where
+ *   reading ends. Default: it is an error
  * @returns where the bytes begin that are no whole line
  * @throws SealwireError `AUDIT_FILE_INVALID` when the file cannot be read, or has such a line
  */

@@ -21,9 +21,9 @@ export interface RecentToken {
 
 /**
  * Reads a log backwards, of each segment from its end to the first record that is older than asked for by more than a
- * minute, one block at a time. The writer begins a new segment when the clock was set back, so that no segment hides what
- * is before it in time, and of old ones only the end is read. Tokens count that were opened from the wire (`open` records,
- * outcome `opened`): refused and stored tokens and those that were passed on unopened do not.
+ * minute, one block at a time. The writer begins a new segment when the clock was set back, so that no segment hides
+ * what is before it in time, and of old ones only the end is read. Tokens count that were opened from the wire (`open`
+ * records, outcome `opened`): refused and stored tokens and those that were passed on unopened do not.
  *
  * Call it when the log is open for writing in this process: nobody else writes then, and a torn last line, which
  * was never acknowledged, is cut; without that it is skipped. A log in `async` mode may lack

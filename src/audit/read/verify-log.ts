@@ -22,7 +22,10 @@ export interface VerifyOptions {
   readonly verifier: NoteVerifier;
   /** Checkpoints kept elsewhere, opened with the key. Default: none. */
   readonly kept?: readonly Checkpoint[];
-  /** Take lines before the smallest kept checkpoint as verified; their leaf hashes are still compared with it. Default false. */
+  /**
+   * Take lines before the smallest kept checkpoint as verified; their leaf hashes are still compared with it. Default
+   * false.
+   */
   readonly sinceKept?: boolean;
   /** Called at times with the number of records checked. */
   readonly progress?: (records: number) => void;

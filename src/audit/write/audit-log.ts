@@ -23,7 +23,10 @@ export interface AuditLogOptions
     Omit<RejectNotesOptions, 'now'>,
     StoredBudgetOptions,
     Omit<RetentionOptions, 'now'> {
-  /** `sync` (default): a commit resolves when the record is on disk. `async`: when it is queued; what the log tells of itself is waited for even so. */
+  /**
+   * `sync` (default): a commit resolves when the record is on disk. `async`: when it is queued; what the log tells of
+   * itself is waited for even so.
+   */
   readonly mode?: 'sync' | 'async';
   /** winston transports that get every committed record. Default: none. */
   readonly transports?: readonly Transport[];
@@ -47,7 +50,9 @@ export interface AuditLogStats extends GroupWriterStats {
 
 /** How often an idle log checks whether something can be removed. */
 const RETENTION_MS = 3_600_000;
-/** How often a log whose disk is full looks for room, though no call may come while the service says that it takes none. */
+/**
+ * How often a log whose disk is full looks for room, though no call may come while the service says that it takes none.
+ */
 const ROOM_MS = 1_000;
 /** Less is no room: a short record may fit into the last block of a file, and that of a call not. */
 const ROOM_BYTES = 1_048_576;

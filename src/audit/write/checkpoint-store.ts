@@ -46,7 +46,9 @@ export class CheckpointStore {
     this.#listBytes = size;
   }
 
-  /** Begins the files of a log that has no valid checkpoint yet: what is there was left by a first run that did not end. */
+  /**
+   * Begins the files of a log that has no valid checkpoint yet: what is there was left by a first run that did not end.
+   */
   static async create(dir: string, signer: NoteSigner, wrap: WrapFile): Promise<CheckpointStore> {
     const store = new CheckpointStore(dir, signer, wrap);
     try {

@@ -12,7 +12,10 @@ export interface GroupWriterOptions {
   readonly queueBytes?: number;
   /** How long a commit, and closing, may take, in ms. Default 5,000; 1 to 600,000. */
   readonly deadlineMs?: number;
-  /** Resolve commits before the sync, all but those of {@link PendingRecord.always}: an explicit choice for speed over durability. Default false. */
+  /**
+   * Resolve commits before the sync, all but those of {@link PendingRecord.always}: an explicit choice for speed over
+   * durability. Default false.
+   */
   readonly async?: boolean;
   /** Called when the disk is full, has space again, or has failed permanently. */
   readonly onState?: (state: WriterState) => void;
@@ -25,7 +28,9 @@ export type WriterState = 'full' | 'room' | 'failed' | 'lost';
 export interface LineStore {
   /** Sequence number of the next line. */
   readonly nextSeq: number;
-  /** @returns false when there was no room, and nothing of the lines was kept; any other failure is for good, and thrown */
+  /**
+   * @returns false when there was no room, and nothing of the lines was kept; any other failure is for good, and thrown
+   */
   append(lines: readonly string[]): Promise<boolean>;
   /** Makes what was appended durable. */
   sync(): Promise<void>;

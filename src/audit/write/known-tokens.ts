@@ -29,7 +29,9 @@ export class KnownTokens {
     }
   }
 
-  /** @returns the record with references in place of tokens that the log has: tokens that somebody stored, or passes on */
+  /**
+   * @returns the record with references in place of tokens that the log has: tokens that somebody stored, or passes on
+   */
   refer(input: RecordInput): RecordInput {
     const { event, fields } = input;
     if (event !== 'openStored' && event !== 'seal') return input;

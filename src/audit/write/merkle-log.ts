@@ -25,13 +25,18 @@ import type { ClosedSegment } from './signed-segments.js';
 export interface MerkleLogOptions extends LogFilesOptions {
   /** Folder of the log; created if missing. One process writes to it at a time. */
   readonly dir: string;
-  /** Size at which a segment ends, in bytes of lines. Default 67,108,864 (64 MiB); 4,096 to 2^30. It may be exceeded by one batch. */
+  /**
+   * Size at which a segment ends, in bytes of lines. Default 67,108,864 (64 MiB); 4,096 to 2^30. It may be exceeded by
+   * one batch.
+   */
   readonly segmentBytes?: number;
   /** Age at which a segment ends, in ms. Default 86,400,000 (a day); 1,000 to 2^31 - 1. */
   readonly segmentAgeMs?: number;
   /** Records after which a checkpoint is made. Default 10,000; 1 to 100,000. */
   readonly checkpointRecords?: number;
-  /** Time after which the first record behind a checkpoint gets the next one, in ms. Default 10,000; 10 to 86,400,000. */
+  /**
+   * Time after which the first record behind a checkpoint gets the next one, in ms. Default 10,000; 10 to 86,400,000.
+   */
   readonly checkpointMs?: number;
   /** Told what whoever runs the service should know: that a lock has to be waited for. Default: nobody. */
   readonly report?: Reporter;
@@ -56,8 +61,8 @@ export class MerkleLog {
   readonly signer: NoteSigner;
   #segment: Segment;
   /**
-   * Leaves that are not in their file yet. They go there with the next checkpoint: written with each batch they would be
-   * one more file for the journal of the file system, which makes the sync of the lines twice as long.
+   * Leaves that are not in their file yet. They go there with the next checkpoint: written with each batch they would
+   * be one more file for the journal of the file system, which makes the sync of the lines twice as long.
    */
   #pending: Buffer[] = [];
   #pendingBytes = 0;
@@ -220,7 +225,8 @@ export class MerkleLog {
   #isRotationDue(): boolean {
     const { lineBytes, startedAtMs, latestMs = 0, firstSeq } = this.#segment;
     if (firstSeq === this.#frontier.size) return false;
-    // The clock was set back: within a segment, whoever finds a record that is too old knows that those before it are, too.
+    // The clock was set back: within a segment, whoever finds a record that is too old knows that those before it are,
+    // too.
     if (this.#now() < latestMs - CLOCK_SLACK_MS) return true;
     const age = startedAtMs === undefined ? 0 : this.#now() - startedAtMs;
     return lineBytes >= this.#limits.segmentBytes || age >= this.#limits.segmentAgeMs;

@@ -2,8 +2,8 @@
  * What a log's writer finds at start. A crash may tear the last line, leave leaves behind or ahead of the lines, and
  * lose what was never acknowledged; this is repaired and reported. Any other mismatch stops the service.
  *
- * The last segment is read whole; of the segments before it only the number of leaves is compared. So the time this takes
- * depends on the size of a segment, not on that of the log.
+ * The last segment is read whole; of the segments before it only the number of leaves is compared. So the time this
+ * takes depends on the size of a segment, not on that of the log.
  */
 import { readdirSync, readFileSync, rmSync, statSync } from 'node:fs';
 import { join } from 'node:path';
@@ -132,7 +132,10 @@ function checkRoot(dir: string, firstSeq: number, signed: TreeHead): CheckedRoot
   );
 }
 
-/** @returns the tree before a segment, as its file says: whoever uses it sees whether it fits; undefined when there is none */
+/**
+ * @returns the tree before a segment, as its file says: whoever uses it sees whether it fits; undefined when there is
+ * none
+ */
 export function readFrontier(dir: string, size: number): MerkleFrontier | undefined {
   try {
     const bytes = readFileSync(join(dir, segmentFile(size, 'frontier')));

@@ -9,7 +9,10 @@ import { accountOf, BLANK_INPUT } from './record-input.js';
 
 /** Options of {@link RejectNotes}. */
 export interface RejectNotesOptions {
-  /** `reject` records per second and account written one by one; more are counted and summarised. Default 100; 1 to 10,000. */
+  /**
+   * `reject` records per second and account written one by one; more are counted and summarised. Default 100; 1 to
+   * 10,000.
+   */
   readonly rejectsPerSecond?: number;
   /** Bytes of `reject` records per second and account, likewise. Default 262,144; 1,024 to 2^30. */
   readonly rejectBytesPerSecond?: number;

@@ -26,7 +26,9 @@ export interface RetentionOptions {
 export interface Removable {
   /** Oldest first. */
   readonly segments: readonly ClosedSegment[];
-  /** A segment that has to stay, and all behind it, since it is not what was signed; undefined when there is none such. */
+  /**
+   * A segment that has to stay, and all behind it, since it is not what was signed; undefined when there is none such.
+   */
   readonly changed: Pick<ClosedSegment, 'first' | 'next'> | undefined;
 }
 
@@ -93,8 +95,8 @@ export class Retention {
   }
 
   /**
-   * Where the records begin that the log answers for having removed. Nobody else's removal becomes ours by being in front of
-   * it: what we removed before is signed, for the record that told of it may be gone itself.
+   * Where the records begin that the log answers for having removed. Nobody else's removal becomes ours by being in
+   * front of it: what we removed before is signed, for the record that told of it may be gone itself.
    *
    * @param begin the first record that is there
    */

@@ -41,8 +41,8 @@ export interface ScannedSegment {
 const NO_LEAF = Buffer.alloc(HASH_BYTES);
 
 /**
- * @throws SealwireError `AUDIT_FILE_INVALID` with the place: fewer lines than the checkpoint covers, a line behind it that
- *   is not the next record or does not fit its leaf
+ * @throws SealwireError `AUDIT_FILE_INVALID` with the place: fewer lines than the checkpoint covers, a line behind it
+ *   that is not the next record or does not fit its leaf
  */
 export function scanSegment(options: ScanOptions): ScannedSegment {
   return new SegmentScan(options).run();

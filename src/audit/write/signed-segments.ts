@@ -1,6 +1,6 @@
 /**
- * What is known of whole segments that still are what was signed. Retention goes by it: what it removes is vouched for, and
- * sizes and times of files are whatever whoever can write the folder likes.
+ * What is known of whole segments that still are what was signed. Retention goes by it: what it removes is vouched for,
+ * and sizes and times of files are whatever whoever can write the folder likes.
  */
 import { join } from 'node:path';
 import { setImmediate as nextTurn } from 'node:timers/promises';
@@ -49,7 +49,8 @@ export class SignedSegments {
   }
 
   /**
-   * @returns undefined when a checkpoint of the log's key does not show that these lines, and no others, are its records
+   * @returns undefined when a checkpoint of the log's key does not show that these lines, and no others, are its
+   *   records
    * @throws the system's errors
    */
   async find(first: number, next: number): Promise<ClosedSegment | undefined> {

@@ -1,4 +1,6 @@
-/** How much one account may have written by letting stored tokens be opened: a small request can make a large record. */
+/**
+ * How much one account may have written by letting stored tokens be opened: a small request can make a large record.
+ */
 
 import { SealwireError } from '../../errors.js';
 import { checkRange } from '../../profile/check-range.js';

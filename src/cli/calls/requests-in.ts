@@ -28,7 +28,10 @@ export async function* readRequestNodes(
   if (!plan.requestStream) yield only ?? { at: { line: 1, column: 1 }, kind: 'object', members: [] };
 }
 
-/** @throws SealwireError `SEAL_INPUT` for a message that cannot be sealed: the input's fault, not an answer of the service */
+/**
+ * @throws SealwireError `SEAL_INPUT` for a message that cannot be sealed: the input's fault, not an answer of the
+ * service
+ */
 export function readRequest(method: JsonMethod, node: JsonNode): object {
   const message = method.request.fromJson(node);
   const { request: plan } = method.plan;

@@ -1,4 +1,6 @@
-/** `google.protobuf.Any` as JSON. What the schema lacks stays as it is, in the form of grpcurl: `@type` and `@value`. */
+/**
+ * `google.protobuf.Any` as JSON. What the schema lacks stays as it is, in the form of grpcurl: `@type` and `@value`.
+ */
 import type { DescMessage, FileRegistry } from '@bufbuild/protobuf';
 import type { LoaderObject } from '../../loader/dynamic-codec.js';
 import { inputError, type JsonNode, type PlainJson } from './json-reader.js';

@@ -1,4 +1,7 @@
-/** Lines that nobody takes are dropped: neither a reader that has gone or sleeps nor a full disk may end or fill a service. */
+/**
+ * Lines that nobody takes are dropped: neither a reader that has gone or sleeps nor a full disk may end or fill a
+ * service.
+ */
 import { Writable } from 'node:stream';
 
 /** Where lines go, e.g. stderr. */

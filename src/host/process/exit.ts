@@ -23,7 +23,9 @@ const CONTROL = /\p{C}/gu;
 /** Reasons that are a verdict about a token. */
 const VERDICT = /^(?:SEALED_FIELD_|INNER_MESSAGE_INVALID$|LIMIT_EXCEEDED$)/;
 
-/** @returns 1 for what is refused or does not verify, 2 for wrong use, 3 for everything that is missing, broken or taken */
+/**
+ * @returns 1 for what is refused or does not verify, 2 for wrong use, 3 for everything that is missing, broken or taken
+ */
 export function exitCodeOf(error: unknown): number {
   if (!(error instanceof SealwireError)) return ExitCode.UNAVAILABLE;
   const { code, reason = '' } = error;

@@ -16,8 +16,8 @@ export interface StopSignalOptions {
 }
 
 /**
- * Listens from now on to the end of the process. SIGHUP never ends it at once: a terminal that closes sends several, and
- * service managers send one after SIGTERM.
+ * Listens from now on to the end of the process. SIGHUP never ends it at once: a terminal that closes sends several,
+ * and service managers send one after SIGTERM.
  *
  * @returns resolves at the first signal, with its name
  */

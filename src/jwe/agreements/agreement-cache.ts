@@ -8,8 +8,8 @@ export interface AgreementCacheOptions {
   /** Agreements kept. Default 4,096; 0 (none: every message makes an agreement) to 1,048,576. */
   readonly maxEntries?: number;
   /**
-   * Places of each caller. Default 64; 1 to 65,536. A caller may have more while the cache is not full; then whoever has the
-   * largest multiple of its places gives up one.
+   * Places of each caller. Default 64; 1 to 65,536. A caller may have more while the cache is not full; then whoever
+   * has the largest multiple of its places gives up one.
    */
   readonly placesPerCaller?: number;
   /** Life of an entry in ms from its first use. Default 120,000; 1,000 to 3,600,000. */
@@ -60,14 +60,16 @@ export function agreementId({ alg, enc, kid, epk, apu = EMPTY, apv = EMPTY }: To
 }
 
 /**
- * Bounded in total. Full, it gives up the least recently used one of the caller that is furthest above its places, and of all
- * callers when none is. `K` is what is kept of an agreement.
+ * Bounded in total. Full, it gives up the least recently used one of the caller that is furthest above its places, and
+ * of all callers when none is. `K` is what is kept of an agreement.
  */
 export class AgreementCache<K> {
   readonly #entries: LRUCache<string, Entry<K>> | undefined;
   readonly #maxEntries: number;
   readonly #holders = new Map<string, Holder>();
-  /** Holders by how many times their places they fill, less one, rounded down: so that the furthest is found at once. */
+  /**
+   * Holders by how many times their places they fill, less one, rounded down: so that the furthest is found at once.
+   */
   readonly #above: Set<Holder>[] = [];
   readonly #placesPerCaller: number;
   readonly #shareOf: (account: string) => number;

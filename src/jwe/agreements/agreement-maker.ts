@@ -102,7 +102,8 @@ export class AgreementMaker {
     // One account does not wait for what another has waiting, even for the same agreement.
     const name = `${payer} ${id}`;
     const shared = this.#pending.get(name);
-    // Paid before anything waits in the queue. Not awaited for the wire: all tokens of a message come at once and share.
+    // Paid before anything waits in the queue. Not awaited for the wire: all tokens of a message come at once and
+    // share.
     if (shared === undefined && origin === 'stored') await this.#rate.turn(payer, signal);
     else if (shared === undefined) this.#takeRate(payer);
     const firstUse = this.#cache.time();

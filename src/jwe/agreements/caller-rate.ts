@@ -1,4 +1,7 @@
-/** A token bucket per account for what costs much, first of all fresh agreements: one caller's cannot starve the others'. */
+/**
+ * A token bucket per account for what costs much, first of all fresh agreements: one caller's cannot starve the
+ * others'.
+ */
 import { SealwireError } from '../../errors.js';
 import { checkRange } from '../../profile/check-range.js';
 
@@ -9,8 +12,8 @@ export interface CallerRateOptions {
   /** How many at once. Default 100; 1 to 1,000,000. */
   readonly burst?: number;
   /**
-   * Callers remembered. Default 65,536; 1 to 1,048,576. Forgotten is only who has its whole burst again; while there is nobody
-   * such, all new callers share one bucket.
+   * Callers remembered. Default 65,536; 1 to 1,048,576. Forgotten is only who has its whole burst again; while there is
+   * nobody such, all new callers share one bucket.
    */
   readonly maxCallers?: number;
   /** Clock in ms. Default `Date.now`. */
@@ -83,7 +86,8 @@ export class CallerRate {
    * Takes one agreement when there is one: who comes earlier has it earlier.
    *
    * @param signal gives up the wait
-   * @throws SealwireError `CALLER_RATE` when the signal came first; with one, also when the wait would be longer than a minute
+   * @throws SealwireError `CALLER_RATE` when the signal came first; with one, also when the wait would be longer than a
+   *   minute
    */
   async turn(account: string, signal?: AbortSignal): Promise<void> {
     const bucket = this.#find(account);

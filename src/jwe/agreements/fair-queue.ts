@@ -31,8 +31,8 @@ interface Line {
 }
 
 /**
- * Serves accounts in turns, and first those that had nothing waiting: with little use there is nearly nothing to wait for,
- * whatever others do. Past {@link FairQueueOptions.maxPending} the account with the most waiting loses its latest.
+ * Serves accounts in turns, and first those that had nothing waiting: with little use there is nearly nothing to wait
+ * for, whatever others do. Past {@link FairQueueOptions.maxPending} the account with the most waiting loses its latest.
  */
 export class FairQueue {
   readonly #options: FairQueueOptions;

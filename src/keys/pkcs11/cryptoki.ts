@@ -87,7 +87,8 @@ export const CK = {
 } as const;
 
 /**
- * Finds the optional package. In a bundle of CommonJS this file has no address: there it is looked for beside the program.
+ * Finds the optional package. In a bundle of CommonJS this file has no address: there it is looked for beside the
+ * program.
  *
  * @returns its main file; undefined when it is not installed
  */

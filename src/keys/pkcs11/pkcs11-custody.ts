@@ -90,7 +90,8 @@ export class Pkcs11Custody implements HardwareCustody {
   /**
    * Makes a key pair on a token; its private half can never be read.
    *
-   * @throws SealwireError `KEY_INVALID` when the name is taken or the token refuses, `CUSTODY_FAILED`, `OPTIONS_INVALID`
+   * @throws SealwireError `KEY_INVALID` when the name is taken or the token refuses, `CUSTODY_FAILED`,
+   *   `OPTIONS_INVALID`
    */
   async generate(uri: string, crv: Curve): Promise<PublicJwk> {
     const resolved = this.#resolve(uri);

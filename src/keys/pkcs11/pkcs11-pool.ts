@@ -22,7 +22,10 @@ export interface Pkcs11Limits {
   readonly sessions?: number;
   /** Calls that may wait for a session. Default 1,024; 1 to 65,536. */
   readonly queue?: number;
-  /** How long a call, and opening the token, may take, in ms. Default 5,000; 100 to 60,000. A process that takes longer is ended. */
+  /**
+   * How long a call, and opening the token, may take, in ms. Default 5,000; 100 to 60,000. A process that takes longer
+   * is ended.
+   */
   readonly deadlineMs?: number;
   /** Called when the token goes away, and when it is back. */
   readonly onChange?: (available: boolean, why: string) => void;

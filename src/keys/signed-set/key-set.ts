@@ -70,7 +70,8 @@ export interface VerifiedKeySet {
 }
 
 /**
- * Verifies a set: its form, the delegation by a pinned root, the signature by the delegated key, and only then what it says.
+ * Verifies a set: its form, the delegation by a pinned root, the signature by the delegated key, and only then what it
+ * says.
  *
  * @param text compact JWS, from anybody
  * @throws SealwireError with one of `KEY_SET_CODES`

@@ -87,7 +87,9 @@ async function findNext(
   return { key: await SigningKey.load(next, passphrase), isMoved: false };
 }
 
-/** The public half of the root; of an encrypted one too. @throws SealwireError `KEY_FILE_MISSING`, `KEY_FILE_INVALID` */
+/**
+ * The public half of the root; of an encrypted one too. @throws SealwireError `KEY_FILE_MISSING`, `KEY_FILE_INVALID`
+ */
 export function loadRootPublic(paths: RootPaths): Promise<VerificationKey> {
   return loadVerificationKey(paths.rootPublic);
 }

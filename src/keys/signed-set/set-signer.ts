@@ -16,11 +16,13 @@ type SetSignerPaths = Pick<ServicePaths, 'root' | 'rootPublic' | 'signer' | 'sig
 const RENEW_BELOW_SECONDS = 30 * 86_400;
 
 /**
- * Makes a root unless there are traces of one: a public half or a delegation without a private half mean that it is kept elsewhere.
+ * Makes a root unless there are traces of one: a public half or a delegation without a private half mean that it is
+ * kept elsewhere.
  *
  * @param passphrase encrypts a root that is made. Default: plain
  * @returns the root's thumbprint
- * @throws SealwireError `KEY_FILE_MODE`, `KEY_FILE_INVALID`, `KEY_FILE_INCOMPLETE`, `KEY_FILE_MISSING`, `KEY_FILE_WRITE`
+ * @throws SealwireError `KEY_FILE_MODE`, `KEY_FILE_INVALID`, `KEY_FILE_INCOMPLETE`, `KEY_FILE_MISSING`,
+ *   `KEY_FILE_WRITE`
  */
 export async function ensureRoot(paths: SetSignerPaths, passphrase?: PassphraseSource): Promise<string> {
   const traces = await Promise.all([paths.root, paths.rootPublic, paths.delegation].map(isTaken));

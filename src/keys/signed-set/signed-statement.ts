@@ -1,4 +1,7 @@
-/** Sealing statements under the signature of the delegated key: what a service has sealed, for whoever was told a schema. */
+/**
+ * Sealing statements under the signature of the delegated key: what a service has sealed, for whoever was told a
+ * schema.
+ */
 import { type JwsForm, refuse } from '../../profile/jws-form.js';
 import { type KeySetChecks, verifyDelegated } from './key-set.js';
 import type { SigningKey } from './signing-key.js';

@@ -30,7 +30,8 @@ export interface VerificationJwk {
 }
 
 /**
- * @param members a public JWK: P-521, for ES512 signatures (`use`, `alg`, `key_ops`, if there, say so), `kid`, if there, its thumbprint
+ * @param members a public JWK: P-521, for ES512 signatures (`use`, `alg`, `key_ops`, if there, say so), `kid`, if
+ *   there, its thumbprint
  * @throws SealwireError `KEY_INVALID`
  */
 export async function importVerificationKey(members: object): Promise<VerificationKey> {
@@ -94,7 +95,10 @@ export class SigningKey {
     });
   }
 
-  /** Writes the private JWK atomically with mode 0600, encrypted if there is a passphrase. @throws SealwireError `KEY_FILE_WRITE` @internal */
+  /**
+   * Writes the private JWK atomically with mode 0600, encrypted if there is a passphrase. @throws SealwireError
+   * `KEY_FILE_WRITE` @internal
+   */
   async save(path: string, passphrase?: PassphraseSource, options?: WriteKeyFileOptions): Promise<void> {
     const text = `${JSON.stringify({ ...describe(this), d: this.#d }, null, 2)}\n`;
     await writeProtectedFile(path, text, FILE_TYPE, passphrase, options);

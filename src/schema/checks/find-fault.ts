@@ -1,6 +1,6 @@
 /**
- * What is wrong with a message that its encoder refused, in words that quote no value: encoders quote it, and do not say
- * where it stands. Only run after a failure.
+ * What is wrong with a message that its encoder refused, in words that quote no value: encoders quote it, and do not
+ * say where it stands. Only run after a failure.
  */
 import { type DescField, type DescMessage, ScalarType } from '@bufbuild/protobuf';
 import { elements, isObject } from '../containers.js';

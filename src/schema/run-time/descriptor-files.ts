@@ -29,7 +29,8 @@ export class DescriptorFiles {
   readonly #messages = new Set<string>();
 
   /**
-   * @param set a serialized `google.protobuf.FileDescriptorSet` with all imports; of files that are there twice the first counts
+   * @param set a serialized `google.protobuf.FileDescriptorSet` with all imports; of files that are there twice the
+   *   first counts
    * @throws SealwireError `PLAN_INVALID` for a malformed or incomplete set
    */
   constructor(set: Uint8Array) {

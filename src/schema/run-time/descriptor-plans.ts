@@ -43,8 +43,8 @@ export class DescriptorPlans {
 
   /**
    * @param descriptors a complete `google.protobuf.FileDescriptorSet` with options, serialized or not
-   * @throws SealwireError `PLAN_INVALID` for a set that is malformed, incomplete, lacks `sealwire/v1/sealed.proto`, or seals
-   *   a field in a way that cannot work
+   * @throws SealwireError `PLAN_INVALID` for a set that is malformed, incomplete, lacks `sealwire/v1/sealed.proto`, or
+   *   seals a field in a way that cannot work
    */
   constructor(descriptors: Uint8Array | FileDescriptorSet, form: MessageForm) {
     this.registry = readDescriptors(descriptors);

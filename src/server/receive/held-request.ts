@@ -12,8 +12,8 @@ export class HeldRequest {
   }
 
   /**
-   * @returns a list of the request; empty when the caller sends none. Never settles for a call that ends before. A promise of
-   *   the request itself would look into it, and so have it decoded
+   * @returns a list of the request; empty when the caller sends none. Never settles for a call that ends before. A
+   *   promise of the request itself would look into it, and so have it decoded
    */
   read(): Promise<readonly object[]> {
     return new Promise((resolve) => {

@@ -4,7 +4,10 @@ import { waitingMessage } from '../../schema/guarded-messages.js';
 const OBJECT_BYTES = 256;
 const SCALAR_BYTES = 8;
 
-/** @returns about how many bytes of memory a decoded message takes; what it takes to find out does not grow with its bytes */
+/**
+ * @returns about how many bytes of memory a decoded message takes; what it takes to find out does not grow with its
+ * bytes
+ */
 export function sizeOf(message: object): number {
   const held = waitingMessage(message);
   if (held !== undefined) return held.bytes.length + (typeof held.found === 'number' ? held.found * OBJECT_BYTES : 0);

@@ -1,6 +1,6 @@
 /**
- * Limits on messages that were begun and not finished. grpc-js keeps the parts of a message until its last byte has come, for as
- * long as that takes: a hundred streams of one connection would hold a hundred messages but a byte.
+ * Limits on messages that were begun and not finished. grpc-js keeps the parts of a message until its last byte has
+ * come, for as long as that takes: a hundred streams of one connection would hold a hundred messages but a byte.
  */
 import { constants, type IncomingHttpHeaders, type ServerHttp2Stream } from 'node:http2';
 import type { TLSSocket } from 'node:tls';
@@ -48,13 +48,13 @@ const UNPACKED_AT_ONCE = 32;
 const BYTES: readonly [number, number] = [65_536, 1_073_741_824];
 
 /**
- * Limits what a server keeps of unfinished messages. To be called when the server is bound, before calls come; and again
- * after a further `bindAsync` or `createConnectionInjector`. A stream beyond a limit ends with `LIMIT_EXCEEDED`.
+ * Limits what a server keeps of unfinished messages. To be called when the server is bound, before calls come; and
+ * again after a further `bindAsync` or `createConnectionInjector`. A stream beyond a limit ends with `LIMIT_EXCEEDED`.
  *
  * @param server a bound grpc-js server
  * @returns what is held
- * @throws SealwireError `OPTIONS_INVALID` for a server that is not bound, or of a grpc-js that is not known to work: its HTTP/2
- *   servers are in no documented place
+ * @throws SealwireError `OPTIONS_INVALID` for a server that is not bound, or of a grpc-js that is not known to work:
+ *   its HTTP/2 servers are in no documented place
  */
 export function limitReceiving(server: Server, options: ReceiveLimitOptions = {}): ReceiveLimits {
   const { messageTimeoutMs = 30_000, connectionBytes = 8_388_608, callerBytes = 16_777_216 } = options;
@@ -110,7 +110,9 @@ class Book implements ReceiveLimits {
     return account;
   }
 
-  /** Only asked of streams with an unfinished message, or compressed ones: most messages come whole, and as they are. */
+  /**
+   * Only asked of streams with an unfinished message, or compressed ones: most messages come whole, and as they are.
+   */
   accountOf(stream: ServerHttp2Stream, headers: IncomingHttpHeaders): string {
     const socket = stream.session?.socket;
     // As grpc-js has it: whoever is let in without a certificate has an empty one.
@@ -196,7 +198,8 @@ class Reception {
     this.#stream = stream;
     this.#headers = headers;
     this.#book = book;
-    // Nobody reads what comes for an unknown method: a listener would make it flow. Where grpc-js listens, it says when.
+    // Nobody reads what comes for an unknown method: a listener would make it flow. Where grpc-js listens, it says
+    // when.
     if (stream.listenerCount('data') === 0) return;
     stream.on('data', (chunk: Buffer) => this.#take(chunk));
     const { 'grpc-encoding': encoding = 'identity' } = headers;

@@ -27,7 +27,8 @@ export function keepRequestBytes(definition: ServiceDefinition, plan: ServicePla
 /**
  * The bytes of a request as it came, uncompressed. They can be had once.
  *
- * @returns undefined when the service was not added by `addSealedService`, or an interceptor put another object in the request's place
+ * @returns undefined when the service was not added by `addSealedService`, or an interceptor put another object in the
+ *   request's place
  */
 export function takeRequestBytes(message: object): Buffer | undefined {
   const bytes = encoded.get(message);

@@ -1,12 +1,15 @@
 /**
- * Compressed messages one by one. grpc-js decompresses and decodes all that come together, before anybody asks for them: a frame of
- * 16 kB can hold fifteen messages of a kilobyte, each of them a mebibyte, and a hundred streams a hundred such frames.
+ * Compressed messages one by one. grpc-js decompresses and decodes all that come together, before anybody asks for
+ * them: a frame of 16 kB can hold fifteen messages of a kilobyte, each of them a mebibyte, and a hundred streams a
+ * hundred such frames.
  */
 import type { ServerHttp2Stream } from 'node:http2';
 
 /** A flag and the length of the message that follows (gRPC over HTTP/2). */
 const PREFIX_BYTES = 5;
-/** A stream whose handler is slow to ask for more gives up its turn after this: others of its account would wait for it. */
+/**
+ * A stream whose handler is slow to ask for more gives up its turn after this: others of its account would wait for it.
+ */
 const TURN_MS = 1_000;
 
 /** Finds where length-prefixed messages end. */
@@ -16,7 +19,9 @@ export class MessageBounds {
   /** Bytes of the message that are still to come. */
   #missing = 0;
 
-  /** @returns where the message that the bytes from `at` on belong to ends in the chunk, and whether it is whole then */
+  /**
+   * @returns where the message that the bytes from `at` on belong to ends in the chunk, and whether it is whole then
+   */
   take(chunk: Buffer, at: number): { readonly end: number; readonly isWhole: boolean } {
     let end = at;
     if (this.#missing === 0) {
@@ -75,8 +80,8 @@ export interface StreamTurns {
 }
 
 /**
- * Stands before those who listen to a stream's data: they get a message when it is the stream's turn, and no second one after they
- * paused the stream for the first. The turn ends when they want more.
+ * Stands before those who listen to a stream's data: they get a message when it is the stream's turn, and no second one
+ * after they paused the stream for the first. The turn ends when they want more.
  *
  * @param stream of length-prefixed messages, paused
  */

@@ -1,6 +1,6 @@
 /**
- * Services whose requests are a name or two. They are open to everybody and charge nobody: what a kilobyte of gzip holds must
- * not be decoded for them.
+ * Services whose requests are a name or two. They are open to everybody and charge nobody: what a kilobyte of gzip
+ * holds must not be decoded for them.
  */
 import {
   type Server,
@@ -19,7 +19,8 @@ type AnyCall = { readonly request?: unknown; emit(event: 'error', error: ServerE
 type AnyHandler = (call: AnyCall, callback?: (error: ServerErrorResponse) => void) => void;
 
 /**
- * Adds a service whose requests are small: one of more than 2,048 bytes ends its call with `RESOURCE_EXHAUSTED`, undecoded.
+ * Adds a service whose requests are small: one of more than 2,048 bytes ends its call with `RESOURCE_EXHAUSTED`,
+ * undecoded.
  *
  * @param definition of methods without request streams
  */

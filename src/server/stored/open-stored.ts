@@ -20,8 +20,8 @@ export interface StoredTokenPlace {
   /** The bound siblings as they were, as properties of the message: `{ orderId, amountMinor, currencyCode }`. */
   readonly bound?: object;
   /**
-   * The call that asks, as the handler got it: its caller is recorded, and pays for the agreement, for which the call waits its
-   * turn until it ends. Default: the service itself, which waits its turn too.
+   * The call that asks, as the handler got it: its caller is recorded, and pays for the agreement, for which the call
+   * waits its turn until it ends. Default: the service itself, which waits its turn too.
    */
   readonly call?: StoredTokenCall;
 }

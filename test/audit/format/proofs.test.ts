@@ -1,4 +1,6 @@
-/** Proofs against the vectors of transparency-dev/merkle, a slow tree that follows the RFC's words, and hostile input. */
+/**
+ * Proofs against the vectors of transparency-dev/merkle, a slow tree that follows the RFC's words, and hostile input.
+ */
 import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect } from 'chai';

@@ -123,7 +123,9 @@ describe('retention', () => {
       expect(findings[0]?.seq).to.be.at.most(stolen);
     }));
 
-  /** What somebody who can write the folder, and has no key, does to segments, so that the service removes and vouches. */
+  /**
+   * What somebody who can write the folder, and has no key, does to segments, so that the service removes and vouches.
+   */
   const attacks: readonly [name: string, attack: (path: string) => Promise<void>][] = [
     ['has an old line behind its last', (path) => appendFile(path, OLD_LINE)],
     [

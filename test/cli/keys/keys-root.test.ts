@@ -1,4 +1,7 @@
-/** `sealwire keys root` and `keys verify` as their users run them: with the root on the service's machine, and away from it. */
+/**
+ * `sealwire keys root` and `keys verify` as their users run them: with the root on the service's machine, and away from
+ * it.
+ */
 import { mkdir, mkdtemp, readFile, rename, rm, stat, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';

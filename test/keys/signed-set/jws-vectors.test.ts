@@ -1,4 +1,7 @@
-/** Wycheproof's JWS, JWK and ECDSA files: what this code accepts is valid there, and what it refuses beyond that is listed. */
+/**
+ * Wycheproof's JWS, JWK and ECDSA files: what this code accepts is valid there, and what it refuses beyond that is
+ * listed.
+ */
 import { expect } from 'chai';
 import type { ErrorCode } from '../../../src/errors.js';
 import { SealwireError } from '../../../src/errors.js';
@@ -61,7 +64,9 @@ async function judge(jws: unknown, keys: readonly Jwk[]): Promise<'valid' | Erro
   }
 }
 
-/** The vectors have no `typ`, which ours must have: it is checked after everything that can be wrong with the others. */
+/**
+ * The vectors have no `typ`, which ours must have: it is checked after everything that can be wrong with the others.
+ */
 function parseAnyType(text: string) {
   const form = { headerNames: [], maxChars: 65_536 };
   try {
@@ -78,7 +83,10 @@ function parseAnyType(text: string) {
   }
 }
 
-/** Judges a whole file. @returns of what is valid there, the numbers of what is refused here, by code; nothing invalid may be accepted */
+/**
+ * Judges a whole file. @returns of what is valid there, the numbers of what is refused here, by code; nothing invalid
+ * may be accepted
+ */
 async function findRefusedValid({
   testGroups,
   numberOfTests,
@@ -101,8 +109,9 @@ describe('Wycheproof json_web_signature', () => {
   /**
    * Valid in the file and refused here, by reason:
    * - another algorithm: sets are signed with ES512 and nothing else, so that nothing can be talked down;
-   * - `alg: "ES521"` in the JWK: there is no such algorithm (RFC 7518 §3.1 has ES512); it is a slip of the file, and a key
-   *   that says it is for something else is not used. Without that member the same two signatures are valid, see below;
+   * - `alg: "ES521"` in the JWK: there is no such algorithm (RFC 7518 §3.1 has ES512); it is a slip of the file, and a
+   *   key that says it is for something else is not used. Without that member the same two signatures are valid, see
+   *   below;
    * - characters that are not base64url inside a part: the file takes them for noise, RFC 7515 §2 does not allow them.
    */
   const DEVIATIONS: Readonly<Record<string, readonly [code: ErrorCode, ids: readonly number[]]>> = {
