@@ -127,7 +127,7 @@ describe('an app of one’s own on the host', () => {
     await host.stop();
     expect(app.steps).to.deep.equal(['drain', 'stop']);
     expect(log.at(-2)).to.match(/ info draining: 0 calls, which have \d+ s to finish\n$/);
-    expect(log.at(-1)).to.match(/ info stopped\n$/);
+    expect(log.at(-1)).to.match(/ info stopped \{.*"pid":\d+.*\}\n$/);
   });
 });
 
