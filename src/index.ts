@@ -26,7 +26,13 @@ export {
   type StepCode,
 } from './errors.js';
 export type { EphemeralPoint } from './jwe/header.js';
-export type { AgreementCacheOptions, CallerRateOptions, OpenerStats, RefusalKind } from './jwe/opener.js';
+export type {
+  AgreementCacheOptions,
+  AgreementStats,
+  CallerRateOptions,
+  OpenerStats,
+  RefusalKind,
+} from './jwe/opener.js';
 export type { Custody, OpeningKey, OpeningKeys, RecipientKey, TokenOrigin } from './jwe/recipient.js';
 export { SealingSessions, type SealingSessionsOptions } from './jwe/sender.js';
 export type { CustodyOptions, HardwareCustody } from './keys/custody.js';

@@ -16,7 +16,7 @@ import { ReplySealer } from './reply.js';
 import { type ParsedToken, parseToken } from './token.js';
 
 export type { AgreementCacheOptions } from './agreements/agreement-cache.js';
-export type { RefusalKind } from './agreements/agreement-maker.js';
+export type { AgreementStats, RefusalKind } from './agreements/agreement-maker.js';
 export type { CallerRateOptions } from './agreements/caller-rate.js';
 
 /** Options of {@link TokenOpener}. */
