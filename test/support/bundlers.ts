@@ -133,10 +133,11 @@ export function describeBundlers(only?: readonly string[]): void {
     async function startAndStop(command: string): Promise<void> {
       const [name = '', ...args] = command.split(' ');
       const child = spawn(name, args, { cwd: dir, stdio: ['ignore', 'pipe', 'ignore'] });
-      const [line] = (await once(createInterface(child.stdout), 'line')) as [string];
+      const exited = once(child, 'exit');
+      const [line] = (await Promise.race([once(createInterface(child.stdout), 'line'), exited])) as [unknown];
       expect(line).to.match(/^listening on 127\.0\.0\.1:\d+$/);
       child.kill('SIGTERM');
-      expect(await once(child, 'exit')).to.deep.equal([0, null]);
+      expect(await exited).to.deep.equal([0, null]);
     }
 
     it('has a step in each section', () => {
