@@ -195,6 +195,21 @@ describe('a schema from somebody else’s hands', () => {
     expect(seen()).not.to.include(card.number);
   });
 
+  it('in which a message is declared twice is refused: a plan would follow one, and an encoder the other', async () => {
+    forge = (file) => {
+      // What the service states is found by way of another field; what is encoded is not that.
+      const sealed = message(file, 'AuthorizeRequest');
+      file.messageType.push({ ...sealed, field: sealed.field.map((each) => unsealCopy(each)) });
+    };
+    for (const command of ['call', 'request']) {
+      const { code, stdout, stderr } = await run(command, AUTHORIZE, order('forged-4'));
+      expect(code).to.equal(2);
+      expect(stderr).to.match(/payments\.v1\.AuthorizeRequest is declared twice/);
+      expect(stdout).to.equal('');
+      expect(seen()).not.to.include(card.number);
+    }
+  });
+
   const statements: readonly [name: string, change: (answer: GetKeySetResponse) => GetKeySetResponse, said: RegExp][] =
     [
       ['is cut out', (answer) => ({ ...answer, sealingStatement: '' }), /gives no sealing statement/],

@@ -2,6 +2,8 @@
 import {
   create,
   createFileRegistry,
+  type DescEnum,
+  type DescExtension,
   type DescField,
   type DescMessage,
   type DescMethod,
@@ -9,6 +11,7 @@ import {
   type FileRegistry,
   fromBinary,
 } from '@bufbuild/protobuf';
+import { nestedTypes } from '@bufbuild/protobuf/reflect';
 import { type FileDescriptorSet, FileDescriptorSetSchema } from '@bufbuild/protobuf/wkt';
 import { SealwireError } from '../../errors.js';
 import { Analysis, boundKind, messageOf, oneofsOf, type SealedField, shapeOf } from '../analysis.js';
@@ -205,10 +208,31 @@ export function readDescriptors(descriptors: Uint8Array | FileDescriptorSet): Fi
     const set = descriptors instanceof Uint8Array ? fromBinary(FileDescriptorSetSchema, descriptors) : descriptors;
     // Well-known inner types need not be imported. Of files that are there twice the first counts.
     const names = new Set<string>();
+    const declared = new Set<string>();
     const files = set.file.filter(({ name }) => !names.has(name) && names.add(name));
     const missing = wellKnownFiles.map(({ proto }) => proto).filter(({ name }) => !names.has(name));
-    return createFileRegistry(create(FileDescriptorSetSchema, { file: [...missing, ...files] }));
+    const registry = createFileRegistry(create(FileDescriptorSetSchema, { file: [...missing, ...files] }));
+    for (const file of registry.files) refuseTwice([...nestedTypes(file)], declared);
+    return registry;
   } catch (cause) {
+    if (cause instanceof SealwireError) throw cause;
     throw new SealwireError('PLAN_INVALID', 'not a complete google.protobuf.FileDescriptorSet', { cause });
+  }
+}
+
+/**
+ * Of two definitions of one name a plan would follow one and an encoder the other.
+ *
+ * @throws SealwireError `PLAN_INVALID`
+ */
+function refuseTwice(types: readonly (DescMessage | DescEnum | DescExtension | DescService)[], declared: Set<string>) {
+  const names = types.flatMap((type) =>
+    type.kind === 'service'
+      ? [type.typeName, ...type.methods.map(({ name }) => `${type.typeName}/${name}`)]
+      : type.typeName,
+  );
+  for (const name of names) {
+    if (declared.has(name)) throw new SealwireError('PLAN_INVALID', `${name} is declared twice`);
+    declared.add(name);
   }
 }

@@ -40,10 +40,13 @@ export class MessageBounds {
   }
 }
 
+/** Begins a turn. @returns false if it is not wanted any more */
+export type BeginTurn = () => boolean;
+
 /** Turns at decompressing: so many of an account at once, the others wait as they came. */
 export class Turns {
   readonly #most: number;
-  readonly #accounts = new Map<string, { running: number; readonly waiting: (() => void)[] }>();
+  readonly #accounts = new Map<string, { running: number; readonly waiting: Set<BeginTurn> }>();
 
   constructor(most: number) {
     this.#most = most;
@@ -52,30 +55,36 @@ export class Turns {
   /**
    * @param share multiple of everybody's that is the account's
    * @param begin called when it is its turn, at once if that is now
+   * @returns gives up the wait
    */
-  ask(account: string, share: number, begin: () => void): void {
-    const line = this.#accounts.get(account) ?? { running: 0, waiting: [] };
+  ask(account: string, share: number, begin: BeginTurn): () => void {
+    const line = this.#accounts.get(account) ?? { running: 0, waiting: new Set() };
     this.#accounts.set(account, line);
     if (line.running >= this.#most * share) {
-      line.waiting.push(begin);
-      return;
+      line.waiting.add(begin);
+      return () => line.waiting.delete(begin);
     }
     line.running++;
-    begin();
+    if (!begin()) this.end(account);
+    return () => {};
   }
 
-  /** Ends a turn that has begun. */
+  /** Ends a turn that has begun. Of those that wait, many may be gone: they are passed over in a loop. */
   end(account: string): void {
     const line = this.#accounts.get(account);
-    const next = line?.waiting.shift();
-    if (next !== undefined) next();
-    else if (line !== undefined && --line.running === 0) this.#accounts.delete(account);
+    if (line === undefined) return;
+    for (const begin of line.waiting) {
+      line.waiting.delete(begin);
+      if (begin()) return;
+    }
+    if (--line.running === 0) this.#accounts.delete(account);
   }
 }
 
 /** How a stream gets its turns. */
 export interface StreamTurns {
-  ask(begin: () => void): void;
+  /** @returns gives up the wait */
+  ask(begin: BeginTurn): () => void;
   end(): void;
 }
 
@@ -91,18 +100,21 @@ export function deliverSingly(stream: ServerHttp2Stream, turns: StreamTurns): vo
   const bounds = new MessageBounds();
   let turn: 'none' | 'asked' | 'begun' = 'none';
   let timer: NodeJS.Timeout | undefined;
+  let giveUp = () => {};
   const end = () => {
     clearTimeout(timer);
+    giveUp();
     if (turn !== 'begun') return;
     turn = 'none';
     turns.end();
   };
   const ask = () => {
     turn = 'asked';
-    turns.ask(() => {
+    giveUp = turns.ask(() => {
+      if (stream.closed) return false;
       turn = 'begun';
-      if (stream.closed) end();
-      else if (isHeld) stream.resume();
+      if (isHeld) stream.resume();
+      return true;
     });
   };
   let isHeld = false;

@@ -6,11 +6,17 @@ import { gzipSync } from 'node:zlib';
 import { Server, ServerCredentials } from '@grpc/grpc-js';
 import { expect } from 'chai';
 import { limitReceiving } from '../../../src/server/receive/receive-limits.js';
-import { deliverSingly, Turns } from '../../../src/server/receive/single-messages.js';
+import { deliverSingly, type StreamTurns, Turns } from '../../../src/server/receive/single-messages.js';
 
 const HEADERS = { ':method': 'POST', ':path': '/a.v1.Sink/Take', 'content-type': 'application/grpc', te: 'trailers' };
 
-const atOnce = { ask: (begin: () => void) => begin(), end() {} };
+const atOnce: StreamTurns = {
+  ask(begin) {
+    begin();
+    return () => {};
+  },
+  end() {},
+};
 
 function frame(message: Buffer, flag = 1): Buffer {
   const prefix = Buffer.from([flag, 0, 0, 0, 0]);
@@ -114,8 +120,9 @@ describe('compressed messages', () => {
     }
     while (streams.length < 3) await nextTurn();
     const others: string[] = [];
-    all.ask('address:y', 1, () => others.push('y'));
-    for (const share of [2, 2, 2]) all.ask('proxy:z', share, () => others.push('z'));
+    const push = (name: string) => () => others.push(name) > 0;
+    all.ask('address:y', 1, push('y'));
+    for (const share of [2, 2, 2]) all.ask('proxy:z', share, push('z'));
     expect([got, others]).to.deep.equal([['a'], ['y', 'z', 'z']]);
     streams[0]?.resume();
     while (got.length < 2) await nextTurn();
@@ -125,6 +132,37 @@ describe('compressed messages', () => {
       await nextTurn();
       streams[0]?.resume();
     }
+  });
+
+  it('take turns from those that are gone, however many they are, and from those that gave up', () => {
+    const all = new Turns(1);
+    const begun: string[] = [];
+    const push = (name: string) => () => begun.push(name) > 0;
+    all.ask('address:x', 1, push('first'));
+    for (let one = 0; one < 20_000; one++) all.ask('address:x', 1, () => false);
+    all.ask('address:x', 1, push('given up'))();
+    all.ask('address:x', 1, push('last'));
+    all.end('address:x');
+    expect(begun).to.deep.equal(['first', 'last']);
+    all.end('address:x');
+    all.ask('address:x', 1, () => false);
+    all.ask('address:x', 1, push('later'));
+    expect(begun).to.deep.equal(['first', 'last', 'later']);
+  });
+
+  it('wait no longer than their stream is open', async () => {
+    let givenUp = 0;
+    const [opened] = await Promise.all([
+      new Promise<ServerHttp2Stream>((resolve) => {
+        void send([frame(Buffer.from('a'))], (stream) => {
+          stream.on('data', () => {});
+          deliverSingly(stream, { ask: () => () => givenUp++, end: () => {} });
+          stream.once('pause', () => resolve(stream));
+        });
+      }),
+    ]);
+    opened.destroy();
+    while (givenUp === 0) await nextTurn();
   });
 
   it('are not all decoded because they came together', async () => {
