@@ -18,3 +18,8 @@ export function parseRetirement(detail: string): Retirement | undefined {
   const [, first, last] = DETAIL.exec(detail) ?? [];
   return first === undefined ? undefined : { first: Number(first), last: Number(last) };
 }
+
+/** @returns the text of the note of how many records the log has ever removed; no checkpoint looks like this */
+export function formatRetired(origin: string, count: number): string {
+  return `${origin}\nretired ${count}\n`;
+}

@@ -12,6 +12,7 @@ import type { Retirement } from '../format/retirement.js';
 import { type LatestCheckpoint, type Pin, PinQueue, readLatestCheckpoint } from './checkpoint-queue.js';
 import type { Finding } from './findings.js';
 import { type LogSegment, listLog, readSmallFile, withoutRemoved } from './line-blocks.js';
+import { readRetired } from './retired-note.js';
 import { SegmentCheck } from './verify-segment.js';
 
 /** Options of {@link verifyLog}. */
@@ -176,12 +177,16 @@ class LogCheck {
     if (isCovered && first <= this.#retired && last < seq) this.#retired = Math.max(this.#retired, last + 1);
   }
 
+  /** A record can be slipped in behind the last checkpoint, and is then signed with the rest: the note cannot. */
   #checkRemoved(): void {
-    if (this.#removedEnd <= this.#retired) return;
-    const [seq, last] = [this.#retired, this.#removedEnd - 1];
-    const detail = 'the lines are not there, and no record that a checkpoint covers tells that retention removed them';
+    const { dir, verifier } = this.#options;
+    if (this.#removedEnd === 0) return;
+    const retired = Math.min(this.#retired, readRetired(dir, verifier));
+    if (this.#removedEnd <= retired) return;
+    const [seq, last] = [retired, this.#removedEnd - 1];
+    const detail = 'the lines are not there, and no covered record and signed note tell that retention removed them';
     this.#report({ kind: 'missing', seq, ...(last !== seq && { last }), detail });
-    this.#removed -= this.#removedEnd - this.#retired;
+    this.#removed -= this.#removedEnd - retired;
     this.#isUnexplained = true;
   }
 

@@ -1,14 +1,14 @@
 /** Removes the lines of old segments. Their leaves stay, so that what is left still verifies. */
 
-import { existsSync } from 'node:fs';
 import { readdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { syncFolder } from '../../files/replace-file.js';
 import { checkRange } from '../../profile/check-range.js';
 import { listSegments, RETIRED_FILE, segmentFile } from '../format/log-files.js';
 import type { NoteSigner } from '../format/note-keys.js';
-import { openNote, signNote } from '../format/signed-note.js';
-import { readSmallFile } from '../read/line-blocks.js';
+import { formatRetired } from '../format/retirement.js';
+import { signNote } from '../format/signed-note.js';
+import { readRetired } from '../read/retired-note.js';
 import { replaceLogFile } from './append-file.js';
 import { type ClosedSegment, SignedSegments } from './signed-segments.js';
 
@@ -101,7 +101,7 @@ export class Retention {
    * @param begin the first record that is there
    */
   findFirst(begin: number): number {
-    return this.#readRetired() >= begin ? 0 : begin;
+    return readRetired(this.#dir, this.#signer.verifier) >= begin ? 0 : begin;
   }
 
   /**
@@ -111,31 +111,14 @@ export class Retention {
    */
   async remove(segments: readonly ClosedSegment[], first: number): Promise<void> {
     const count = segments.at(-1)?.next ?? 0;
-    if (first === 0) await replaceLogFile(this.#retiredPath, signNote(this.#formatRetired(count), [this.#signer]));
+    if (first === 0) {
+      const text = formatRetired(this.#signer.verifier.name, count);
+      await replaceLogFile(join(this.#dir, RETIRED_FILE), signNote(text, [this.#signer]));
+    }
     for (const segment of segments) {
       await rm(join(this.#dir, segmentFile(segment.first, 'jsonl')), { force: true });
       this.#signed.forget(segment.first);
     }
     await syncFolder(this.#dir);
-  }
-
-  get #retiredPath(): string {
-    return join(this.#dir, RETIRED_FILE);
-  }
-
-  /** No checkpoint looks like this. */
-  #formatRetired(count: number): string {
-    return `${this.#signer.verifier.name}\nretired ${count}\n`;
-  }
-
-  #readRetired(): number {
-    if (!existsSync(this.#retiredPath)) return 0;
-    try {
-      const text = openNote(readSmallFile(this.#retiredPath), [this.#signer.verifier]);
-      const count = Number(/^retired (\d{1,15})$/m.exec(text)?.[1]);
-      return text === this.#formatRetired(count) ? count : 0;
-    } catch {
-      return 0;
-    }
   }
 }

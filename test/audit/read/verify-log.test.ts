@@ -6,6 +6,8 @@ import { join } from 'node:path';
 import { expect } from 'chai';
 import { openCheckpoint } from '../../../src/audit/format/checkpoint.js';
 import type { AuditEvent, RecordInput } from '../../../src/audit/format/record.js';
+import { formatRetired } from '../../../src/audit/format/retirement.js';
+import { signNote } from '../../../src/audit/format/signed-note.js';
 import { compileFilter } from '../../../src/audit/read/log-filter.js';
 import { searchLog } from '../../../src/audit/read/read-records.js';
 import { type VerifyReport, verifyLog } from '../../../src/audit/read/verify-log.js';
@@ -169,16 +171,20 @@ describe('verifying a log', () => {
     expect(summary(verify(cut))[0]).to.deep.equal(['missing', 400, 419]);
   });
 
-  /** A log whose record 390 tells that records were removed. */
+  /** A log whose record 390 tells that records were removed, as its signed note does. */
   const retiredLog = (first: number, last: number, event: AuditEvent = 'retire', records = 420) =>
-    buildLog({
-      records,
-      segmentRecords: 100,
-      checkpointRecords: 50,
-      signer,
-      input: (seq) =>
-        retireInput(seq === 390 ? event : 'reject', `records ${first} to ${last} are removed by retention`),
-    });
+    new Map(
+      buildLog({
+        records,
+        segmentRecords: 100,
+        checkpointRecords: 50,
+        signer,
+        input: (seq) =>
+          retireInput(seq === 390 ? event : 'reject', `records ${first} to ${last} are removed by retention`),
+      }),
+    ).set('retired', retiredNote(last + 1));
+  const retiredNote = (count: number, by = signer) =>
+    Buffer.from(signNote(formatRetired(signer.verifier.name, count), [by]));
 
   it('does not vouch for records that somebody without a key removed', () => {
     // Their leaf hashes are there, and no record tells of it.
@@ -203,6 +209,14 @@ describe('verifying a log', () => {
     uncovered.set('checkpoint', retiredLog(0, 199, 'retire', 350).get('checkpoint') as Buffer);
     uncovered.set('checkpoints', retiredLog(0, 199, 'retire', 350).get('checkpoints') as Buffer);
     expect(summary(removed(uncovered, 0, 100))).to.deep.equal([['missing', 0, 199]]);
+    // By a record that was slipped in before the writer went on, and signed with the rest: the writer's note is not there.
+    const slipped = retiredLog(0, 199);
+    slipped.delete('retired');
+    expect(summary(removed(slipped, 0, 100))).to.deep.equal([['missing', 0, 199]]);
+    slipped.set('retired', retiredNote(100));
+    expect(summary(removed(slipped))).to.deep.equal([['missing', 100, 199]]);
+    slipped.set('retired', retiredNote(200, createTestSigner()));
+    expect(summary(removed(slipped))).to.deep.equal([['missing', 0, 199]]);
   });
 
   it('takes a record of retention for what it says also where lines are not verified again', () => {
