@@ -209,7 +209,8 @@ describe('verifying a log', () => {
     uncovered.set('checkpoint', retiredLog(0, 199, 'retire', 350).get('checkpoint') as Buffer);
     uncovered.set('checkpoints', retiredLog(0, 199, 'retire', 350).get('checkpoints') as Buffer);
     expect(summary(removed(uncovered, 0, 100))).to.deep.equal([['missing', 0, 199]]);
-    // By a record that was slipped in before the writer went on, and signed with the rest: the writer's note is not there.
+    // By a record that was slipped in before the writer went on, and signed with the rest: the writer's note is not
+    // there.
     const slipped = retiredLog(0, 199);
     slipped.delete('retired');
     expect(summary(removed(slipped, 0, 100))).to.deep.equal([['missing', 0, 199]]);
