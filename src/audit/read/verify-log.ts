@@ -5,14 +5,13 @@
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Checkpoint } from '../format/checkpoint.js';
-import { segmentFile, VERIFIER_KEY_FILE } from '../format/log-files.js';
+import { RETIRED_FILE, segmentFile, VERIFIER_KEY_FILE } from '../format/log-files.js';
 import { MerkleFrontier } from '../format/merkle-tree.js';
 import type { NoteVerifier } from '../format/note-keys.js';
-import type { Retirement } from '../format/retirement.js';
+import { openRetired, type Retirement } from '../format/retirement.js';
 import { type LatestCheckpoint, type Pin, PinQueue, readLatestCheckpoint } from './checkpoint-queue.js';
 import type { Finding } from './findings.js';
 import { type LogSegment, listLog, readSmallFile, withoutRemoved } from './line-blocks.js';
-import { readRetired } from './retired-note.js';
 import { SegmentCheck } from './verify-segment.js';
 
 /** Options of {@link verifyLog}. */
@@ -181,7 +180,8 @@ class LogCheck {
   #checkRemoved(): void {
     const { dir, verifier } = this.#options;
     if (this.#removedEnd === 0) return;
-    const retired = Math.min(this.#retired, readRetired(dir, verifier));
+    const path = join(dir, RETIRED_FILE);
+    const retired = Math.min(this.#retired, existsSync(path) ? openRetired(readSmallFile(path), verifier) : 0);
     if (this.#removedEnd <= retired) return;
     const [seq, last] = [retired, this.#removedEnd - 1];
     const detail = 'the lines are not there, and no covered record and signed note tell that retention removed them';

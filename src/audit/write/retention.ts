@@ -1,14 +1,15 @@
 /** Removes the lines of old segments. Their leaves stay, so that what is left still verifies. */
 
+import { existsSync } from 'node:fs';
 import { readdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { syncFolder } from '../../files/replace-file.js';
 import { checkRange } from '../../profile/check-range.js';
 import { listSegments, RETIRED_FILE, segmentFile } from '../format/log-files.js';
 import type { NoteSigner } from '../format/note-keys.js';
-import { formatRetired } from '../format/retirement.js';
+import { formatRetired, openRetired } from '../format/retirement.js';
 import { signNote } from '../format/signed-note.js';
-import { readRetired } from '../read/retired-note.js';
+import { readSmallFile } from '../read/line-blocks.js';
 import { replaceLogFile } from './append-file.js';
 import { type ClosedSegment, SignedSegments } from './signed-segments.js';
 
@@ -101,7 +102,7 @@ export class Retention {
    * @param begin the first record that is there
    */
   findFirst(begin: number): number {
-    return readRetired(this.#dir, this.#signer.verifier) >= begin ? 0 : begin;
+    return this.#readRetired() >= begin ? 0 : begin;
   }
 
   /**
@@ -120,5 +121,15 @@ export class Retention {
       this.#signed.forget(segment.first);
     }
     await syncFolder(this.#dir);
+  }
+
+  #readRetired(): number {
+    const path = join(this.#dir, RETIRED_FILE);
+    try {
+      return existsSync(path) ? openRetired(readSmallFile(path), this.#signer.verifier) : 0;
+    } catch {
+      // What stands there is not ours.
+      return 0;
+    }
   }
 }
