@@ -31,15 +31,15 @@ function createPatientFs({ onFailed, onRecovered }: { onFailed(error: Error): vo
   let isFailing = false;
   const insist = (attempt: (done: Done) => void, done: Done) => {
     attempt((error, ...values) => {
-      if (error === null) {
-        if (isFailing) onRecovered();
-        isFailing = false;
-        done(null, ...values);
+      if (error) {
+        if (!isFailing) onFailed(error);
+        isFailing = true;
+        setTimeout(() => insist(attempt, done), RETRY_MS).unref();
         return;
       }
-      if (!isFailing) onFailed(error);
-      isFailing = true;
-      setTimeout(() => insist(attempt, done), RETRY_MS).unref();
+      if (isFailing) onRecovered();
+      isFailing = false;
+      done(null, ...values);
     });
   };
   return {

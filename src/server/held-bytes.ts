@@ -1,6 +1,6 @@
 /**
- * Bytes of whole messages that calls hold: of request streams, those that their handlers have not come to; of
- * responses, those that their callers do not take. A kilobyte of gzip can be a mebibyte here.
+ * Bytes of whole messages that calls hold: a request until its call ends or its handler comes to the next one, a
+ * response until its caller takes it. A kilobyte of gzip can be a mebibyte here.
  */
 import { SealwireError } from '../errors.js';
 

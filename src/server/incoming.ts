@@ -63,12 +63,12 @@ export class IncomingMessages {
     this.#pump();
   }
 
-  /** A message came. @param size characters of its tokens, about */
+  /** A message came. @param size bytes of it, about */
   add(message: object, size: number): void {
     this.#reading = false;
     if (this.#stopped) return;
     try {
-      if (size > 0) this.#options.bytes().take(size);
+      this.#options.bytes().take(size);
     } catch (error) {
       this.stop();
       this.#options.fail(error);
@@ -146,7 +146,7 @@ export class IncomingMessages {
     this.#wanted--;
     this.#queue.shift();
     this.#bytes -= head.size;
-    if (head.size > 0) this.#options.bytes().deliver(head.size);
+    this.#options.bytes().deliver(head.size);
     this.#options.deliver(head.value as object);
     return true;
   }

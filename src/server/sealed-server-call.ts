@@ -101,7 +101,7 @@ export class SealedServerCall extends ServerInterceptingCall {
       onReceiveMessage: (message: object) => {
         if (this.#held !== undefined) this.#held.take(message);
         else if (this.#incoming === undefined) this.#pass(message, listener);
-        else this.#incoming.add(message, this.#method.requestStream ? sizeOf(message) : 0);
+        else this.#incoming.add(message, sizeOf(message));
       },
       onReceiveHalfClose: () => {
         if (this.#held !== undefined) this.#held.take(undefined);
@@ -186,6 +186,9 @@ export class SealedServerCall extends ServerInterceptingCall {
   #pass(message: object, listener: Listener): void {
     let taken: object;
     try {
+      const size = sizeOf(message);
+      this.#holding().take(size);
+      this.#holding().deliver(size);
       taken = this.#shared.messageOpener.take(message, this.#facts as CallFacts);
     } catch (error) {
       this.#fail(error);

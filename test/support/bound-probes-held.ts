@@ -36,7 +36,7 @@ async function reconcile(call: Call): Promise<void> {
 export const heldProbes = [
   createProbe(
     {
-      resource: 'bytes of whole messages that a handler has not come to, or a caller does not take',
+      resource: 'bytes of whole messages that a handler is at work on or has not come to, or a caller does not take',
       chargedTo: 'account',
       bound: '{most}',
       outcome: 'LIMIT_EXCEEDED, limit: capacity',

@@ -5,12 +5,12 @@
  * The last segment is read whole; of the segments before it only the number of leaves is compared. So the time this
  * takes depends on the size of a segment, not on that of the log.
  */
-import { readdirSync, readFileSync, rmSync, statSync } from 'node:fs';
+import { existsSync, readdirSync, rmSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { SealwireError } from '../../errors.js';
 import { listSegments, segmentFile } from '../format/log-files.js';
 import { HASH_BYTES, MerkleFrontier } from '../format/merkle-tree.js';
-import { readItemBlocks } from '../read/line-blocks.js';
+import { readItemBlocks, readSmallFile } from '../read/line-blocks.js';
 import { openAppendFile, replaceLogFile } from './append-file.js';
 import type { TreeHead } from './checkpoint-store.js';
 import { type ScannedSegment, scanSegment } from './segment-scan.js';
@@ -135,16 +135,13 @@ function checkRoot(dir: string, firstSeq: number, signed: TreeHead): CheckedRoot
 /**
  * @returns the tree before a segment, as its file says: whoever uses it sees whether it fits; undefined when there is
  * none
+ * @throws SealwireError `AUDIT_FILE_INVALID` when it cannot be read
  */
 export function readFrontier(dir: string, size: number): MerkleFrontier | undefined {
-  try {
-    const bytes = readFileSync(join(dir, segmentFile(size, 'frontier')));
-    if (bytes.length % HASH_BYTES !== 0) return undefined;
-    return MerkleFrontier.from(size, splitHashes(bytes));
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined;
-    throw error;
-  }
+  const path = join(dir, segmentFile(size, 'frontier'));
+  if (!existsSync(path)) return undefined;
+  const bytes = readSmallFile(path);
+  return bytes.length % HASH_BYTES === 0 ? MerkleFrontier.from(size, splitHashes(bytes)) : undefined;
 }
 
 /** The tree over the first `size` records, from the leaf files of all segments before. */

@@ -171,15 +171,17 @@ describe('retention', () => {
       }));
   }
 
-  it('does not wait for a pipe', () =>
-    inFolder(async (dir) => {
-      await writeHours(dir, 2);
-      const path = join(dir, segmentFile(0, 'jsonl'));
-      await rm(path);
-      execFileSync('mkfifo', [path]);
-      const retention = new Retention(dir, await readSigner(dir), { retainMs: HOUR_MS }, () => false);
-      await expectCode(retention.find(0), 'AUDIT_FILE_INVALID');
-    }));
+  for (const kind of ['jsonl', 'frontier'] as const) {
+    it(`does not wait for a pipe in place of a file of ${kind}`, () =>
+      inFolder(async (dir) => {
+        await writeHours(dir, 2);
+        const path = join(dir, segmentFile(0, kind));
+        await rm(path);
+        execFileSync('mkfifo', [path]);
+        const retention = new Retention(dir, await readSigner(dir), { retainMs: HOUR_MS }, () => false);
+        await expectCode(retention.find(0), 'AUDIT_FILE_INVALID');
+      }));
+  }
 
   it('says so when it keeps what was changed', () =>
     inFolder(async (dir) => {
