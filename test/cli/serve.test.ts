@@ -8,7 +8,7 @@ import { service as healthService } from 'grpc-health-check';
 import { PaymentServiceService } from '../../src/gen/payments/v1/payments.js';
 import { SealedPaymentServiceClient } from '../../src/gen/payments/v1/payments_sealed.js';
 import { fileKeySource } from '../../src/keys/key-source.js';
-import { environment, listening, run, sealwire } from '../support/command.js';
+import { environment, listening, MAIN, run, sealwire } from '../support/command.js';
 import { validRequest } from '../support/harness.js';
 
 interface HealthCheck {
@@ -124,6 +124,14 @@ describe('sealwire serve', () => {
       .filter((line) => line.startsWith('sealwire: '));
     expect(complaints).to.have.length(1);
   }
+
+  it('ends with 3 when its threads do not live, before it listens', async () => {
+    const preload = ['--import', './dist/test/support/fail-threads.js'];
+    const service = run(process.execPath, [...preload, MAIN, ...flags()]);
+    expect(await service.ended).to.equal(3);
+    expect(service.stdout()).to.equal('');
+    expect(service.stderr()).to.match(/the worker thread for agreements cannot start \(TypeError\)\n$/);
+  });
 
   it('ends with 3 when the address is taken', async () => {
     const other = createServer();
