@@ -3,11 +3,10 @@
  * loop, one that crashes cannot take the service down, and a new process finds a token that was away:
  * modules remember what they saw when they began.
  */
-import { type ChildProcess, spawn } from 'node:child_process';
-import { once } from 'node:events';
+import type { ChildProcess } from 'node:child_process';
 import { SealwireError } from '../../errors.js';
-import { pkcs11Process } from '../../gen/programs.js';
 import { checkRange } from '../../profile/check-range.js';
+import { endInOrder, startProcess } from './pkcs11-child.js';
 import {
   endsSession,
   type OpenRequest,
@@ -50,8 +49,6 @@ export interface Pkcs11Stats {
 
 const FIRST_RETRY_MS = 250;
 const LAST_RETRY_MS = 2_000;
-/** How long a process may take to end. */
-const LAST_WORDS_MS = 1_000;
 
 interface Job {
   readonly task: Pkcs11Task;
@@ -274,33 +271,4 @@ export class Pkcs11Pool {
   #unavailable(text: string): SealwireError {
     return new SealwireError('CUSTODY_FAILED', `the key custody cannot serve: ${text}`);
   }
-}
-
-/**
- * Lets a process end after what its module is doing. Some modules write to the token at each log-in; a process that is
- * killed meanwhile can leave the token unreadable.
- */
-async function endInOrder(child: ChildProcess): Promise<void> {
-  if (child.pid === undefined || child.exitCode !== null || child.signalCode !== null) return;
-  child.ref();
-  const killing = setTimeout(() => child.kill('SIGKILL'), LAST_WORDS_MS);
-  const ended = once(child, 'exit');
-  if (child.connected) child.disconnect();
-  await ended;
-  clearTimeout(killing);
-}
-
-/** This process gets neither the secrets of our environment nor its flags (an inspector's port, preloaded modules). */
-function startProcess(): ChildProcess {
-  const own = Object.entries(process.env).filter(([name]) => !name.startsWith('SEALWIRE_'));
-  // Lists of processes show the title. The program comes from stdin.
-  const child = spawn(process.execPath, ['--title=sealwire-pkcs11', '-'], {
-    env: Object.fromEntries(own),
-    serialization: 'advanced',
-    // What a module prints is untrusted.
-    stdio: ['pipe', 'ignore', 'ignore', 'ipc'],
-  });
-  // A process that ends early is noticed by its end.
-  child.stdin?.on('error', () => {}).end(pkcs11Process);
-  return child;
 }
