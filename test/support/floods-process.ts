@@ -1,9 +1,8 @@
 /** Runs the work of a flood run in processes of their own, and asks them what they saw. */
 import { type ChildProcess, fork } from 'node:child_process';
 import { once } from 'node:events';
-import { setPriority } from 'node:os';
 import { fileURLToPath } from 'node:url';
-import { type FloodFigures, FloodReport, type FloodTarget, type FloodWork } from './floods-work.js';
+import { type FloodFigures, FloodReport, type FloodTarget, type FloodWork, limitCpu } from './floods-work.js';
 
 type Order = 'take' | 'stop';
 
@@ -17,12 +16,10 @@ export interface WorkProcess {
 
 /**
  * @param name of the module `floods-NAME.ts` beside this one
- * @param niceness of the process. Attackers have machines of their own: on this one they may slow the service, but not
- *   the processes of the honest callers
+ * @param cores how much CPU time it may use. Default: all it finds
  */
-export async function startWork(name: string, target: FloodTarget, niceness = 0): Promise<WorkProcess> {
-  const child: ChildProcess = fork(fileURLToPath(import.meta.url), [name, JSON.stringify(target)]);
-  if (child.pid !== undefined && niceness > 0) setPriority(child.pid, niceness);
+export async function startWork(name: string, target: FloodTarget, cores?: number): Promise<WorkProcess> {
+  const child: ChildProcess = fork(fileURLToPath(import.meta.url), [name, JSON.stringify(target), String(cores ?? '')]);
   const exited = once(child, 'exit');
   const hear = async () => {
     const [message] = (await Promise.race([once(child, 'message'), exited])) as [FloodFigures | 'ready' | number];
@@ -44,11 +41,14 @@ export async function startWork(name: string, target: FloodTarget, niceness = 0)
 }
 
 /** The process's end of {@link startWork}. */
-async function runWork(name: string, target: FloodTarget): Promise<void> {
+async function runWork(name: string, target: FloodTarget, cores: string): Promise<void> {
   const { work } = (await import(`./floods-${name}.js`)) as { work: FloodWork };
   const stop = new AbortController();
   const tell = (message: FloodFigures | 'ready') => process.send?.(message);
-  const report = new FloodReport(() => tell('ready'));
+  const report = new FloodReport(() => {
+    if (cores !== '') limitCpu(Number(cores));
+    tell('ready');
+  });
   process.on('message', (order: Order) => {
     if (order === 'take') tell(report.take());
     else stop.abort();
@@ -59,7 +59,7 @@ async function runWork(name: string, target: FloodTarget): Promise<void> {
   process.exit(0);
 }
 
-const [, script, work, target] = process.argv;
+const [, script, work, target, cores = ''] = process.argv;
 if (script === fileURLToPath(import.meta.url) && work !== undefined && target !== undefined) {
-  await runWork(work, JSON.parse(target) as FloodTarget);
+  await runWork(work, JSON.parse(target) as FloodTarget, cores);
 }

@@ -1,7 +1,7 @@
 /** Rubbish that is dear to record: no tokens, but texts whose JSON escapes are six times as long, from one sender. */
 import { credentials, Metadata } from '@grpc/grpc-js';
 import { PaymentServiceClient } from '../../src/gen/payments/v1/payments.js';
-import type { FloodWork } from './floods-work.js';
+import { afford, type FloodWork } from './floods-work.js';
 import { callRaw, validRequest } from './harness.js';
 
 const LANES = 16;
@@ -22,6 +22,7 @@ export const work: FloodWork = async (target, stop, report) => {
   report.begin();
   const lane = async () => {
     while (!stop.aborted) {
+      await afford();
       await callRaw(client, request, metadata).then(
         () => report.count('OK'),
         ({ details }: { details: string }) => report.count(details),

@@ -3,7 +3,7 @@
  * and again. Each answer opens the stored token and seals it anew.
  */
 import { status } from '@grpc/grpc-js';
-import { createNamedClient, type FloodWork } from './floods-work.js';
+import { afford, createNamedClient, type FloodWork } from './floods-work.js';
 import { validRequest } from './harness.js';
 
 const LANES = 16;
@@ -17,6 +17,7 @@ export const work: FloodWork = async (target, stop, report) => {
   report.begin();
   const lane = async () => {
     while (!stop.aborted) {
+      await afford();
       await client.getPayment({ paymentId }).then(
         () => report.count('OK'),
         (error: { code: status }) => report.count(status[error.code]),

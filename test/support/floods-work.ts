@@ -74,6 +74,25 @@ export class FloodReport {
   }
 }
 
+let share = Number.POSITIVE_INFINITY;
+let since = { at: 0, cpu: process.cpuUsage() };
+
+/** From now on {@link afford} holds this process to that many cores. */
+export function limitCpu(cores: number): void {
+  share = cores;
+  since = { at: performance.now(), cpu: process.cpuUsage() };
+}
+
+/** Waits while this process has used more CPU time than its share: attackers get as much as honest callers. */
+export async function afford(): Promise<void> {
+  for (;;) {
+    const { user, system } = process.cpuUsage(since.cpu);
+    const earlyMs = (user + system) / 1_000 / share - (performance.now() - since.at);
+    if (earlyMs <= 0) return;
+    await new Promise((resolve) => setTimeout(resolve, Math.ceil(earlyMs)));
+  }
+}
+
 /**
  * Begins `perSecond` calls in each second until told to stop, whatever became of those before, but no more than `most`
  * at once. On a machine that cannot keep up, what is a second late is left out.
@@ -86,6 +105,7 @@ export async function pace(perSecond: number, stop: AbortSignal, call: () => Pro
     if (waitMs < -1_000) begun -= waitMs;
     if (waitMs > 0) await new Promise((resolve) => setTimeout(resolve, waitMs));
     if (running.size >= most) await Promise.race(running);
+    await afford();
     const one: Promise<void> = call().finally(() => running.delete(one));
     running.add(one);
   }

@@ -42,8 +42,8 @@ export interface FloodRun {
 /** Before a phase counts: connections, first sessions, compilers; a short run settles for as long as it measures. */
 const SETTLE_SECONDS = 3;
 
-/** Still enough for several times the CPU time of the honest callers: the figures tell. */
-const ATTACKERS_NICENESS = 5;
+/** Each phase is measured in parts, and the middle one counts: one pause of the machine decides nothing. */
+const PARTS = 5;
 
 /** Measures the honest callers alone and under attack, in one run. */
 export async function runFlood(options: FloodOptions): Promise<FloodRun> {
@@ -60,18 +60,23 @@ export async function runFlood(options: FloodOptions): Promise<FloodRun> {
       await sleep(Math.min(SETTLE_SECONDS, seconds) * 1_000);
       await Promise.all([warm.take(), newSessions.take()]);
       const cpuBefore = readCpuMs(pid);
-      await sleep(seconds * 1_000);
-      const [warmFigures, newFigures] = await Promise.all([warm.take(), newSessions.take()]);
+      const parts: (readonly [FloodFigures, FloodFigures])[] = [];
+      for (let n = 0; n < PARTS; n++) {
+        await sleep((seconds * 1_000) / PARTS);
+        parts.push(await Promise.all([warm.take(), newSessions.take()]));
+      }
+      const [warmFigures, newFigures] = [middle(parts.map(([of]) => of)), middle(parts.map(([, of]) => of))];
       return {
         warm: warmFigures,
         newSessions: newFigures,
-        refused: [warmFigures, newFigures].reduce((sum, figures) => sum + failures(figures), 0),
+        refused: failures(warmFigures) + failures(newFigures),
         rssMiB: readRssMiB(pid),
         serviceCpuMs: readCpuMs(pid) - cpuBefore,
       };
     };
     const alone = await measure();
-    const attackers = await Promise.all(attacks.map((name) => startWork(name, target, ATTACKERS_NICENESS)));
+    const cores = (alone.warm.cpuMs + alone.newSessions.cpuMs) / (seconds * 1_000) / attacks.length;
+    const attackers = await Promise.all(attacks.map((name) => startWork(name, target, cores)));
     const attacked = await measure();
     const figures: Record<string, FloodFigures> = {};
     for (const [index, attacker] of attackers.entries()) figures[attacks[index] as string] = await attacker.take();
@@ -84,17 +89,34 @@ export async function runFlood(options: FloodOptions): Promise<FloodRun> {
   }
 }
 
-/** One line of figures for people. */
+/** Lines of figures for people: times are medians of parts, `max` is the longest of all. */
 export function describeFlood({ alone, attacked, attacks }: FloodRun): string {
   const ms = (value: number) => value.toFixed(1);
   const honest = (name: string, { warm, newSessions, refused, rssMiB, serviceCpuMs }: HonestFigures) =>
-    `${name}: warm p50 ${ms(warm.p50)} p99 ${ms(warm.p99)} ms of ${warm.counts['OK'] ?? 0}, new sessions p50 ` +
-    `${ms(newSessions.p50)} p99 ${ms(newSessions.p99)} ms of ${newSessions.counts['OK'] ?? 0}, refused ${refused}, ` +
+    `${name}: warm p50 ${ms(warm.p50)} p99 ${ms(warm.p99)} max ${ms(warm.max)} ms of ${warm.counts['OK'] ?? 0}, ` +
+    `new sessions p50 ${ms(newSessions.p50)} p99 ${ms(newSessions.p99)} max ${ms(newSessions.max)} ms of ` +
+    `${newSessions.counts['OK'] ?? 0}, refused ${refused}, ` +
     `service ${rssMiB.toFixed(0)} MiB, CPU ${ms(serviceCpuMs)} ms, theirs ${ms(warm.cpuMs + newSessions.cpuMs)} ms`;
   const rest = Object.entries(attacks).map(
     ([name, { counts, cpuMs }]) => `${name}: ${JSON.stringify(counts)}, CPU ${ms(cpuMs)} ms`,
   );
   return [honest('alone', alone), honest('attacked', attacked), ...rest].join('\n');
+}
+
+/** The sums of the counts and CPU times of parts, and the medians of their times. */
+function middle(parts: readonly FloodFigures[]): FloodFigures {
+  const counts: Record<string, number> = {};
+  for (const part of parts) {
+    for (const [name, count] of Object.entries(part.counts)) counts[name] = (counts[name] ?? 0) + count;
+  }
+  const median = (of: 'p50' | 'p99') => parts.map((part) => part[of]).sort((a, b) => a - b)[parts.length >> 1] ?? 0;
+  return {
+    counts,
+    p50: median('p50'),
+    p99: median('p99'),
+    max: Math.max(...parts.map(({ max }) => max)),
+    cpuMs: parts.reduce((sum, { cpuMs }) => sum + cpuMs, 0),
+  };
 }
 
 function failures({ counts }: FloodFigures): number {
