@@ -4,76 +4,7 @@ import { tmpdir } from 'node:os';
 import { dirname, join, resolve } from 'node:path';
 import { expect } from 'chai';
 
-/** A user's project: another proto and service, set up as docs/generator.md says. */
-const files: Record<string, string> = {
-  'package.json': JSON.stringify({ name: 'outside', private: true, type: 'module' }),
-  'buf.yaml': 'version: v2\nmodules:\n  - path: proto\n  - path: node_modules/sealwire/proto\n',
-  'buf.gen.yaml': `version: v2
-inputs:
-  - directory: proto
-plugins:
-  - local: [node, node_modules/ts-proto/protoc-gen-ts_proto]
-    out: gen
-    include_imports: true
-    opt: [esModuleInterop=true, importSuffix=.js, env=node, outputServices=grpc-js]
-  - local: node_modules/.bin/protoc-gen-sealwire
-    out: gen
-    opt: [esModuleInterop=true, importSuffix=.js, env=node, outputServices=grpc-js]
-`,
-  'proto/notes/v1/notes.proto': `syntax = "proto3";
-package notes.v1;
-import "sealwire/v1/sealed.proto";
-service NoteService {
-  rpc Save(SaveRequest) returns (SaveResponse);
-}
-message Note { string text = 1; }
-message SaveRequest {
-  string title = 1;
-  string note = 2 [(sealwire.v1.sealed) = {type: "notes.v1.Note", required: true, bind: ["title"]}];
-}
-message SaveResponse { int32 length = 1; }
-`,
-  'tsconfig.json': JSON.stringify({
-    compilerOptions: {
-      target: 'es2023',
-      module: 'nodenext',
-      strict: true,
-      skipLibCheck: true,
-      types: ['node'],
-      rootDir: '.',
-      outDir: 'out',
-    },
-    include: ['main.ts', 'gen'],
-  }),
-  'main.ts': `import { mkdtempSync } from 'node:fs';
-import { credentials, Server, ServerCredentials } from '@grpc/grpc-js';
-import { createOpenInterceptor, KeyRing, staticKeySource } from 'sealwire';
-import { AuditLog } from 'sealwire/audit';
-import { addSealedNoteService, SealedNoteService, SealedNoteServiceClient } from './gen/notes/v1/notes_sealed.js';
-
-const keys = await KeyRing.create();
-const audit = await AuditLog.open({ dir: mkdtempSync('audit-'), origin: 'outside' });
-const { interceptor } = createOpenInterceptor({ services: [SealedNoteService], keys, audit });
-const server = new Server({ interceptors: [interceptor] });
-addSealedNoteService(server, {
-  save(call, callback) {
-    callback(null, { length: call.request.note.text.length });
-  },
-});
-const port = await new Promise<number>((resolve, reject) => {
-  server.bindAsync('127.0.0.1:0', ServerCredentials.createInsecure(), (error, bound) => (error ? reject(error) : resolve(bound)));
-});
-const client = new SealedNoteServiceClient('127.0.0.1:' + port, credentials.createInsecure(), {
-  keys: staticKeySource(keys.current()),
-});
-const answer = await client.save({ title: 'a', note: { text: 'twelve chars' } });
-console.log('length', answer.length);
-client.close();
-server.forceShutdown();
-await audit.close();
-`,
-};
-
+/** How users install and compile it is in package/toolchains. */
 describe('the package from outside', function () {
   // Also for the hooks: removing what npm installed takes long on a busy disk.
   this.timeout(180_000);
@@ -97,18 +28,6 @@ describe('the package from outside', function () {
     const packed = run('tar', ['--list', '--file', archive]).split('\n');
     const log = ['kept/log.vkey', 'var/audit/checkpoint', 'alice.json'].map((name) => `examples/audit-log/${name}`);
     for (const path of ['deploy/alerts.yml', 'docs/audit.md', ...log]) expect(packed).to.include(`package/${path}`);
-  });
-
-  it('installs, generates, compiles, calls and opens', () => {
-    for (const [name, text] of Object.entries(files)) {
-      mkdirSync(join(dir, name, '..'), { recursive: true });
-      writeFileSync(join(dir, name), text);
-    }
-    const packages = ['@grpc/grpc-js', 'ts-proto', '@bufbuild/buf', 'typescript', '@types/node@20'];
-    run('npm', ['install', '--prefer-offline', '--no-audit', '--no-fund', archive, ...packages]);
-    run('node', ['node_modules/@bufbuild/buf/bin/buf', 'generate']);
-    run('node', ['node_modules/typescript/bin/tsc']);
-    expect(run('node', ['out/main.js'])).to.equal('length 12\n');
   });
 
   it('makes the first sealed call of the README, as it stands there', () => {
