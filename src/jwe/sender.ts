@@ -28,12 +28,14 @@ export interface SealingSessionsOptions extends SessionBounds {
 }
 
 /** The agreement sessions of one process, one per recipient key. */
-export class SealingSessions extends Sessions<RecipientKey, AgreementSession> {
+export class SealingSessions {
+  readonly #sessions: Sessions<RecipientKey, AgreementSession>;
+
   /** @throws SealwireError `OPTIONS_INVALID` */
   constructor({ innerBytes, maxRecipients = 1_024, pool = sharedPool(), ...options }: SealingSessionsOptions = {}) {
     checkRange('maxRecipients', maxRecipients, [1, 65_536]);
     const limits = resolveLimits(innerBytes === undefined ? {} : { innerBytes });
-    super({
+    this.#sessions = new Sessions({
       ...options,
       store: new LRUCache({ max: maxRecipients }),
       async agree(key) {
@@ -44,5 +46,30 @@ export class SealingSessions extends Sessions<RecipientKey, AgreementSession> {
         return (observe) => new WrappingSession(key.kid, keys, limits, observe);
       },
     });
+  }
+
+  /** As {@link Sessions.acquire}. @throws SealwireError `CLOSED`, `POOL_FULL`, `CUSTODY_FAILED` @internal */
+  acquire(key: RecipientKey): AgreementSession | Promise<AgreementSession> {
+    return this.#sessions.acquire(key);
+  }
+
+  /** As {@link Sessions.acquireNow}. @internal */
+  acquireNow(key: RecipientKey): AgreementSession | undefined {
+    return this.#sessions.acquireNow(key);
+  }
+
+  /** Agreements in memory that a next message may use. */
+  get held(): number {
+    return this.#sessions.held;
+  }
+
+  /** Forgets the agreements with a key, e.g. because it was rotated. */
+  invalidate(kid: string): void {
+    this.#sessions.invalidate(kid);
+  }
+
+  /** Forgets all agreements; nothing can be sealed afterwards. */
+  close(): Promise<void> {
+    return this.#sessions.close();
   }
 }

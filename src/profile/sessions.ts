@@ -133,7 +133,6 @@ export class Sessions<K extends { readonly kid: string }, S> {
    * @param key whom to seal to
    * @returns the session at once when one is ready, else a promise
    * @throws SealwireError `CLOSED`, and what making an agreement throws
-   * @internal
    */
   acquire(key: K): S | Promise<S> {
     if (this.#closed) throw new SealwireError('CLOSED', 'the sessions are closed');
@@ -144,7 +143,6 @@ export class Sessions<K extends { readonly kid: string }, S> {
    * As {@link acquire}, if a session is ready.
    *
    * @returns undefined when one has to be waited for, as always with one agreement per message; none is begun
-   * @internal
    */
   acquireNow(key: K): S | undefined {
     const recipient = this.#store.get(key.kid);
@@ -166,11 +164,10 @@ export class Sessions<K extends { readonly kid: string }, S> {
   }
 
   /** Forgets all agreements; nothing can be sealed afterwards. */
-  close(): Promise<void> {
+  async close(): Promise<void> {
     this.#closed = true;
     this.#store.clear();
     this.#cancelSweep?.();
-    return Promise.resolve();
   }
 
   #recipient(kid: string): Recipient<S> {
