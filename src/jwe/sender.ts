@@ -2,7 +2,7 @@
 import { LRUCache } from 'lru-cache';
 import { checkRange } from '../profile/check-range.js';
 import { resolveLimits } from '../profile/limits.js';
-import { type SessionBounds, Sessions } from '../profile/sessions.js';
+import { resolveBounds, type SessionBounds, Sessions } from '../profile/sessions.js';
 import { deriveKey, deriveReplyKey, replyKid } from './agreement.js';
 import { type AgreementPool, sharedPool } from './pool.js';
 import type { RecipientKey } from './recipient.js';
@@ -32,11 +32,13 @@ export class SealingSessions {
   readonly #sessions: Sessions<RecipientKey, AgreementSession>;
 
   /** @throws SealwireError `OPTIONS_INVALID` */
-  constructor({ innerBytes, maxRecipients = 1_024, pool = sharedPool(), ...options }: SealingSessionsOptions = {}) {
+  constructor(options: SealingSessionsOptions = {}) {
+    const { innerBytes, maxRecipients = 1_024, pool = sharedPool(), monotonicNow, ...bounds } = options;
     checkRange('maxRecipients', maxRecipients, [1, 65_536]);
     const limits = resolveLimits(innerBytes === undefined ? {} : { innerBytes });
     this.#sessions = new Sessions({
-      ...options,
+      bounds: resolveBounds(bounds),
+      monotonicNow,
       store: new LRUCache({ max: maxRecipients }),
       async agree(key) {
         const { epk, z } = await pool.generate(key.publicKey, key.crv);
