@@ -229,12 +229,18 @@ const sessionCases: readonly WebCase[] = [
     async run() {
       const [old, next] = [await makeRecipient(), await makeRecipient()];
       const { keys, call, sealer } = await start(old);
-      keys.byName[''] = next.key;
+      keys.byName['fraud'] = old.key;
+      const kidOf = async (of: WebSealingCall, recipient: string) =>
+        headerOf(await of.seal({ ...FIELD, recipient }, INNER, undefined))['kid'];
+      expect(await kidOf(call, 'fraud')).to.equal(old.kid);
+      for (const recipient of ['', 'fraud']) keys.byName[recipient] = next.key;
       await sealer.refresh('');
       expect(keys.refreshed).to.deep.equal(['']);
-      const kid = async (of: WebSealingCall) => headerOf(await sealOne(of))['kid'];
-      expect(await kid(call)).to.equal(old.kid);
-      expect(await kid(await sealer.startCall(CALL))).to.equal(next.kid);
+      const later = await sealer.startCall(CALL);
+      for (const recipient of ['', 'fraud']) {
+        expect(await kidOf(call, recipient)).to.equal(old.kid);
+        expect(await kidOf(later, recipient)).to.equal(next.kid);
+      }
     },
   },
   {
