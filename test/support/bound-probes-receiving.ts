@@ -2,6 +2,7 @@
  * Probes of the bounds on unfinished messages, over real connections to a server with the limits that nobody
  * configured.
  */
+import { once } from 'node:events';
 import { type ClientHttp2Session, type ClientHttp2Stream, connect } from 'node:http2';
 import { setImmediate } from 'node:timers/promises';
 import { gzipSync } from 'node:zlib';
@@ -98,6 +99,32 @@ function refusalOf(stream: ClientHttp2Stream): Promise<string> {
   });
 }
 
+/** How many of so many empty messages grpc-js decodes before a method that takes one refuses the second. */
+async function countDecoded(messages: number): Promise<number> {
+  const server = new Server();
+  let decoded = 0;
+  const requestDeserialize = (bytes: Buffer) => {
+    decoded++;
+    return bytes;
+  };
+  const codecs = { requestSerialize: pass, requestDeserialize, responseSerialize: pass, responseDeserialize: pass };
+  const method = { path: PATH, requestStream: false, responseStream: false, ...codecs };
+  server.addService({ take: method }, { take: () => {} });
+  const port = await new Promise<number>((resolve, reject) => {
+    const bound = (error: Error | null, value: number) => (error ? reject(error) : resolve(value));
+    server.bindAsync('127.0.0.1:0', ServerCredentials.createInsecure(), bound);
+  });
+  limitReceiving(server);
+  const session = connect(`http://127.0.0.1:${port}`);
+  const headers = { ':method': 'POST', ':path': PATH, 'content-type': 'application/grpc', te: 'trailers' };
+  const stream = session.request(headers, { endStream: false });
+  stream.resume().end(Buffer.alloc(5 * messages));
+  await once(stream, 'close');
+  session.destroy();
+  server.forceShutdown();
+  return decoded;
+}
+
 /** Timers of this length that are set while `work` runs: they can be made to be over. */
 async function timersSet(lengthMs: number, work: () => Promise<void>): Promise<(() => void)[]> {
   const { setTimeout: set } = globalThis;
@@ -168,6 +195,17 @@ async function withUnpacker(
 }
 
 export const receivingProbes = [
+  createProbe(
+    {
+      resource: 'messages that are decoded before anybody asks for them',
+      chargedTo: 'stream',
+      bound: '{most}',
+      outcome: 'the others wait as they came',
+    },
+    async ({ most }) => {
+      expect(await countDecoded(10 * most)).to.equal(most);
+    },
+  ),
   createProbe(
     {
       resource: 'compressed messages that are decompressed and decoded',

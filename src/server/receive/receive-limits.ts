@@ -9,7 +9,7 @@ import { SealwireError } from '../../errors.js';
 import { checkRange } from '../../profile/check-range.js';
 import { errorStatus, STATUS_DETAILS_KEY } from '../../schema/error-status.js';
 import { askCaller, type CallerFunction, createAccount, createCaller, identityOf } from '../caller.js';
-import { deliverSingly, MessageBounds, type StreamTurns, Turns } from './single-messages.js';
+import { deliverFew, deliverSingly, MessageBounds, type StreamTurns, Turns } from './single-messages.js';
 
 /** Options of {@link limitReceiving}. */
 export interface ReceiveLimitOptions {
@@ -203,7 +203,8 @@ class Reception {
     if (stream.listenerCount('data') === 0) return;
     stream.on('data', (chunk: Buffer) => this.#take(chunk));
     const { 'grpc-encoding': encoding = 'identity' } = headers;
-    if (encoding !== 'identity') deliverSingly(stream, book.turnsOf(stream, headers));
+    if (encoding === 'identity') deliverFew(stream);
+    else deliverSingly(stream, book.turnsOf(stream, headers));
     stream.once('close', () => this.#release());
   }
 
