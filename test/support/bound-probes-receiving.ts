@@ -16,7 +16,8 @@ import {
 } from '@grpc/grpc-js';
 import { expect } from 'chai';
 import { readErrorDetails } from '../../src/schema/error-status.js';
-import { type CallerFunction, createCallerOf } from '../../src/server/caller.js';
+import { accountOfAddress, type CallerFunction, createCallerOf } from '../../src/server/caller.js';
+import { affordableConnections } from '../../src/server/receive/connections.js';
 import { limitReceiving, type ReceiveLimits } from '../../src/server/receive/receive-limits.js';
 import { createProbe } from './bound-table.js';
 
@@ -195,6 +196,39 @@ async function withUnpacker(
 }
 
 export const receivingProbes = [
+  createProbe(
+    {
+      resource: 'connections',
+      chargedTo: 'address',
+      bound: '{most}; IPv6 addresses count by their /{bits}',
+      outcome: 'further ones are closed',
+    },
+    ({ most, bits }) =>
+      withReceiver(async ({ limits, connect }) => {
+        expect([accountOfAddress('2001:db8::1')]).to.deep.equal([`address:2001:db8:0:0::/${bits}`]);
+        const open = async (count: number) => {
+          const all = Array.from({ length: count }, () => once(connect(), 'remoteSettings'));
+          await Promise.all(all);
+        };
+        await open(most);
+        expect(limits.refusals).to.equal(0);
+        await once(connect(), 'close');
+        expect(limits.refusals).to.equal(1);
+      }),
+  ),
+  createProbe(
+    {
+      resource: 'connections',
+      chargedTo: 'all',
+      bound: '{part} of {whole} descriptors of the process, at most {most}',
+      outcome: 'the address that has most loses its latest',
+    },
+    ({ part, whole, most }) => {
+      const limits = (descriptors: number) => `Max open files            ${descriptors}         ${descriptors}`;
+      expect(affordableConnections(limits(1_000))).to.equal((1_000 * part) / whole);
+      expect(affordableConnections(limits(2 ** 20))).to.equal(most);
+    },
+  ),
   createProbe(
     {
       resource: 'messages that are decoded before anybody asks for them',
