@@ -10,6 +10,7 @@ import { type FileHandle, link, open, rename, rm, stat, unlink } from 'node:fs/p
 import { hostname } from 'node:os';
 import { dirname } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { openPatiently } from './descriptors.js';
 
 /** Locks that this process holds. */
 const held = new Set<string>();
@@ -160,10 +161,13 @@ function besides(path: string): string {
 /** @returns undefined when there is none. A pipe or a device is never waited for. */
 async function readLock(path: string): Promise<Found | undefined> {
   const { O_RDONLY, O_NONBLOCK, O_NOFOLLOW } = constants;
-  const file = await open(path, O_RDONLY | O_NONBLOCK | O_NOFOLLOW).catch((error: NodeJS.ErrnoException) => {
-    if (error.code === 'ENOENT') return undefined;
-    throw error;
-  });
+  // Without a descriptor nobody can tell whose it is: that is not to have lost it.
+  const file = await openPatiently(() => open(path, O_RDONLY | O_NONBLOCK | O_NOFOLLOW)).catch(
+    (error: NodeJS.ErrnoException) => {
+      if (error.code === 'ENOENT') return undefined;
+      throw error;
+    },
+  );
   if (file === undefined) return undefined;
   try {
     const found = await file.stat({ bigint: true });

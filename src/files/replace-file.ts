@@ -1,6 +1,7 @@
 /** The one way in which a file is replaced: a crash leaves the old one or the new one. */
 import { link, open, rename, rm } from 'node:fs/promises';
 import { dirname } from 'node:path';
+import { openPatiently } from './descriptors.js';
 
 /** A file that is being written. */
 export interface NewFile {
@@ -27,7 +28,7 @@ export interface ReplaceOptions {
 export async function replaceFile(path: string, content: string | Uint8Array, options: ReplaceOptions): Promise<void> {
   const { temporary, isNew = false } = options;
   try {
-    const file = await options.create(temporary);
+    const file = await openPatiently(() => options.create(temporary));
     try {
       await file.append(typeof content === 'string' ? Buffer.from(content) : content);
       await file.sync();
@@ -45,7 +46,7 @@ export async function replaceFile(path: string, content: string | Uint8Array, op
 
 /** Makes names in a folder durable. */
 export async function syncFolder(dir: string): Promise<void> {
-  const folder = await open(dir, 'r');
+  const folder = await openPatiently(() => open(dir, 'r'));
   try {
     await folder.sync().catch(rethrowSync);
   } finally {

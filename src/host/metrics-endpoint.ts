@@ -10,6 +10,7 @@ import { MeterProvider as SdkMeterProvider } from '@opentelemetry/sdk-metrics';
 import { isLoopback } from './describe-service.js';
 
 const PATH = '/metrics';
+const MAX_CONNECTIONS = 64;
 
 /** A running endpoint. */
 export interface MetricsEndpoint {
@@ -37,6 +38,8 @@ export function createMetricsEndpoint(): MetricsEndpoint {
     if (pathname === PATH && isRead) exporter.getMetricsRequestHandler(request, response);
     else response.writeHead(isRead ? 404 : 405, { 'content-type': 'text/plain' }).end(`see ${PATH}\n`);
   });
+  // Each takes a descriptor, which calls and the audit log need.
+  server.maxConnections = MAX_CONNECTIONS;
   return {
     provider,
     listen: (address) => {

@@ -132,6 +132,11 @@ function addProxy(proxy: string, addresses: BlockList, identities: Set<string>):
   addresses.addSubnet(address, bits, family);
 }
 
+/** @returns the account of whoever calls from an IP address, as {@link createCaller} has it */
+export function accountOfAddress(address: string): string {
+  return createAccount('address', networkOf(bareAddress(address)));
+}
+
 /** Whoever has one IPv6 address has the 2^64 of its network: per-address limits would be none. IPv4 addresses stay. */
 function networkOf(address: string): string {
   if (isIP(address) !== 6) return address;
@@ -147,8 +152,11 @@ function networkOf(address: string): string {
 export function peerAddress(peer: string): string {
   const end = peer.lastIndexOf(':');
   const address = end > 0 ? peer.slice(0, end) : peer;
-  const bare = address.startsWith('[') ? address.slice(1, -1) : address;
-  return bare.startsWith('::ffff:') && bare.includes('.') ? bare.slice('::ffff:'.length) : bare;
+  return bareAddress(address.startsWith('[') ? address.slice(1, -1) : address);
+}
+
+function bareAddress(address: string): string {
+  return address.startsWith('::ffff:') && address.includes('.') ? address.slice('::ffff:'.length) : address;
 }
 
 /** The identity in the client certificate of a call, if there was mTLS and the certificate was verified. */

@@ -1,16 +1,19 @@
 /**
- * Bytes of whole messages that calls hold: a request until its call ends or its handler comes to the next one, a
- * response until its caller takes it. A kilobyte of gzip can be a mebibyte here.
+ * Calls of an account, and bytes of whole messages that they hold: a request until its call ends or its handler comes
+ * to the next one, a response until its caller takes it. A kilobyte of gzip can be a mebibyte here.
  */
 import { SealwireError } from '../errors.js';
 
 /** What each account may hold. */
 const ACCOUNT_BYTES = 67_108_864;
+/** Calls of an account at a time. */
+const ACCOUNT_CALLS = 4_096;
 
 /** What all calls hold, by account. */
 export class HeldBytes {
   readonly #shareOf: (account: string) => number;
   readonly #accounts = new Map<string, number>();
+  readonly #calls = new Map<string, number>();
 
   /** @param shareOf an account's share: it may hold so many times as much */
   constructor(shareOf: (account: string) => number) {
@@ -27,10 +30,25 @@ export class HeldBytes {
   }
 
   give(account: string, bytes: number): void {
-    const left = (this.#accounts.get(account) ?? 0) - bytes;
-    if (left > 0) this.#accounts.set(account, left);
-    else this.#accounts.delete(account);
+    subtract(this.#accounts, account, bytes);
   }
+
+  /** @throws SealwireError `RECEIVE_LIMIT` when the account has too many calls; this one is not counted then */
+  begin(account: string): void {
+    const calls = (this.#calls.get(account) ?? 0) + 1;
+    if (calls > ACCOUNT_CALLS * this.#shareOf(account)) throw new SealwireError('RECEIVE_LIMIT', 'too many calls');
+    this.#calls.set(account, calls);
+  }
+
+  end(account: string): void {
+    subtract(this.#calls, account, 1);
+  }
+}
+
+function subtract(counts: Map<string, number>, account: string, count: number): void {
+  const left = (counts.get(account) ?? 0) - count;
+  if (left > 0) counts.set(account, left);
+  else counts.delete(account);
 }
 
 /** What one call holds. */

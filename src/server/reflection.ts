@@ -15,7 +15,7 @@ import {
   ServerReflectionService,
 } from '../gen/grpc/reflection/v1/reflection.js';
 import { DescriptorFiles } from '../schema/run-time/descriptor-files.js';
-import { askCaller, type CallerFunction, createAccount, createCaller, identityOf, peerAddress } from './caller.js';
+import { accountOfAddress, askCaller, type CallerFunction, createCaller, identityOf, peerAddress } from './caller.js';
 
 /** Options of {@link addReflection}. */
 export interface ReflectionOptions {
@@ -109,7 +109,7 @@ function accountOf(call: Call, caller: CallerFunction): string {
     return askCaller(caller, { peer, metadata: call.metadata, tlsIdentity: certificate && identityOf(certificate) })
       .account;
   } catch {
-    return createAccount('address', peerAddress(peer));
+    return accountOfAddress(peerAddress(peer));
   }
 }
 

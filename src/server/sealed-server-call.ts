@@ -14,7 +14,7 @@ import type { MethodPlan } from '../schema/plan.js';
 import { hasOwnFields } from '../schema/walk.js';
 import type { TurnQueue } from '../turn-queue.js';
 import type { AuditSink } from './audit-sink.js';
-import { askCaller, type CallerFunction, createAccount, peerAddress, tlsIdentity } from './caller.js';
+import { accountOfAddress, askCaller, type CallerFunction, peerAddress, tlsIdentity } from './caller.js';
 import { CallBytes, type HeldBytes } from './held-bytes.js';
 import { IncomingMessages, type ReadAhead } from './incoming.js';
 import type { MessageOpener } from './open-message.js';
@@ -78,6 +78,8 @@ export class SealedServerCall extends ServerInterceptingCall {
   #state: CallState = 'open';
   #ending: AbortController | undefined;
   #bytes: CallBytes | undefined;
+  /** Whose the call is counted as, until its stream is gone. */
+  #counted: string | undefined;
 
   constructor(next: ServerInterceptingCallInterface, method: MethodPlan, shared: ServerCallParts) {
     super(next);
@@ -112,6 +114,8 @@ export class SealedServerCall extends ServerInterceptingCall {
         this.#cancel();
         // A call that failed holds what its caller has not taken until its stream is gone.
         this.#bytes?.end();
+        if (this.#counted !== undefined) this.#shared.held.end(this.#counted);
+        this.#counted = undefined;
       },
     });
   }
@@ -160,6 +164,8 @@ export class SealedServerCall extends ServerInterceptingCall {
     try {
       const facts = this.#describeCall(metadata);
       this.#facts = facts;
+      this.#shared.held.begin(facts.account);
+      this.#counted = facts.account;
       if (!replyTokens.asksCallers && !hasOwnFields(response)) {
         attachFacts(metadata, facts);
         listener.onReceiveMetadata(metadata);
@@ -301,7 +307,7 @@ export class SealedServerCall extends ServerInterceptingCall {
     try {
       return { ...facts, ...askCaller(this.#shared.caller, { peer, metadata, tlsIdentity: tlsIdentity(this) }) };
     } catch (error) {
-      const nobody = { ...facts, principal: '', account: createAccount('address', peerAddress(peer)) };
+      const nobody = { ...facts, principal: '', account: accountOfAddress(peerAddress(peer)) };
       this.#shared.audit.note(createRejectRecord(error, nobody, startedAt, () => []));
       throw error;
     }

@@ -47,4 +47,17 @@ describe('bytes that calls hold', () => {
     waiting = 1;
     call.take(part);
   });
+
+  it('are of so many calls at most, for the share of their account', () => {
+    const all = new HeldBytes((account) => (account === 'proxy:large' ? 2 : 1));
+    const begin = (account: string, calls: number) => {
+      for (let call = 0; call < calls; call++) all.begin(account);
+    };
+    begin('address:a', 4_096);
+    refuses(() => all.begin('address:a'));
+    begin('proxy:large', 8_192);
+    all.end('address:a');
+    all.begin('address:a');
+    refuses(() => all.begin('address:a'));
+  });
 });

@@ -9,7 +9,8 @@ import { SealedPaymentService } from '../../src/gen/payments/v1/payments_sealed.
 import { SealingSessions } from '../../src/jwe/sender.js';
 import { REPLY_METADATA } from '../../src/profile/replies.js';
 import { readErrorDetails } from '../../src/schema/error-status.js';
-import { createProbe } from './bound-table.js';
+import { HeldBytes } from '../../src/server/held-bytes.js';
+import { createProbe, resultOf } from './bound-table.js';
 import { startBench } from './sealed-bench.js';
 
 const MIB = 2 ** 20;
@@ -34,6 +35,22 @@ async function reconcile(call: Call): Promise<void> {
 }
 
 export const heldProbes = [
+  createProbe(
+    {
+      resource: 'calls of methods with sealed fields',
+      chargedTo: 'account',
+      bound: '{most} at a time',
+      outcome: 'LIMIT_EXCEEDED, limit: capacity',
+    },
+    async ({ most }, { outcome }) => {
+      const held = new HeldBytes(() => 1);
+      for (let call = 0; call < most; call++) held.begin('address:a');
+      expect(await resultOf(() => held.begin('address:a'))).to.equal(outcome);
+      held.begin('address:another');
+      held.end('address:a');
+      held.begin('address:a');
+    },
+  ),
   createProbe(
     {
       resource: 'bytes of whole messages that a handler is at work on or has not come to, or a caller does not take',

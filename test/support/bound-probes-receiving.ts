@@ -2,6 +2,7 @@
  * Probes of the bounds on unfinished messages, over real connections to a server with the limits that nobody
  * configured.
  */
+import { once } from 'node:events';
 import { type ClientHttp2Session, type ClientHttp2Stream, connect } from 'node:http2';
 import { setImmediate } from 'node:timers/promises';
 import { gzipSync } from 'node:zlib';
@@ -15,7 +16,8 @@ import {
 } from '@grpc/grpc-js';
 import { expect } from 'chai';
 import { readErrorDetails } from '../../src/schema/error-status.js';
-import { type CallerFunction, createCallerOf } from '../../src/server/caller.js';
+import { accountOfAddress, type CallerFunction, createCallerOf } from '../../src/server/caller.js';
+import { affordableConnections } from '../../src/server/receive/connections.js';
 import { limitReceiving, type ReceiveLimits } from '../../src/server/receive/receive-limits.js';
 import { createProbe } from './bound-table.js';
 
@@ -98,6 +100,32 @@ function refusalOf(stream: ClientHttp2Stream): Promise<string> {
   });
 }
 
+/** How many of so many empty messages grpc-js decodes before a method that takes one refuses the second. */
+async function countDecoded(messages: number): Promise<number> {
+  const server = new Server();
+  let decoded = 0;
+  const requestDeserialize = (bytes: Buffer) => {
+    decoded++;
+    return bytes;
+  };
+  const codecs = { requestSerialize: pass, requestDeserialize, responseSerialize: pass, responseDeserialize: pass };
+  const method = { path: PATH, requestStream: false, responseStream: false, ...codecs };
+  server.addService({ take: method }, { take: () => {} });
+  const port = await new Promise<number>((resolve, reject) => {
+    const bound = (error: Error | null, value: number) => (error ? reject(error) : resolve(value));
+    server.bindAsync('127.0.0.1:0', ServerCredentials.createInsecure(), bound);
+  });
+  limitReceiving(server);
+  const session = connect(`http://127.0.0.1:${port}`);
+  const headers = { ':method': 'POST', ':path': PATH, 'content-type': 'application/grpc', te: 'trailers' };
+  const stream = session.request(headers, { endStream: false });
+  stream.resume().end(Buffer.alloc(5 * messages));
+  await once(stream, 'close');
+  session.destroy();
+  server.forceShutdown();
+  return decoded;
+}
+
 /** Timers of this length that are set while `work` runs: they can be made to be over. */
 async function timersSet(lengthMs: number, work: () => Promise<void>): Promise<(() => void)[]> {
   const { setTimeout: set } = globalThis;
@@ -168,6 +196,50 @@ async function withUnpacker(
 }
 
 export const receivingProbes = [
+  createProbe(
+    {
+      resource: 'connections',
+      chargedTo: 'address',
+      bound: '{most}; IPv6 addresses count by their /{bits}',
+      outcome: 'further ones are closed',
+    },
+    ({ most, bits }) =>
+      withReceiver(async ({ limits, connect }) => {
+        expect([accountOfAddress('2001:db8::1')]).to.deep.equal([`address:2001:db8:0:0::/${bits}`]);
+        const open = async (count: number) => {
+          const all = Array.from({ length: count }, () => once(connect(), 'remoteSettings'));
+          await Promise.all(all);
+        };
+        await open(most);
+        expect(limits.refusals).to.equal(0);
+        await once(connect(), 'close');
+        expect(limits.refusals).to.equal(1);
+      }),
+  ),
+  createProbe(
+    {
+      resource: 'connections',
+      chargedTo: 'all',
+      bound: '{part} of {whole} descriptors of the process, at most {most}',
+      outcome: 'the address that has most loses its latest',
+    },
+    ({ part, whole, most }) => {
+      const limits = (descriptors: number) => `Max open files            ${descriptors}         ${descriptors}`;
+      expect(affordableConnections(limits(1_000))).to.equal((1_000 * part) / whole);
+      expect(affordableConnections(limits(2 ** 20))).to.equal(most);
+    },
+  ),
+  createProbe(
+    {
+      resource: 'messages that are decoded before anybody asks for them',
+      chargedTo: 'stream',
+      bound: '{most}',
+      outcome: 'the others wait as they came',
+    },
+    async ({ most }) => {
+      expect(await countDecoded(10 * most)).to.equal(most);
+    },
+  ),
   createProbe(
     {
       resource: 'compressed messages that are decompressed and decoded',

@@ -1,5 +1,6 @@
 /** The log on disk: lines and leaves of the current segment, the tree over all of them, and its checkpoints. */
 
+import { openPatiently } from '../../files/descriptors.js';
 import { syncFolder } from '../../files/replace-file.js';
 import { checkRange } from '../../profile/check-range.js';
 import { encodeBatch } from '../format/line-batch.js';
@@ -314,9 +315,10 @@ export class MerkleLog {
     // No room for it: the segment goes on, or else the next start could not tell where it should.
     if (this.#checkpoints.size < this.#frontier.size) return;
     const old = this.#segment;
-    await writeFrontier(this.#folder.path, this.#frontier);
-    this.#segment = openSegment(this.#folder.path, this.#frontier.size, this.#wrap, true);
-    await syncFolder(this.#folder.path);
+    const { path } = this.#folder;
+    await writeFrontier(path, this.#frontier);
+    this.#segment = await openPatiently(() => openSegment(path, this.#frontier.size, this.#wrap, true));
+    await syncFolder(path);
     await Promise.all([old.lines.close(), old.leaves.close()]);
     const { firstSeq: first, lineBytes, latestMs: lastMs = this.#now() } = old;
     this.#rotated({ first, next: this.#segment.firstSeq, lineBytes, lastMs });

@@ -1,15 +1,18 @@
 /**
- * Limits on messages that were begun and not finished. grpc-js keeps the parts of a message until its last byte has
- * come, for as long as that takes: a hundred streams of one connection would hold a hundred messages but a byte.
+ * Limits on connections, and on messages that were begun and not finished. grpc-js keeps the parts of a message until
+ * its last byte has come, for as long as that takes: a hundred streams of one connection would hold a hundred messages
+ * but a byte.
  */
 import { constants, type IncomingHttpHeaders, type ServerHttp2Stream } from 'node:http2';
+import type { Socket } from 'node:net';
 import type { TLSSocket } from 'node:tls';
 import { Metadata, type Server } from '@grpc/grpc-js';
 import { SealwireError } from '../../errors.js';
 import { checkRange } from '../../profile/check-range.js';
 import { errorStatus, STATUS_DETAILS_KEY } from '../../schema/error-status.js';
-import { askCaller, type CallerFunction, createAccount, createCaller, identityOf } from '../caller.js';
-import { deliverSingly, MessageBounds, type StreamTurns, Turns } from './single-messages.js';
+import { accountOfAddress, askCaller, type CallerFunction, createCaller, identityOf } from '../caller.js';
+import { affordableConnections, Connections } from './connections.js';
+import { deliverFew, deliverSingly, MessageBounds, type StreamTurns, Turns } from './single-messages.js';
 
 /** Options of {@link limitReceiving}. */
 export interface ReceiveLimitOptions {
@@ -21,9 +24,19 @@ export interface ReceiveLimitOptions {
   readonly callerBytes?: number;
   /** Likewise of all callers. Beyond it the caller who holds most loses its oldest message. Default 134,217,728. */
   readonly totalBytes?: number;
+  /**
+   * Connections from one address, of IPv6 from one /64; further ones are closed. Default 1,024; 1 to 1,000,000. A proxy
+   * for many callers needs a share.
+   */
+  readonly addressConnections?: number;
+  /**
+   * Connections of all callers. Beyond it the address that has most loses its latest. Default: three quarters of the
+   * descriptors that the process may have, at most 65,536; 1 to 1,000,000.
+   */
+  readonly totalConnections?: number;
   /** Whom bytes are charged to. Default: as the open interceptor's. */
   readonly caller?: CallerFunction;
-  /** Multiples of `callerBytes` by account, as the open interceptor's. Default: none. */
+  /** Multiples of `callerBytes` and `addressConnections` by account, as the open interceptor's. Default: none. */
   readonly shares?: Readonly<Record<string, number>>;
 }
 
@@ -31,11 +44,11 @@ export interface ReceiveLimitOptions {
 export interface ReceiveLimits {
   /** Bytes of unfinished messages. */
   readonly heldBytes: number;
-  /** Streams that were ended by a limit so far. */
+  /** Streams and connections that were ended by a limit so far. */
   readonly refusals: number;
 }
 
-type Limits = Required<Omit<ReceiveLimitOptions, 'caller'>>;
+type Limits = Required<Omit<ReceiveLimitOptions, 'caller' | 'totalConnections'>>;
 /** Bytes that one connection, or one caller, holds in unfinished messages. */
 interface Holding {
   bytes: number;
@@ -46,6 +59,9 @@ interface Holding {
 /** Compressed messages of one caller that are decompressed at once. */
 const UNPACKED_AT_ONCE = 32;
 const BYTES: readonly [number, number] = [65_536, 1_073_741_824];
+const CONNECTIONS: readonly [number, number] = [1, 1_000_000];
+/** A call is over for its caller when the answer has come; who does not close the stream then has it closed. */
+const LINGER_MS = 1_000;
 
 /**
  * Limits what a server keeps of unfinished messages. To be called when the server is bound, before calls come; and
@@ -59,18 +75,24 @@ const BYTES: readonly [number, number] = [65_536, 1_073_741_824];
 export function limitReceiving(server: Server, options: ReceiveLimitOptions = {}): ReceiveLimits {
   const { messageTimeoutMs = 30_000, connectionBytes = 8_388_608, callerBytes = 16_777_216 } = options;
   const { totalBytes = 134_217_728, caller = createCaller(), shares = {} } = options;
+  const { addressConnections = 1_024, totalConnections = affordableConnections() } = options;
   checkRange('messageTimeoutMs', messageTimeoutMs, [100, 600_000]);
   for (const [account, share] of Object.entries(shares)) checkRange(`shares: ${account}`, share, [1, 1_000]);
   for (const [name, value] of Object.entries({ connectionBytes, callerBytes, totalBytes }))
     checkRange(name, value, BYTES);
-  const book = new Book({ messageTimeoutMs, connectionBytes, callerBytes, totalBytes, shares }, caller);
+  for (const [name, value] of Object.entries({ addressConnections, totalConnections }))
+    checkRange(name, value, CONNECTIONS);
+  const limits = { messageTimeoutMs, connectionBytes, callerBytes, totalBytes, addressConnections, shares };
+  const book = new Book(limits, totalConnections, caller);
   for (const http2Server of http2ServersOf(server)) {
+    http2Server.on('connection', (socket) => book.connect(socket));
     http2Server.on('stream', (stream, headers) => new Reception(stream, headers, book));
   }
   return book;
 }
 
 interface Http2Events {
+  on(event: 'connection', listener: (socket: Socket) => void): unknown;
   on(event: 'stream', listener: (stream: ServerHttp2Stream, headers: IncomingHttpHeaders) => void): unknown;
 }
 
@@ -95,10 +117,20 @@ class Book implements ReceiveLimits {
   readonly #connections = new WeakMap<object, Holding>();
   readonly #callers = new Map<string, Holding>();
   readonly #turns = new Turns(UNPACKED_AT_ONCE);
+  readonly #open: Connections;
 
-  constructor(limits: Limits, caller: CallerFunction) {
+  constructor(limits: Limits, totalConnections: number, caller: CallerFunction) {
     this.limits = limits;
     this.#caller = caller;
+    this.#open = new Connections((network) => limits.addressConnections * this.#shareOf(network), totalConnections);
+  }
+
+  /** Takes a new connection, or closes one. */
+  connect(socket: Socket): void {
+    const closed = this.#open.add(socket, accountOfAddress(socket.remoteAddress ?? ''));
+    if (closed === undefined) return;
+    this.refusals++;
+    closed.destroy();
   }
 
   /** What a stream's connection holds. */
@@ -126,7 +158,7 @@ class Book implements ReceiveLimits {
       }).account;
     } catch {
       // The call itself will be refused for this.
-      return createAccount('address', address);
+      return accountOfAddress(address);
     }
   }
 
@@ -203,8 +235,18 @@ class Reception {
     if (stream.listenerCount('data') === 0) return;
     stream.on('data', (chunk: Buffer) => this.#take(chunk));
     const { 'grpc-encoding': encoding = 'identity' } = headers;
-    if (encoding !== 'identity') deliverSingly(stream, book.turnsOf(stream, headers));
+    if (encoding === 'identity') deliverFew(stream);
+    else deliverSingly(stream, book.turnsOf(stream, headers));
+    stream.once('finish', () => this.#letGo());
     stream.once('close', () => this.#release());
+  }
+
+  /** Nobody reads what still comes of a call that was answered. */
+  #letGo(): void {
+    const stream = this.#stream;
+    if (stream.readableEnded) return;
+    const timer = setTimeout(() => stream.close(constants.NGHTTP2_NO_ERROR), LINGER_MS).unref();
+    stream.once('close', () => clearTimeout(timer));
   }
 
   #take(chunk: Buffer): void {

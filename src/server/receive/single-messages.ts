@@ -1,7 +1,7 @@
 /**
- * Compressed messages one by one. grpc-js decompresses and decodes all that come together, before anybody asks for
- * them: a frame of 16 kB can hold fifteen messages of a kilobyte, each of them a mebibyte, and a hundred streams a
- * hundred such frames.
+ * Messages a few at a time, and compressed ones one by one. grpc-js decompresses and decodes all that come together,
+ * before anybody asks for them: a frame of 16 kB can hold two thousand messages of some bytes, or fifteen of a
+ * kilobyte that are a mebibyte each, and a hundred streams a hundred such frames.
  */
 import type { ServerHttp2Stream } from 'node:http2';
 
@@ -11,6 +11,8 @@ const PREFIX_BYTES = 5;
  * A stream whose handler is slow to ask for more gives up its turn after this: others of its account would wait for it.
  */
 const TURN_MS = 1_000;
+/** Messages that are handed on together. */
+const FEW = 16;
 
 /** Finds where length-prefixed messages end. */
 export class MessageBounds {
@@ -88,6 +90,40 @@ export interface StreamTurns {
   end(): void;
 }
 
+/** Those who listen to a stream's data, who from now on get what somebody hands on to them. */
+function takeListeners(stream: ServerHttp2Stream): readonly ((chunk: Buffer) => void)[] {
+  const listeners = stream.listeners('data') as ((chunk: Buffer) => void)[];
+  for (const listener of listeners) stream.off('data', listener);
+  return listeners;
+}
+
+/**
+ * Stands before those who listen to a stream's data: after they paused the stream they get no more than what was handed
+ * on with the message that they paused it for.
+ *
+ * @param stream of length-prefixed messages, paused
+ */
+export function deliverFew(stream: ServerHttp2Stream): void {
+  const listeners = takeListeners(stream);
+  const bounds = new MessageBounds();
+  stream.on('data', (chunk: Buffer) => {
+    for (let at = 0; at < chunk.length; ) {
+      if (at > 0 && stream.isPaused()) {
+        stream.unshift(chunk.subarray(at));
+        return;
+      }
+      let to = at;
+      for (let whole = 0; to < chunk.length && whole < FEW; ) {
+        const { end, isWhole } = bounds.take(chunk, to);
+        to = end;
+        if (isWhole) whole++;
+      }
+      for (const listener of listeners) listener(chunk.subarray(at, to));
+      at = to;
+    }
+  });
+}
+
 /**
  * Stands before those who listen to a stream's data: they get a message when it is the stream's turn, and no second one
  * after they paused the stream for the first. The turn ends when they want more.
@@ -95,8 +131,7 @@ export interface StreamTurns {
  * @param stream of length-prefixed messages, paused
  */
 export function deliverSingly(stream: ServerHttp2Stream, turns: StreamTurns): void {
-  const listeners = stream.listeners('data') as ((chunk: Buffer) => void)[];
-  for (const listener of listeners) stream.off('data', listener);
+  const listeners = takeListeners(stream);
   const bounds = new MessageBounds();
   let turn: 'none' | 'asked' | 'begun' = 'none';
   let timer: NodeJS.Timeout | undefined;

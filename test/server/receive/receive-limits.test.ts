@@ -194,6 +194,29 @@ describe('limitReceiving', () => {
     expect((await ended(stream)).rst).to.equal(constants.NGHTTP2_ENHANCE_YOUR_CALM);
   });
 
+  it('closes connections of an address that has enough', async () => {
+    await start({ addressConnections: 2, shares: { 'address:127.0.0.1': 2 } });
+    const [first, ...others] = [open(), open(), open(), open()];
+    await Promise.all([first, ...others].map((session) => once(session as ClientHttp2Session, 'remoteSettings')));
+    const further = open();
+    await new Promise((resolve) => further.once('close', resolve));
+    expect([limits.refusals, others.some(({ destroyed }) => destroyed)]).to.deep.equal([1, false]);
+    first?.destroy();
+    while (first?.socket) await setImmediate();
+    const stream = call(others[0] as ClientHttp2Session);
+    stream.end(frame(1));
+    expect((await ended(stream)).rst).to.equal(constants.NGHTTP2_NO_ERROR);
+    await once(open(), 'remoteSettings');
+  });
+
+  it('closes the stream of a call that was answered, if its caller does not', async () => {
+    await start({});
+    const stream = call(open(), { ':path': ONE_PATH });
+    stream.write(Buffer.concat([frame(1), frame(1)]));
+    const { code, rst } = await ended(stream);
+    expect([code, rst]).to.deep.equal([status.UNIMPLEMENTED, constants.NGHTTP2_NO_ERROR]);
+  });
+
   it('follows messages across chunks of any size', async () => {
     await start({});
     const stream = call(open());
