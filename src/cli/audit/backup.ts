@@ -1,0 +1,36 @@
+/** `sealwire audit backup`: a copy of a log, also of one that is being written. */
+import { copyLog } from '../../audit/read/copy-log.js';
+import { Progress, print } from '../output.js';
+import { readVerifier, verify } from './verify.js';
+
+/** Flags of `backup`. */
+export interface BackupFlags {
+  readonly dir: string;
+  readonly checkpoint?: readonly string[];
+  readonly vkey?: string;
+}
+
+/**
+ * @param to an empty folder, or the name of a new one
+ * @returns exit code: 1 when something is wrong with the copy, and so with the log
+ */
+export async function backup(to: string, flags: BackupFlags): Promise<number> {
+  const { dir, vkey } = flags;
+  let all = 0;
+  const progress = new Progress((bytes) => `${megabytes(bytes)} of ${megabytes(all)}`);
+  const { files, bytes } = await copyLog({
+    dir,
+    to,
+    verifier: readVerifier(dir, vkey),
+    progress: (done, total) => {
+      all = total;
+      progress.update(done);
+    },
+  }).finally(() => progress.end());
+  await print(`copied ${files} files of ${dir}, ${megabytes(bytes)}, to ${to}\n`);
+  return verify({ ...flags, dir: to, format: 'table' });
+}
+
+function megabytes(bytes: number): string {
+  return `${(bytes / 1_000_000).toFixed(1)} MB`;
+}
