@@ -17,7 +17,7 @@ export interface BackupFlags {
 export async function backup(to: string, flags: BackupFlags): Promise<number> {
   const { dir, vkey } = flags;
   let all = 0;
-  const progress = new Progress((bytes) => `${megabytes(bytes)} of ${megabytes(all)}`);
+  const progress = new Progress((bytes) => `${kilobytes(bytes)} of ${kilobytes(all)}`);
   const { files, bytes } = await copyLog({
     dir,
     to,
@@ -27,10 +27,10 @@ export async function backup(to: string, flags: BackupFlags): Promise<number> {
       progress.update(done);
     },
   }).finally(() => progress.end());
-  await print(`copied ${files} files of ${dir}, ${megabytes(bytes)}, to ${to}\n`);
+  await print(`copied ${files} files of ${dir}, ${kilobytes(bytes)}, to ${to}\n`);
   return verify({ ...flags, dir: to, format: 'table' });
 }
 
-function megabytes(bytes: number): string {
-  return `${(bytes / 1_000_000).toFixed(1)} MB`;
+function kilobytes(bytes: number): string {
+  return `${Math.ceil(bytes / 1_000).toLocaleString('en')} kB`;
 }

@@ -155,7 +155,9 @@ describe('sealwire seal, open, inspect, explain and doctor', function () {
     expect(words).to.include.members([...Object.keys(explanations), ...Object.keys(reasonByStep), ...KEY_SET_CODES]);
     const table = await mustRun(['explain']);
     for (const word of words) expect(table).to.match(new RegExp(`^${word} `, 'm'));
-    expect(await mustRun(['explain', 'KEY_SET_EXPIRED'])).to.match(/^KEY_SET_EXPIRED is a failure on this side; .*expired/s);
+    expect(await mustRun(['explain', 'KEY_SET_EXPIRED'])).to.match(
+      /^KEY_SET_EXPIRED is a failure on this side; .*expired/s,
+    );
     const stale = JSON.parse(await mustRun(['explain', 'sealed_field_stale', '--json'])) as object;
     expect(stale).to.include({ code: 'INVALID_ARGUMENT', ...explanations.SEALED_FIELD_STALE });
     const { meaning, remedy } = stepExplanations.TOKEN_STALE;
