@@ -97,7 +97,6 @@ describe('configured transports', () => {
     load.start(4);
     await load.until(({ acknowledged }) => acknowledged.length >= 50);
     await load.stop();
-    while (received.length < 40 + 1) await once(collector, 'request');
     expect(await stopServiceProcess(service)).to.equal(0);
     collector.close();
     const lines = readRecords(dir).map((record) => JSON.stringify(record));
@@ -107,8 +106,8 @@ describe('configured transports', () => {
       .stderr()
       .split('\n')
       .filter((line) => line.startsWith('{'));
-    expect(printed.slice(0, 50)).to.deep.equal(lines.slice(0, 50));
-    expect(received.every((line) => lines.includes(line))).to.equal(true);
+    expect(printed).to.deep.equal(lines);
+    expect(received).to.have.members(lines);
     expect(service.running.stdout().split('\n')).to.have.length(2);
   });
 
@@ -157,7 +156,7 @@ describe('configured transports', () => {
     while (requests < 500) await once(collector, 'request');
     expect(most).to.be.within(1, 16);
     expect(fanOut.stats()).to.deep.equal({ dropped: 0, failed: 0 });
-    fanOut.close();
+    await fanOut.close();
     collector.closeAllConnections();
     collector.close();
   });
