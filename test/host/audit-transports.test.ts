@@ -8,6 +8,7 @@ import { expect } from 'chai';
 import { FanOut } from '../../src/audit/write/fan-out.js';
 import { SealwireError } from '../../src/errors.js';
 import { createTransports, type TransportConfig } from '../../src/host/audit-transports.js';
+import { settle } from '../audit/helpers.js';
 import { paymentsSchema } from '../support/payments-host.js';
 import { PaymentsLoad, readRecords } from '../support/payments-load.js';
 import { startServiceProcess, stopServiceProcess } from '../support/service-process.js';
@@ -135,6 +136,27 @@ describe('configured transports', () => {
     collector.close();
     expect(readRecords(dir).length).to.be.greaterThan(600);
   }).timeout(60_000);
+
+  it('are waited for at the end until a collector has answered', async () => {
+    const answers: (() => void)[] = [];
+    const collector = createServer((_request, response) => answers.push(() => response.end()));
+    collector.listen(0, '127.0.0.1');
+    await once(collector, 'listening');
+    const { port } = collector.address() as AddressInfo;
+    const fanOut = new FanOut({ transports: await createTransports([config('http', { host: '127.0.0.1', port })]) });
+    for (let line = 0; line < 3; line++) fanOut.push(`{"seq":${line}}`);
+    while (answers.length < 3) await once(collector, 'request');
+    let isClosed = false;
+    const closed = fanOut.close().then(() => {
+      isClosed = true;
+    });
+    await settle();
+    expect(isClosed).to.equal(false);
+    for (const answer of answers) answer();
+    await closed;
+    collector.closeAllConnections();
+    collector.close();
+  });
 
   it('do not open more connections to a collector than a few, and give up those that hang', async () => {
     let open = 0;

@@ -1,5 +1,8 @@
+import { existsSync } from 'node:fs';
+import { join } from 'node:path';
 import { expect } from 'chai';
 import Transport from 'winston-transport';
+import { AuditLog } from '../../../src/audit/write/audit-log.js';
 import { FanOut } from '../../../src/audit/write/fan-out.js';
 import type { AuditReport } from '../../../src/audit/write/reports.js';
 import {
@@ -9,7 +12,9 @@ import {
   makeGate,
   readText,
   reject,
+  segments,
   settle,
+  until,
   withLog,
   withTestFile,
 } from '../helpers.js';
@@ -142,6 +147,22 @@ describe('FanOut', () => {
         expect(log.stats().records).to.equal(3);
       }),
     ));
+
+  it('is waited for when the log closes', () =>
+    inFolder(async (dir) => {
+      const hanging = new Hanging();
+      const log = await AuditLog.open({ dir, origin: 'test', transports: [hanging] });
+      let isClosed = false;
+      const closed = log.close().then(() => {
+        isClosed = true;
+      });
+      await until(async () => (await segments(dir)).length > 0 && !existsSync(join(dir, 'lock')));
+      await settle();
+      expect(isClosed).to.equal(false);
+      hanging.release();
+      await closed;
+      expect(log.stats().fanOutDropped).to.equal(0);
+    }));
 
   it('waits at its end until all that was given is taken', async () => {
     const [hanging, working] = [new Hanging(), new Collecting()];
