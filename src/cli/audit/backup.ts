@@ -1,6 +1,6 @@
 /** `sealwire audit backup`: a copy of a log, also of one that is being written. */
-import { copyLog } from '../../audit/read/copy-log.js';
 import { Progress, print } from '../output.js';
+import { copyLog } from './copy-log.js';
 import { readVerifier, verify } from './verify.js';
 
 /** Flags of `backup`. */

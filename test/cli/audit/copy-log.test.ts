@@ -4,10 +4,10 @@ import { join } from 'node:path';
 import { expect } from 'chai';
 import { segmentFile } from '../../../src/audit/format/log-files.js';
 import { parseSignerKey } from '../../../src/audit/format/note-keys.js';
-import { copyLog } from '../../../src/audit/read/copy-log.js';
 import { verifyLog } from '../../../src/audit/read/verify-log.js';
+import { copyLog } from '../../../src/cli/audit/copy-log.js';
+import { expectCode, inFolder, input, segments, until, withLog } from '../../audit/helpers.js';
 import { buildLog, createTestSigner, type LogFiles, readLog, writeLog } from '../../support/log-builder.js';
-import { expectCode, inFolder, input, segments, until, withLog } from '../helpers.js';
 
 const HOUR_MS = 3_600_000;
 const START_MS = Date.UTC(2026, 0, 1);

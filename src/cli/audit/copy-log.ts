@@ -5,8 +5,6 @@
 import { readdirSync, statSync } from 'node:fs';
 import { mkdir, open, readdir, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { SealwireError } from '../../errors.js';
-import { syncFolder } from '../../files/replace-file.js';
 import {
   CHECKPOINT_FILE,
   CHECKPOINTS_FILE,
@@ -15,10 +13,12 @@ import {
   type SegmentFileKind,
   segmentFile,
   VERIFIER_KEY_FILE,
-} from '../format/log-files.js';
-import type { NoteVerifier } from '../format/note-keys.js';
-import { readLatestCheckpoint } from './checkpoint-queue.js';
-import { readItemBlocks, readOrThrow } from './line-blocks.js';
+} from '../../audit/format/log-files.js';
+import type { NoteVerifier } from '../../audit/format/note-keys.js';
+import { readLatestCheckpoint } from '../../audit/read/checkpoint-queue.js';
+import { readItemBlocks, readOrThrow } from '../../audit/read/line-blocks.js';
+import { SealwireError } from '../../errors.js';
+import { syncFolder } from '../../files/replace-file.js';
 
 /** Options of {@link copyLog}. */
 export interface CopyOptions {
