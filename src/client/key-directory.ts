@@ -20,7 +20,7 @@ export interface KeyDirectoryOptions {
   readonly credentials: ChannelCredentials;
   /** RFC 7638 thumbprints of the signing roots to trust: one, or two while the root changes; 1 to 4. */
   readonly roots: readonly string[];
-  /** The service's name (`origin` in its configuration): whose set is meant by recipient ''. */
+  /** The service's name (`name` in its configuration): whose set is meant by recipient ''. */
   readonly issuer: string;
   /**
    * File that remembers the highest version seen, so that an older set is refused after a restart too, and the last

@@ -20,7 +20,8 @@ export interface LogBuilderOptions {
   readonly time?: (seq: number) => number;
 }
 
-export const ORIGIN = 'sealwire-payments';
+/** With an instance, as services have it. */
+export const ORIGIN = 'sealwire-payments/a';
 
 /** A signing key for tests. */
 export function createTestSigner(): NoteSigner {
