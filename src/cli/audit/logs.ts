@@ -4,13 +4,13 @@ import { VERIFIER_KEY_FILE } from '../../audit/format/log-files.js';
 import { type NoteVerifier, parseVerifierKey } from '../../audit/format/note-keys.js';
 import { readSmallFile } from '../../audit/read/line-blocks.js';
 import type { LogFilter } from '../../audit/read/log-filter.js';
-import { type Merged, mergeLogs } from '../../audit/read/merge-logs.js';
-import { type FoundRecord, searchLog } from '../../audit/read/read-records.js';
+import { mergeLogs } from '../../audit/read/merge-logs.js';
+import { searchLog } from '../../audit/read/read-records.js';
 import { SealwireError } from '../../errors.js';
 import { decodeText } from '../../files/file-text.js';
 import { exitCodeOf, messageOf } from '../../host/process/exit.js';
 import { Progress } from '../output.js';
-import { visible } from './record-text.js';
+import { type NamedRecord, visible } from './record-text.js';
 
 const DEFAULT_DIR = './var/audit';
 
@@ -27,9 +27,6 @@ export interface GivenLog {
   /** Tells it from the others: its origin, or its folder as well where several logs have that. */
   readonly name: string;
 }
-
-/** A record and its log. */
-export type LogRecordFound = Merged<GivenLog, FoundRecord>;
 
 /** Finds out which logs these are, and says on stderr what two of them have in common that they should not. */
 export function openLogs({ dir: dirs = [DEFAULT_DIR] }: LogFlags): readonly GivenLog[] {
@@ -69,7 +66,7 @@ export class LogReading {
   }
 
   /** Records by time. */
-  *search(filter: LogFilter): Generator<LogRecordFound> {
+  *search(filter: LogFilter): Generator<NamedRecord> {
     const lines = new Map<GivenLog, number>();
     const progressOf = (log: GivenLog) => (count: number) => {
       lines.set(log, count);

@@ -1,8 +1,12 @@
 /** How records look to people. All text in a log is untrusted: none of it reaches a terminal unescaped. */
 import type { LogField, LogRecord } from '../../audit/format/log-record.js';
 import { escapeUnsafe } from '../../audit/format/record.js';
+import type { Merged } from '../../audit/read/merge-logs.js';
+import type { FoundRecord } from '../../audit/read/read-records.js';
 import { type Column, formatTable, print } from '../output.js';
-import type { LogRecordFound } from './logs.js';
+
+/** A record, and what its log is called. */
+export type NamedRecord = Merged<{ readonly name: string }, FoundRecord>;
 
 // biome-ignore lint/suspicious/noControlCharactersInRegex: these are the characters to be shown, not sent.
 const CONTROL = /[\u0000-\u001f]/g;
@@ -78,7 +82,7 @@ export class RecordPrinter {
     this.#columns = logs === 1 ? COLUMNS : COLUMNS_OF_MANY;
   }
 
-  async add(found: LogRecordFound): Promise<void> {
+  async add(found: NamedRecord): Promise<void> {
     if (this.#format === 'table') {
       const { seq, record } = found.found;
       this.#rows.push({ origin: found.log.name, seq, record });
@@ -113,7 +117,7 @@ export class RecordPrinter {
 }
 
 /** The line itself, so that its hash can be computed. A line that is no record becomes a string. */
-function asJson({ log, found: { seq, line, record } }: LogRecordFound): string {
+function asJson({ log, found: { seq, line, record } }: NamedRecord): string {
   return record === undefined
     ? visibleJson({ origin: log.name, seq, notARecord: line.toString('utf8') })
     : escapeUnsafe(line.toString('utf8'));

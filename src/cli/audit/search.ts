@@ -6,8 +6,8 @@ import { findRecord, searchLog } from '../../audit/read/read-records.js';
 import { ExitCode } from '../../host/process/exit.js';
 import { formatTable, print } from '../output.js';
 import { type FilterFlags, type RecordFormat, toFilter } from './audit-options.js';
-import { type GivenLog, type LogFlags, LogReading, type LogRecordFound } from './logs.js';
-import { formatRecord, RecordPrinter, visible, visibleJson } from './record-text.js';
+import { type GivenLog, type LogFlags, LogReading } from './logs.js';
+import { formatRecord, type NamedRecord, RecordPrinter, visible, visibleJson } from './record-text.js';
 import { csvHeader, csvRows } from './records-csv.js';
 
 /** Records that are looked at for the names of bound siblings, after a search that found nothing. */
@@ -110,7 +110,7 @@ export async function stats(flags: StatsFlags): Promise<number> {
   return reading.end(ExitCode.DONE);
 }
 
-function* named(merged: Iterable<LogRecordFound>): Generator<CountedRecord> {
+function* named(merged: Iterable<NamedRecord>): Generator<CountedRecord> {
   for (const { log, found } of merged) yield { origin: log.name, record: found.record };
 }
 
