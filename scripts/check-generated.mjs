@@ -11,7 +11,7 @@ try {
   for (const name of ['node_modules', 'dist']) symlinkSync(resolve(name), join(copy, name));
   const run = (command, args, cwd) => spawnSync(command, args, { cwd, stdio: ['ignore', 'inherit', 'inherit'] }).status;
   const buf = resolve('node_modules/@bufbuild/buf/bin/buf');
-  for (const template of ['buf.gen.yaml', 'proto/buf.gen.yaml', 'test/protos/buf.gen.yaml']) {
+  for (const template of ['buf.gen.yaml', 'proto/buf.gen.yaml', 'proto/web.gen.yaml', 'test/protos/buf.gen.yaml']) {
     if (run(process.execPath, [buf, 'generate', '--template', template], copy) !== 0) process.exit(1);
   }
   for (const script of ['make-descriptors.mjs', 'make-programs.mjs']) {

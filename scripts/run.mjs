@@ -64,7 +64,7 @@ function onSignalOfService(signal) {
 
 async function generate() {
   const buf = join(root, 'node_modules/@bufbuild/buf/bin/buf');
-  for (const template of ['buf.gen.yaml', 'proto/buf.gen.yaml', 'test/protos/buf.gen.yaml']) {
+  for (const template of ['buf.gen.yaml', 'proto/buf.gen.yaml', 'proto/web.gen.yaml', 'test/protos/buf.gen.yaml']) {
     const code = await run(process.execPath, [buf, 'generate', '--template', template], { stdio: 'inherit' });
     if (code !== 0) return code;
   }

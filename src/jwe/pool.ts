@@ -6,9 +6,11 @@ import { SealwireError } from '../errors.js';
 import { agreementWorker } from '../gen/programs.js';
 import { type Curve, curves } from '../profile/algorithms.js';
 import { checkRange } from '../profile/check-range.js';
+import type { JwkPoint } from '../profile/jwk-rules.js';
 import type { AgreementOutcome, AgreementTask } from './agreement.js';
 import type { AgreementReply } from './agreement-worker.js';
 import type { EphemeralPoint } from './header.js';
+import { opensslCurves } from './openssl-curves.js';
 
 /** Options of {@link AgreementPool}. */
 export interface AgreementPoolOptions {
@@ -25,17 +27,9 @@ export interface AgreementPoolOptions {
   readonly program?: string;
 }
 
-/** The public half of an ephemeral key, as it stands in a header. */
-export interface EphemeralJwk {
-  readonly kty: 'EC';
-  readonly crv: Curve;
-  readonly x: string;
-  readonly y: string;
-}
-
 /** One sender's agreement: the public half to send and the shared secret. */
 export interface GeneratedAgreement {
-  readonly epk: EphemeralJwk;
+  readonly epk: JwkPoint;
   readonly z: Buffer;
 }
 
@@ -131,7 +125,7 @@ export class AgreementPool {
    * @throws SealwireError `CUSTODY_FAILED` saying why no thread can start
    */
   async check(): Promise<void> {
-    const publicPoint = new Uint8Array(createECDH(curves['P-256'].openssl).generateKeys());
+    const publicPoint = new Uint8Array(createECDH(opensslCurves['P-256'].name).generateKeys());
     await this.#run({ kind: 'generate', publicPoint, crv: 'P-256' }, this.#own);
   }
 

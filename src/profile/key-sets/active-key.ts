@@ -1,5 +1,4 @@
 /** Which of a recipient's keys a sender uses: decided by their dates alone, without asking anybody. */
-import type { RecipientKey } from '../jwe/recipient.js';
 
 /** The time in which senders use a key, in seconds since 1970. */
 export interface SendingTime {
@@ -8,9 +7,6 @@ export interface SendingTime {
   /** Until when, exclusive. Default: as long as it is published. */
   readonly expires?: number | undefined;
 }
-
-/** A public key with the time in which senders use it. */
-export interface SendingKey extends RecipientKey, SendingTime {}
 
 /** Clocks differ: a key whose time has just ended is better than none. The service opens its tokens for days. */
 const GRACE_SECONDS = 60;

@@ -1,5 +1,5 @@
 import { expect } from 'chai';
-import { selectActive } from '../../src/keys/active-key.js';
+import { selectActive } from '../../../src/profile/key-sets/active-key.js';
 
 const NOW = 1_800_000_000;
 

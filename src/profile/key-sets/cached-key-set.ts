@@ -2,44 +2,23 @@
  * One recipient's key set at a sender: fetched ahead of need, one request at a time, kept through an outage until
  * its end, and never replaced by an older one.
  */
-import { SealwireError } from '../errors.js';
-import type { RecipientKey } from '../jwe/recipient.js';
-import { type SendingKey, selectActive } from '../keys/active-key.js';
-import { type VerifiedKeySet, verifyKeySet } from '../keys/signed-set/key-set.js';
-import type { FetchedKeySet } from './key-set-fetcher.js';
-import type { KeySetMemory } from './key-set-memory.js';
+import { SealwireError } from '../../errors.js';
+import { type CancelTimer, startTimer } from '../timer.js';
+import { type SendingTime, selectActive } from './active-key.js';
+import type { CacheSettings } from './cache-settings.js';
+import type { UsedSet } from './verify-key-set.js';
 
-/** Why a set could not be fetched or was refused. */
-export interface KeySetProblem {
-  /** Name of the recipient. */
-  readonly recipient: string;
-  readonly error: SealwireError;
-  /** When it will be tried again, in ms. */
-  readonly retryMs: number;
-  /** Seconds since 1970 until which the set at hand is used; undefined when there is none: sealing fails. */
-  readonly goodUntil: number | undefined;
-}
-
-/** What the sets of a directory share; checked by the directory. */
-export interface CacheSettings {
-  readonly roots: readonly string[];
-  readonly memory: KeySetMemory;
-  readonly minAgeMs: number;
+/** What a key service answered; nothing of it has been checked. */
+export interface FetchedSet {
+  /** Claims to be a compact JWS. */
+  readonly text: string;
+  /** Claims to be the time after which to ask again; 0 when there is none. */
   readonly maxAgeMs: number;
-  readonly retryMs: number;
-  readonly maxRetryMs: number;
-  /** ms since 1970. */
-  readonly now: () => number;
-  /** Monotonic, ms. */
-  readonly monotonicNow: () => number;
-  /** From 0 to 1. */
-  readonly random: () => number;
-  readonly onProblem: (problem: KeySetProblem) => void;
 }
 
 /** A verified set with the moment, on the monotonic clock, after which it is not used whatever the wall clock says. */
-interface Held {
-  readonly set: VerifiedKeySet;
+interface Held<K> {
+  readonly set: UsedSet<K>;
   readonly endsAt: number;
 }
 
@@ -49,11 +28,11 @@ const REFRESH_AT = [0.7, 0.9] as const;
 const FORCED_INTERVAL_MS = 1_000;
 
 /** Fetches, verifies and keeps one recipient's set. */
-export class CachedKeySet {
+export class CachedKeySet<K> {
   readonly #issuer: string;
-  readonly #fetch: () => Promise<FetchedKeySet>;
-  readonly #settings: CacheSettings;
-  #held: Held | undefined;
+  readonly #fetch: () => Promise<FetchedSet>;
+  readonly #settings: CacheSettings<K>;
+  #held: Held<K> | undefined;
   #highestVersion = 0;
   #recalled: Promise<void> | undefined;
   #fetching: Promise<void> | undefined;
@@ -64,18 +43,18 @@ export class CachedKeySet {
   /** Monotonic ms after which the next set should be here. */
   #staleAt = Number.NEGATIVE_INFINITY;
   #forcedAt = Number.NEGATIVE_INFINITY;
-  #timer: NodeJS.Timeout | undefined;
+  #cancelTimer: CancelTimer = () => {};
   #closed = false;
 
   /** @param issuer `iss` that the set must have */
-  constructor(issuer: string, fetch: () => Promise<FetchedKeySet>, settings: CacheSettings) {
+  constructor(issuer: string, fetch: () => Promise<FetchedSet>, settings: CacheSettings<K>) {
     this.#issuer = issuer;
     this.#fetch = fetch;
     this.#settings = settings;
   }
 
   /** The set at hand, if it may still be used. */
-  get set(): VerifiedKeySet | undefined {
+  get set(): UsedSet<K> | undefined {
     const { now, monotonicNow } = this.#settings;
     const held = this.#held;
     if (held === undefined || now() >= held.set.expiresAt * 1000 || monotonicNow() >= held.endsAt) return undefined;
@@ -86,7 +65,7 @@ export class CachedKeySet {
    * @returns the active key: at once when the set is at hand
    * @throws SealwireError with one of `KEY_SET_CODES`, `KEY_FILE_MODE`, `KEY_FILE_INVALID`, `CLOSED`
    */
-  current(): RecipientKey | Promise<RecipientKey> {
+  current(): K | Promise<K> {
     const key = this.#active();
     if (key === undefined || this.#closed) return this.#wait();
     if (this.#isStale(key)) this.#fetchLater();
@@ -113,10 +92,10 @@ export class CachedKeySet {
   /** Stops fetching; nothing is given out any more. */
   close(): void {
     this.#closed = true;
-    clearTimeout(this.#timer);
+    this.#cancelTimer();
   }
 
-  #active(): SendingKey | undefined {
+  #active(): (K & SendingTime) | undefined {
     const { set } = this;
     return set && selectActive(set.keys, this.#settings.now());
   }
@@ -124,7 +103,7 @@ export class CachedKeySet {
   /**
    * Timers may be late if the machine slept; and a key past its end means that there must be another one.
    */
-  #isStale({ expires = Number.POSITIVE_INFINITY }: SendingKey): boolean {
+  #isStale({ expires = Number.POSITIVE_INFINITY }: SendingTime): boolean {
     const { now, monotonicNow } = this.#settings;
     return monotonicNow() >= this.#staleAt || now() >= expires * 1000;
   }
@@ -133,7 +112,7 @@ export class CachedKeySet {
     return this.#settings.monotonicNow() >= this.#nextFetchAt;
   }
 
-  async #wait(): Promise<RecipientKey> {
+  async #wait(): Promise<K> {
     if (this.#closed) throw new SealwireError('CLOSED', 'the key directory is closed');
     await this.#recall();
     const recalled = this.#active();
@@ -183,8 +162,8 @@ export class CachedKeySet {
     if (set !== undefined && this.#held === undefined) this.#hold(set);
   }
 
-  #verify(text: string): Promise<VerifiedKeySet> {
-    return verifyKeySet(text, {
+  #verify(text: string): Promise<UsedSet<K>> {
+    return this.#settings.verify(text, {
       roots: this.#settings.roots,
       issuer: this.#issuer,
       nowMs: this.#settings.now(),
@@ -192,7 +171,7 @@ export class CachedKeySet {
     });
   }
 
-  #hold(set: VerifiedKeySet): void {
+  #hold(set: UsedSet<K>): void {
     const { now, monotonicNow } = this.#settings;
     this.#held = { set, endsAt: monotonicNow() + set.expiresAt * 1000 - now() };
   }
@@ -225,7 +204,7 @@ export class CachedKeySet {
     }
   }
 
-  async #accept(set: VerifiedKeySet, text: string): Promise<void> {
+  async #accept(set: UsedSet<K>, text: string): Promise<void> {
     const isNew = set.version > this.#highestVersion;
     this.#highestVersion = Math.max(this.#highestVersion, set.version);
     // Before it is used: after a crash an older set must not be taken for the newest.
@@ -242,7 +221,7 @@ export class CachedKeySet {
   };
 
   /** The service's own word on how long to use a set is bounded on both sides. */
-  #scheduleAhead(set: VerifiedKeySet, suggestedMs: number): void {
+  #scheduleAhead(set: UsedSet<K>, suggestedMs: number): void {
     const { minAgeMs, maxAgeMs, now, monotonicNow, random } = this.#settings;
     const half = (set.expiresAt * 1000 - now()) / 2;
     const suggested = Number.isNaN(suggestedMs) ? 0 : suggestedMs;
@@ -274,10 +253,7 @@ export class CachedKeySet {
   }
 
   #wake(waitMs: number): void {
-    clearTimeout(this.#timer);
-    if (this.#closed) return;
-    this.#timer = setTimeout(() => this.#fetchLater(), Math.ceil(waitMs) + 1);
-    // An idle client must be able to end.
-    this.#timer.unref();
+    this.#cancelTimer();
+    if (!this.#closed) this.#cancelTimer = startTimer(Math.ceil(waitMs) + 1, () => this.#fetchLater());
   }
 }

@@ -1,9 +1,8 @@
 /** What a JWS (RFC 7515) of a signed key set looks like: ES512 and nothing else, checked before any key is touched. */
-import { type KeySetCode, SealwireError } from '../errors.js';
-import { type Members, parseJsonObject } from './header-members.js';
+import { type KeySetCode, SealwireError } from '../../errors.js';
+import { type Members, parseJsonObject } from '../header-members.js';
+import { SIGNATURE_ALGORITHM } from '../jwk-rules.js';
 
-/** The one signature algorithm (RFC 7518 §3.4). */
-export const SIGNATURE_ALGORITHM = 'ES512';
 /** R and S, 66 bytes each. */
 const SIGNATURE_BYTES = 132;
 

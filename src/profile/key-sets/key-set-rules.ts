@@ -1,5 +1,6 @@
 /** What the text of a signed key set must say, once its signature is known to be good. */
-import type { Members } from './header-members.js';
+import type { Members } from '../header-members.js';
+import { privateMember } from '../jwk-rules.js';
 import { readSeconds, refuse } from './jws-form.js';
 
 /** `typ` of a key set. */
@@ -12,9 +13,6 @@ export const MAX_SET_CHARS = 65_536;
 export const MAX_KEY_SET_SECONDS = 86_400;
 /** How far a verifier's clock may be behind the signer's: as far as for the tokens that it will seal. */
 export const CLOCK_SKEW_SECONDS = 300;
-
-/** Private members of EC, RSA and symmetric keys (RFC 7518 §6). */
-const PRIVATE_MEMBERS = ['d', 'p', 'q', 'dp', 'dq', 'qi', 'oth', 'k'];
 
 /** What a set must fit besides its signature. */
 export interface SetClaimChecks {
@@ -84,11 +82,6 @@ export function readSetKeys(value: unknown): readonly Members[] {
   const kids = value.map(({ kid }) => kid);
   if (new Set(kids).size !== kids.length) throw refuse('KEY_SET_DUPLICATE_KID', 'two keys have the same kid');
   return value;
-}
-
-/** @returns the name of the first member that belongs to a private or symmetric key, if there is one */
-export function privateMember(members: object): string | undefined {
-  return PRIVATE_MEMBERS.find((name) => Object.hasOwn(members, name));
 }
 
 /**

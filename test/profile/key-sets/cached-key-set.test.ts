@@ -1,11 +1,18 @@
 /** One recipient's set at a sender: when it is fetched, how long it is used, and what is never used. */
 import { expect } from 'chai';
-import { CachedKeySet, type CacheSettings, type KeySetProblem } from '../../src/client/cached-key-set.js';
-import type { FetchedKeySet } from '../../src/client/key-set-fetcher.js';
-import { type KeySetMemory, noMemory, type RememberedSet } from '../../src/client/key-set-memory.js';
-import { SealwireError } from '../../src/errors.js';
-import { refusal } from '../keys/helpers.js';
-import { makeSealingKey, type SetChanges, TestIssuer } from '../support/signed-sets.js';
+import { SealwireError } from '../../../src/errors.js';
+import type { RecipientKey } from '../../../src/jwe/recipient.js';
+import { verifyKeySet } from '../../../src/keys/signed-set/key-set.js';
+import {
+  type CacheSettings,
+  type KeySetMemory,
+  type KeySetProblem,
+  noMemory,
+  type RememberedSet,
+} from '../../../src/profile/key-sets/cache-settings.js';
+import { CachedKeySet, type FetchedSet } from '../../../src/profile/key-sets/cached-key-set.js';
+import { refusal } from '../../keys/helpers.js';
+import { makeSealingKey, type SetChanges, TestIssuer } from '../../support/signed-sets.js';
 
 const START_MS = 1_790_000_000_000;
 const HOUR_MS = 3_600_000;
@@ -18,14 +25,16 @@ class Bench {
   fetches = 0;
   readonly problems: KeySetProblem[] = [];
   /** What the next fetches answer. */
-  answer: () => Promise<FetchedKeySet>;
-  readonly cache: CachedKeySet;
+  answer: () => Promise<FetchedSet>;
+  readonly cache: CachedKeySet<RecipientKey>;
 
-  constructor(settings: Partial<CacheSettings> = {}) {
+  constructor(settings: Partial<CacheSettings<RecipientKey>> = {}) {
     this.answer = this.serve({});
     this.cache = new CachedKeySet('payments', () => this.#fetch(), {
       roots: [this.issuer.root.kid],
       memory: noMemory,
+      verify: verifyKeySet,
+      deadlineMs: 5_000,
       minAgeMs: 10_000,
       maxAgeMs: 6 * HOUR_MS,
       retryMs: 1_000,
@@ -38,8 +47,8 @@ class Bench {
     });
   }
 
-  serve(changes: SetChanges, maxAgeMs = 900_000): () => Promise<FetchedKeySet> {
-    return async () => ({ text: await this.issuer.set(changes), maxAgeMs, statement: '' });
+  serve(changes: SetChanges, maxAgeMs = 900_000): () => Promise<FetchedSet> {
+    return async () => ({ text: await this.issuer.set(changes), maxAgeMs });
   }
 
   fail(): void {
@@ -57,7 +66,7 @@ class Bench {
     while (!isDone()) await new Promise((resolve) => setImmediate(resolve));
   }
 
-  #fetch(): Promise<FetchedKeySet> {
+  #fetch(): Promise<FetchedSet> {
     this.fetches++;
     return this.answer();
   }
@@ -65,7 +74,7 @@ class Bench {
 
 describe('a cached key set', () => {
   const benches: Bench[] = [];
-  function makeBench(settings: Partial<CacheSettings> = {}): Bench {
+  function makeBench(settings: Partial<CacheSettings<RecipientKey>> = {}): Bench {
     const bench = new Bench(settings);
     benches.push(bench);
     return bench;
@@ -308,7 +317,6 @@ describe('a cached key set', () => {
       second.answer = async () => ({
         text: await first.issuer.set({ claims: { ver: now - 1 } }),
         maxAgeMs: 1,
-        statement: '',
       });
       await refusal(() => second.cache.refresh(), 'KEY_SET_ROLLED_BACK');
     });
@@ -321,7 +329,7 @@ describe('a cached key set', () => {
       second.nowMs += 25 * HOUR_MS;
       const later = first.issuer.now + 25 * 3_600;
       const claims = { iat: later, exp: later + 60, ver: first.issuer.now - 1 };
-      second.answer = async () => ({ text: await first.issuer.set({ claims }), maxAgeMs: 1, statement: '' });
+      second.answer = async () => ({ text: await first.issuer.set({ claims }), maxAgeMs: 1 });
       await refusal(() => second.cache.current(), 'KEY_SET_ROLLED_BACK');
     });
 
