@@ -10,8 +10,9 @@ export function registerServe(program: Command): void {
     .addHelpText(
       'after',
       `
-Environment: SEALWIRE_LISTEN, SEALWIRE_DIR, SEALWIRE_POLICY, SEALWIRE_ORIGIN, SEALWIRE_LOG_LEVEL, SEALWIRE_LOG_FORMAT, and
-SEALWIRE_KEY_PASSPHRASE; flags win over the environment, the environment over the file.
+Environment: SEALWIRE_LISTEN, SEALWIRE_DIR, SEALWIRE_INSTANCE, SEALWIRE_POLICY, SEALWIRE_SERVICE_NAME,
+SEALWIRE_LOG_LEVEL, SEALWIRE_LOG_FORMAT, and SEALWIRE_KEY_PASSPHRASE; flags win over the environment, the environment
+over the file.
 Stops on SIGTERM, SIGINT or SIGHUP after calls have finished; a second SIGTERM or SIGINT stops at once.
 
 Examples:

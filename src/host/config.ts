@@ -7,6 +7,7 @@ import { PASSPHRASE_VARIABLE } from '../keys/passphrase.js';
 import { hasDuplicateNames } from '../profile/json-names.js';
 import { auditSchema } from './audit-config.js';
 import type { HostApp, RunningApp } from './host-app.js';
+import { INSTANCE, INSTANCE_RULE } from './log-origin.js';
 import { CALLER_VARIABLES } from './process/caller-variables.js';
 
 const HOST_PORT = /^(?:\[[0-9a-fA-F:]+\]|[^:\s]+):\d{1,5}$/;
@@ -28,9 +29,15 @@ const hostSchema = z.strictObject({
     .enum(['strict', 'interop'])
     .default('strict')
     .describe('strict: the whole token profile; interop: also tokens of stock JOSE clients.'),
-  origin: NAME.describe(
-    "The service's name in audit records, checkpoints and its key set; a log keeps the one it began with.",
-  ),
+  name: NAME.describe("The service's name: issuer of its key set, recipient of its tokens. Instances share it."),
+  instance: z
+    .string()
+    .regex(INSTANCE, INSTANCE_RULE)
+    .optional()
+    .describe(
+      "This process among those of the service; the origin of its log is NAME/INSTANCE. Default: the host's name when " +
+        'the log began; a log keeps its origin.',
+    ),
   keys: z
     .strictObject({
       passphraseFile: z
@@ -174,18 +181,18 @@ export type HostConfigInput = Partial<z.input<typeof hostSchema>> & { readonly a
 type Configured<O> = Pick<HostApp<RunningApp, O>, 'name' | 'options'>;
 
 /**
- * @param app its name is the default of `origin`, its options stand under `app`
+ * @param app its name is the default of `name`, its options stand under `app`
  * @returns the schema of the whole file
- * @throws SealwireError `OPTIONS_INVALID` for a name that cannot be an origin
+ * @throws SealwireError `OPTIONS_INVALID` for a name that cannot be one
  */
-export function createConfigSchema<O>({ name, options }: Configured<O>): z.ZodType<HostConfig & { readonly app?: O }> {
-  if (!NAME.safeParse(name).success) {
+export function createConfigSchema<O>(of: Configured<O>): z.ZodType<HostConfig & { readonly app?: O }> {
+  if (!NAME.safeParse(of.name).success) {
     throw new SealwireError('OPTIONS_INVALID', 'name: must have 1 to 128 characters, without white space and +');
   }
-  const { description = '' } = hostSchema.shape.origin;
-  const origin = NAME.default(name).describe(description);
-  const app = options && { app: options };
-  return hostSchema.extend({ origin, ...app }) as unknown as z.ZodType<HostConfig & { readonly app?: O }>;
+  const { description = '' } = hostSchema.shape.name;
+  const name = NAME.default(of.name).describe(description);
+  const app = of.options && { app: of.options };
+  return hostSchema.extend({ name, ...app }) as unknown as z.ZodType<HostConfig & { readonly app?: O }>;
 }
 
 /** Environment variables and the options they set. */
@@ -193,7 +200,8 @@ export const ENVIRONMENT = {
   SEALWIRE_LISTEN: 'listen',
   SEALWIRE_DIR: 'dir',
   SEALWIRE_POLICY: 'policy',
-  SEALWIRE_ORIGIN: 'origin',
+  SEALWIRE_SERVICE_NAME: 'name',
+  SEALWIRE_INSTANCE: 'instance',
   SEALWIRE_LOG_LEVEL: 'logLevel',
   SEALWIRE_LOG_FORMAT: 'logFormat',
 } as const satisfies Record<string, keyof HostConfigInput>;

@@ -14,7 +14,7 @@ import type { LiveKeys } from './live-keys.js';
 export interface ObservedParts {
   readonly opener: Pick<TokenOpener, 'stats'>;
   readonly guard: Pick<ReplayGuard, 'stats'>;
-  readonly audit: Pick<AuditLog, 'stats'>;
+  readonly audit: Pick<AuditLog, 'stats' | 'origin'>;
   readonly ring: Pick<KeyRing, 'describe' | 'currentKid'>;
   readonly liveKeys: Pick<LiveKeys, 'isStale'>;
   readonly keySet: Pick<KeySetPublisher, 'current'>;
@@ -70,6 +70,10 @@ export function addGauges(meter: Meter, parts: ObservedParts): void {
     result.observe(fanOutDropped, { why: 'dropped' });
     result.observe(fanOutFailed, { why: 'failed' });
   });
+
+  gauge('audit.log', '1', 'Always 1: its label is the origin of the log that this process writes.', (result) =>
+    result.observe(1, { origin: audit.origin }),
+  );
 
   gauge('keys', '{key}', 'Keys of the ring, by state.', (result) => {
     const keys = ring.describe();

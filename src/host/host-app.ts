@@ -15,7 +15,7 @@ import type { ResealStored } from '../server/stored/reseal-stored.js';
  * @typeParam O the app's own options
  */
 export interface HostApp<R extends RunningApp = RunningApp, O = unknown> {
-  /** Begins the log, and is the default of the option `origin`: 1 to 128 characters without white space and `+`. */
+  /** Begins the log, and is the default of the option `name`: 1 to 128 characters without white space and `+`. */
   readonly name: string;
   /** The generated services whose calls are opened and sealed, and whose health is told. */
   readonly services: readonly SealedServiceDefinition[];

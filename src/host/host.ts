@@ -133,7 +133,6 @@ async function start<R extends RunningApp, O>(
   { stops, stopAll }: Stops,
 ): Promise<RunningService<R>> {
   const dir = resolve(config.dir);
-  const { origin } = config;
   const names = app.services.map(({ plan }) => plan.typeName);
   const health = new ServiceHealth(['', ...names], [KEY_SERVICE_NAME]);
   const description = describeApp(app);
@@ -151,7 +150,7 @@ async function start<R extends RunningApp, O>(
   stops.push(() => audit.close());
   const { publisher: keySet, root } = await startKeySet({
     dir,
-    origin,
+    name: config.name,
     keys: ring,
     logger,
     passphrase,
@@ -233,8 +232,9 @@ async function start<R extends RunningApp, O>(
   logger.info(`${app.name} on ${address}${certificates === undefined ? ' (plain text)' : ' (TLS)'}`, PROCESS);
   if (certificates === undefined && !isLoopback(address)) logger.warn(PLAIN_TEXT, { address });
   logger.info(`key ${ring.currentKid}${created ? ' (created)' : ''}, policy ${config.policy}`);
-  logger.info(`private keys ${ringPath}; public keys ${publicPath}; audit log ${servicePaths(dir).audit}`);
-  logger.info(`key set of '${origin}', signing root ${root}`);
+  logger.info(`private keys ${ringPath}; public keys ${publicPath}`);
+  logger.info(`audit log of '${audit.origin}' ${servicePaths(dir).audit}`);
+  logger.info(`key set of '${config.name}', signing root ${root}`);
   if (metricsAddress !== undefined) logger.info(`metrics on http://${metricsAddress}/metrics`);
   return {
     address,

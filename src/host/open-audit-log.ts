@@ -4,10 +4,11 @@ import { AuditLog } from '../audit/write/audit-log.js';
 import { servicePaths } from '../files/service-paths.js';
 import { createTransports } from './audit-transports.js';
 import type { HostConfig } from './config.js';
+import { chooseOrigin } from './log-origin.js';
 
 /** What {@link openAuditLog} needs. */
 export interface OpenAuditLogOptions {
-  readonly config: Pick<HostConfig, 'origin' | 'audit'>;
+  readonly config: Pick<HostConfig, 'name' | 'instance' | 'audit'>;
   /** The service's folder. */
   readonly dir: string;
   /** Told of repairs, a full disk and troubles of transports. */
@@ -20,17 +21,21 @@ export interface OpenAuditLogOptions {
  * @throws SealwireError `AUDIT_FILE_INVALID`, `AUDIT_FAILED`, `OPTIONS_INVALID`
  */
 export async function openAuditLog({ config, dir, logger, onWritable }: OpenAuditLogOptions): Promise<AuditLog> {
-  const { origin, audit } = config;
+  const { name, instance, audit } = config;
   const { reviewerKey: _, retainMs, retainBytes, transports, ...limits } = audit;
-  return AuditLog.open({
+  const log = await AuditLog.open({
     ...limits,
     ...(retainMs !== undefined && { retainMs }),
     ...(retainBytes !== undefined && { retainBytes }),
-    origin,
+    origin: chooseOrigin(name, instance),
     dir: servicePaths(dir).audit,
     keyFile: servicePaths(dir).log,
     transports: await createTransports(transports),
     onState: (state) => onWritable(state === 'room'),
     report: ({ level, message, facts }) => logger.log(level, message, facts),
   });
+  if (instance !== undefined && log.origin === name) {
+    logger.warn('the audit log began without an instance and keeps its origin: let no other log have it', { name });
+  }
+  return log;
 }

@@ -17,7 +17,7 @@ export interface KeySetOptions {
   /** The service's folder. */
   readonly dir: string;
   /** The service's name: `iss` of the set. */
-  readonly origin: string;
+  readonly name: string;
   readonly keys: PublishedKeys;
   readonly logger: Logger;
   /** Passphrase of the set-signing key and root; new ones are encrypted with it. Default: none. */
@@ -45,20 +45,20 @@ export interface StartedKeySet {
  * @throws SealwireError `KEY_FILE_MODE`, `KEY_FILE_INVALID`, `KEY_FILE_WRITE` for the key files
  */
 export async function startKeySet(options: KeySetOptions): Promise<StartedKeySet> {
-  const { dir, origin, keys, logger, passphrase, statement, lifeSeconds, maxAgeSeconds, now = Date.now } = options;
+  const { dir, name, keys, logger, passphrase, statement, lifeSeconds, maxAgeSeconds, now = Date.now } = options;
   const paths = servicePaths(dir);
   for (const path of Object.values(paths)) await removeLeftovers(path, UNFINISHED, ABANDONED_MS);
   const root = await ensureRoot(paths, passphrase);
   const complain = createComplaints(logger, now);
   const publisher = new KeySetPublisher({
-    issuer: origin,
+    issuer: name,
     keys,
     statement,
     lifeSeconds,
     maxAgeSeconds,
     now,
     file: paths.keySet,
-    signer: createSignerSource(paths, { recipient: origin, passphrase }, complain, now),
+    signer: createSignerSource(paths, { recipient: name, passphrase }, complain, now),
     onError: (error) => complain.failed(error, paths.delegation),
     onLeftOut: (kids) =>
       logger.warn('keys are left out of the key set: it has one curve, that of the active key, and at most 32 keys', {

@@ -28,7 +28,7 @@ describe('a reviewer grant', function () {
     root = mkdtempSync(join(tmpdir(), 'sealwire-grant-'));
     key = join(root, 'alice.json');
     const { publicFile } = await createReviewerKey(key);
-    harness = await startHarness({ config: { audit: { reviewerKey: publicFile } } });
+    harness = await startHarness({ config: { instance: 'n-1', audit: { reviewerKey: publicFile } } });
     const { paymentId } = await harness.client.authorize(request);
     await harness.client.getPayment({ paymentId });
     await failureOf(harness.client.authorize({ ...request, card: { ...request.card, number: '1' } } as never));
@@ -56,7 +56,7 @@ describe('a reviewer grant', function () {
       origin: string;
       fields: { path: string; type: string; value: unknown }[];
     };
-    expect(origin).to.equal('sealwire-payments');
+    expect(origin).to.equal('sealwire-payments/n-1');
     expect(fields.map(({ path, type, value }) => ({ path, type, value }))).to.deep.equal([
       { path: 'card', type: 'payments.v1.CardDetails', value: request.card },
       { path: 'billing_address', type: 'payments.v1.PostalAddress', value: request.billingAddress },
@@ -64,7 +64,7 @@ describe('a reviewer grant', function () {
     const log = join(root, 'reviews');
     const reveal = await finishSealwire(['audit', 'search', '--dir', log, '--event', 'reveal', '--format', 'json']);
     const [record] = JSON.parse(reveal.stdout) as LogRecord[];
-    expect(record).to.include({ principal: 'alice', detail: `record ${seq} of sealwire-payments: dispute 881` });
+    expect(record).to.include({ principal: 'alice', detail: `record ${seq} of sealwire-payments/n-1: dispute 881` });
     expect(record?.fields.map(({ path, outcome, grant }) => [path, outcome, grant])).to.deep.equal([
       ['card', 'opened', null],
       ['billing_address', 'opened', null],

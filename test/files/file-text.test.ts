@@ -8,7 +8,7 @@ import { expect } from 'chai';
 import { signCheckpoint } from '../../src/audit/format/checkpoint.js';
 import { createSignerKey, parseSignerKey } from '../../src/audit/format/note-keys.js';
 import { openLogKey } from '../../src/audit/write/log-key.js';
-import { readKept, readVerifier } from '../../src/cli/audit/verify.js';
+import { openNote, readNotes, readVerifier } from '../../src/cli/audit/kept.js';
 import { readOne } from '../../src/cli/json/messages-in.js';
 import { readPemFile } from '../../src/cli/target/credentials.js';
 import { decodeText, readPem, tidyPem } from '../../src/files/file-text.js';
@@ -84,8 +84,10 @@ describe('text files', () => {
     const logKey = createSignerKey('log.example/1');
     const log = parseSignerKey(logKey);
     const note = (size: number) => signCheckpoint({ size, root: Buffer.alloc(32, size) }, log);
-    const kept = (path: string) =>
-      readKept(path, log.verifier).map(({ checkpoint, finding }) => [checkpoint?.size, finding]);
+    const kept = (path: string) => {
+      const opened = readNotes(path).map((each) => openNote(each, log.verifier));
+      return opened.map(({ checkpoint, finding }) => [checkpoint?.size, finding]);
+    };
     const make: Record<(typeof NAMES)[number], Kind> = {
       configuration: {
         text: `${JSON.stringify({ listen: '127.0.0.1:7', policy: 'interop' }, null, 2)}\n`,

@@ -41,20 +41,26 @@ describe('loadConfig', () => {
       listen: '127.0.0.1:50051',
       dir: './var',
       policy: 'strict',
-      origin: 'an-app',
+      name: 'an-app',
       rate: { perSecond: 50, burst: 100 },
     });
     expect(load({}).audit).to.include({ mode: 'sync', deadlineMs: 5_000, checkpointMs: 10_000 });
   });
 
   it('takes the file before defaults, the environment before the file, flags before the environment', async () => {
-    const path = await file({ listen: '127.0.0.1:1', dir: '/file', policy: 'interop', origin: 'file' });
-    const environment = { SEALWIRE_LISTEN: '127.0.0.1:2', SEALWIRE_DIR: '/environment', HOME: '/root' };
+    const path = await file({ listen: '127.0.0.1:1', dir: '/file', policy: 'interop', name: 'file', instance: 'f' });
+    const environment = {
+      SEALWIRE_LISTEN: '127.0.0.1:2',
+      SEALWIRE_DIR: '/environment',
+      SEALWIRE_INSTANCE: 'e',
+      HOME: '/root',
+    };
     expect(load({ listen: '127.0.0.1:3' }, path, environment)).to.deep.include({
       listen: '127.0.0.1:3',
       dir: '/environment',
       policy: 'interop',
-      origin: 'file',
+      name: 'file',
+      instance: 'e',
     });
   });
 
@@ -93,7 +99,12 @@ describe('loadConfig', () => {
   const wrong: readonly [name: string, option: string, value: unknown][] = [
     ['an address without a port', 'listen', 'localhost'],
     ['an unknown policy', 'policy', 'lax'],
-    ['an origin with white space', 'origin', 'a b'],
+    ['a name with white space', 'name', 'a b'],
+    ['an instance that looks like a path', 'instance', 'eu/1'],
+    ['an instance that is a signature’s end', 'instance', 'a+b'],
+    ['an instance that begins with a dot', 'instance', '.a'],
+    ['an instance without a character', 'instance', ''],
+    ['an instance that is too long', 'instance', 'a'.repeat(129)],
     ['an unknown audit mode', 'audit', { mode: 'none' }],
     ['a rate of zero', 'rate', { perSecond: 0 }],
     ['a fraction', 'drainMs', 1.5],

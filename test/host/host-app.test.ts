@@ -66,7 +66,10 @@ describe('an app of one’s own on the host', () => {
     const logStream = new Writable({
       write: (chunk, _encoding, done) => done(void log.push(String(chunk)) as undefined),
     });
-    host = await startHost(app, { config: { listen: '127.0.0.1:0', dir, app: { ward: 'west' } }, logStream });
+    host = await startHost(app, {
+      config: { listen: '127.0.0.1:0', dir, instance: 'n-1', app: { ward: 'west' } },
+      logStream,
+    });
     const [key] = await loadPublicKeys(join(dir, 'keys/public.jwks.json'));
     const keys = staticKeySource({ '': key as RecipientKey, insurer: key as RecipientKey });
     client = new SealedPatientServiceClient(host.address, credentials.createInsecure(), { keys });
@@ -84,7 +87,7 @@ describe('an app of one’s own on the host', () => {
     expect(await save('p-1')).to.deep.equal({ recordId: 'west/p-1' });
     const [name = ''] = (await readdir(join(dir, 'audit'))).filter((file) => file.endsWith('.jsonl'));
     const records = (await readFile(join(dir, 'audit', name), 'utf8')).trimEnd().split('\n');
-    expect(JSON.parse(records.at(-1) ?? '')).to.include({ event: 'open', origin: 'clinic' });
+    expect(JSON.parse(records.at(-1) ?? '')).to.include({ event: 'open', origin: 'clinic/n-1' });
   });
 
   it('opens what it kept, and need not seal it anew before its key ends', async () => {
@@ -159,7 +162,7 @@ describe('startHost', () => {
       { ...new ClinicApp(), name: 'clinic', options: undefined as never },
       { app: {} },
     ],
-    ['a name that is no origin', Object.assign(new ClinicApp(), { name: 'a b' }), {}],
+    ['a name that cannot be one', Object.assign(new ClinicApp(), { name: 'a b' }), {}],
   ] as const) {
     it(`refuses ${name}`, async () => {
       const error = await startHost(app as ClinicApp, { config: { ...config(), ...wrong } }).catch((thrown) => thrown);

@@ -48,7 +48,7 @@ describe('the key set of a service', () => {
     await rm(dir, { recursive: true });
   });
 
-  async function start(origin = 'payments', passphrase?: string) {
+  async function start(name = 'payments', passphrase?: string) {
     started?.publisher.close();
     const stream = new Writable({
       write(chunk, _encoding, done) {
@@ -59,7 +59,7 @@ describe('the key set of a service', () => {
     const logger = createApplicationLogger('info', stream);
     started = await startKeySet({
       dir,
-      origin,
+      name,
       keys: ring,
       logger,
       passphrase: passphrase === undefined ? undefined : () => passphrase,

@@ -17,6 +17,12 @@ describe('a log of 10 GiB', () => {
   });
   after(() => rm(root, { recursive: true, force: true }));
 
+  it('is merged with itself in less than 200 MiB of memory', async () => {
+    const { peakMiB, stdout } = await measureSealwire('audit', 'stats', '--dir', dir, '--dir', dir);
+    expect(stdout).to.match(/^16000000 records\n/);
+    expect(peakMiB).to.be.within(20, 200);
+  }).timeout(1_800_000);
+
   for (const [args, output] of READERS) {
     it(`is read by ${args.join(' ')} in less than 200 MiB of memory`, async () => {
       const startedAt = performance.now();

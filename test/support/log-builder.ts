@@ -20,11 +20,12 @@ export interface LogBuilderOptions {
   readonly time?: (seq: number) => number;
 }
 
-export const ORIGIN = 'sealwire-payments';
+/** With an instance, as services have it. */
+export const ORIGIN = 'sealwire-payments/a';
 
 /** A signing key for tests. */
-export function createTestSigner(): NoteSigner {
-  return parseSignerKey(createSignerKey(ORIGIN));
+export function createTestSigner(origin = ORIGIN): NoteSigner {
+  return parseSignerKey(createSignerKey(origin));
 }
 
 /** What a log folder holds, by file name. */
@@ -32,11 +33,15 @@ export type LogFiles = Map<string, Buffer>;
 
 /** @returns the files of a log */
 export function buildLog(options: LogBuilderOptions): LogFiles {
-  const { time = (seq) => Date.UTC(2026, 0, 1) + seq * 1000, input = smallInput } = options;
+  const {
+    time = (seq) => Date.UTC(2026, 0, 1) + seq * 1000,
+    input = smallInput,
+    signer = createTestSigner(),
+  } = options;
   const lines = Array.from({ length: options.records }, (_, seq) =>
-    encodeRecord(input(seq), { seq, time: time(seq), origin: ORIGIN }),
+    encodeRecord(input(seq), { seq, time: time(seq), origin: signer.verifier.name }),
   );
-  return buildFromLines(lines, options);
+  return buildFromLines(lines, { ...options, signer });
 }
 
 /** Like {@link buildLog}, of lines that need not be records. */

@@ -1,4 +1,6 @@
-/** The log that docs/audit.md asks its questions of: a week of a small shop, one card of it really sealed. */
+/**
+ * The logs that docs/audit.md asks its questions of: a week of a small shop with two instances, one card really sealed.
+ */
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { RecordFieldInput, RecordInput } from '../../src/audit/format/record.js';
@@ -64,7 +66,7 @@ function authorize(time: string, principal: string, requestId: string, call: Cal
   return entry(time, 'reject', { ...facts, detail: `${reason} at card`, fields });
 }
 
-/** Makes `var/audit`, `kept/` and `alice.json` in a folder. */
+/** Makes `var/audit`, `second/audit`, `kept/` and `alice.json` in a folder. */
 export async function writeReviewFolder(root: string): Promise<void> {
   const { publicFile } = await createReviewerKey(join(root, 'alice.json'));
   const [service, sessions, reviews] = [await KeyRing.create(), new SealingSessions(), new SealingSessions()];
@@ -102,15 +104,34 @@ export async function writeReviewFolder(root: string): Promise<void> {
     authorize('2026-01-31T06:20:33.090Z', 'nightly-batch', 'req-4009', call('A-1006', '8800')),
     authorize('2026-01-31T08:00:00.111Z', 'shop-web', 'req-4010', call('A-1007', '315', NEW_KID)),
   ];
-  const signer = createTestSigner();
-  const records = entries.length;
-  const input = (seq: number) => (entries[seq] as Entry).input;
-  const time = (seq: number) => Date.parse((entries[seq] as Entry).time);
-  const { lines } = linesOf(buildLog({ records, signer, input, time }));
-  writeLog(join(root, 'var/audit'), buildFromLines(lines, { signer, checkpointRecords: KEPT_RECORDS }));
+  const others: Entry[] = [
+    entry('2026-01-26T08:00:04.000Z', 'start'),
+    authorize('2026-01-27T09:00:02.400Z', 'shop-web', 'req-4101', call('A-1100', '6150')),
+    authorize('2026-01-29T03:11:07.210Z', 'unknown-relay', 'req-4102', call('A-1002', '1'), 'BINDING_MISMATCH'),
+    entry('2026-01-30T12:00:00.000Z', 'rotate', { detail: `active ${NEW_KID}` }),
+    authorize('2026-01-30T18:20:51.033Z', 'shop-app', 'req-4103', call('A-1101', '800', NEW_KID)),
+  ];
   mkdirSync(join(root, 'kept'));
-  const kept = buildFromLines(lines.slice(0, KEPT_RECORDS), { signer });
-  for (const name of ['checkpoint', 'log.vkey']) writeFileSync(join(root, 'kept', name), kept.get(name) as Buffer);
+  writeInstance(root, 'eu-1', entries, { log: 'var/audit', kept: ['checkpoint', 'log.vkey'] });
+  writeInstance(root, 'eu-2', others, { log: 'second/audit', kept: ['second-checkpoint', 'second.vkey'] });
   await sessions.close();
   await reviews.close();
+}
+
+/** A log, and what a reviewer has kept of it. */
+function writeInstance(
+  root: string,
+  instance: string,
+  entries: readonly Entry[],
+  names: { readonly log: string; readonly kept: readonly [checkpoint: string, vkey: string] },
+): void {
+  const signer = createTestSigner(`sealwire-payments/${instance}`);
+  const input = (seq: number) => (entries[seq] as Entry).input;
+  const time = (seq: number) => Date.parse((entries[seq] as Entry).time);
+  const { lines } = linesOf(buildLog({ records: entries.length, signer, input, time }));
+  writeLog(join(root, names.log), buildFromLines(lines, { signer, checkpointRecords: KEPT_RECORDS }));
+  const kept = buildFromLines(lines.slice(0, KEPT_RECORDS), { signer });
+  for (const [index, file] of ['checkpoint', 'log.vkey'].entries()) {
+    writeFileSync(join(root, 'kept', names.kept[index] as string), kept.get(file) as Buffer);
+  }
 }

@@ -1,4 +1,4 @@
-/** The last records of a log, and then each one as it is written. */
+/** The last records of logs, and then each one as it is written. */
 import { statSync } from 'node:fs';
 import { setTimeout } from 'node:timers/promises';
 import { SealwireError } from '../../errors.js';
@@ -7,6 +7,7 @@ import { claimedSeq } from './findings.js';
 import { type LogSegment, listLog, readLineBlocks, readOrThrow } from './line-blocks.js';
 import { readLinesBackwards } from './lines-backwards.js';
 import type { LogFilter } from './log-filter.js';
+import { type Merged, mergeLogs, type OnFailed, sortTime } from './merge-logs.js';
 import type { FoundRecord } from './read-records.js';
 
 /** Where reading goes on. */
@@ -18,58 +19,115 @@ interface Place {
   readonly at: number;
 }
 
-/** Options of {@link followLog}. */
-export interface FollowOptions {
-  /** How many matching records to begin with. */
+/** A log that is followed. */
+interface Followed<L> {
+  readonly log: L;
+  /** Undefined while the log has no segment. */
+  place: Place | undefined;
+  hasFailed: boolean;
+}
+
+/** Options of {@link followLogs}. */
+export interface FollowOptions<L> {
+  /** How many matching records to begin with, of all logs together. */
   readonly last: number;
-  /** Ends the following. Default: the end of the log ends it. */
+  /** Ends the following. Default: the end of the logs ends it. */
   readonly signal?: AbortSignal | undefined;
+  /** Awaited whenever all that is there has been given. Default: nothing. */
+  readonly onCaughtUp?: (() => Promise<void>) | undefined;
+  /** Told of a log that cannot be read, or became shorter; the others go on. */
+  readonly onFailed: OnFailed<L>;
 }
 
 const POLL_MS = 200;
 
 /**
  * @param filter what to look for
- * @returns the last records, oldest first; with a signal, then the new ones until it is aborted
- * @throws SealwireError `AUDIT_FILE_INVALID` when the log cannot be read, or became shorter
+ * @returns the last records by time; with a signal, then the new ones until it is aborted: those that a look finds, by
+ *   time
  */
-export async function* followLog(dir: string, filter: LogFilter, options: FollowOptions): AsyncGenerator<FoundRecord> {
-  const { last, signal } = options;
-  let place = await findLast(dir, filter, last);
+export async function* followLogs<L extends { readonly dir: string }>(
+  logs: readonly L[],
+  filter: LogFilter,
+  { last, signal, onFailed, onCaughtUp }: FollowOptions<L>,
+): AsyncGenerator<Merged<L, FoundRecord>> {
+  const followed: Followed<L>[] = logs.map((log) => ({ log, place: undefined, hasFailed: false }));
+  const fail: OnFailed<Followed<L>> = (one, error) => {
+    one.hasFailed = true;
+    onFailed(one.log, error);
+  };
+  await findLast(followed, filter, last, fail);
   for (;;) {
-    if (place !== undefined) {
-      const next = place;
-      place = yield* readFrom(next, filter);
-      const following = findNext(dir, place);
-      if (following !== undefined) {
-        place = following;
-        continue;
-      }
-    } else {
-      place = placeOf(listLog(dir).findLast(({ lines }) => lines !== undefined));
-      if (place !== undefined) continue;
-    }
+    const readable = followed.filter(({ hasFailed }) => !hasFailed);
+    if (readable.length === 0) return;
+    const readers = readable.map((one) => ({ log: one, records: readOn(one, filter) }));
+    for (const { log, found } of mergeLogs(readers, fail)) yield { log: log.log, found };
+    await onCaughtUp?.();
     if (signal === undefined || signal.aborted) return;
     await setTimeout(POLL_MS, undefined, { signal }).catch(() => {});
     if (signal.aborted) return;
   }
 }
 
-/** Where the last `count` matching records begin. */
-async function findLast(dir: string, filter: LogFilter, count: number): Promise<Place | undefined> {
+/** Where a record is, and when it was made. */
+interface TimedPlace extends Place {
+  readonly timeMs: number;
+}
+
+/** A log that is read from its end. */
+interface Backwards<L> {
+  readonly one: Followed<L>;
+  readonly places: AsyncGenerator<TimedPlace>;
+}
+
+/** Places each log where those begin that it has of the last `count` matching records; at its end if it has none. */
+async function findLast<L extends { readonly dir: string }>(
+  followed: readonly Followed<L>[],
+  filter: LogFilter,
+  count: number,
+  fail: OnFailed<Followed<L>>,
+): Promise<void> {
+  const logs = followed.map((one) => ({ one, places: readBack(one.log.dir, filter) }));
+  const step = async (log: Backwards<L>): Promise<(Backwards<L> & { readonly next: TimedPlace })[]> => {
+    try {
+      const { value: next, done } = await log.places.next();
+      return done ? [] : [{ ...log, next }];
+    } catch (error) {
+      if (!(error instanceof SealwireError)) throw error;
+      fail(log.one, error);
+      return [];
+    }
+  };
+  const stepAll = async () => (await Promise.all(logs.map(step))).flat();
+  for (const { one, next } of await stepAll()) one.place = next;
+  let heads = count === 0 ? [] : await stepAll();
+  for (let left = count; left > 0 && heads.length > 0; left--) {
+    const latest = heads.reduce((best, head) => (head.next.timeMs >= best.next.timeMs ? head : best));
+    latest.one.place = latest.next;
+    const before = await step(latest);
+    heads = heads.flatMap((head) => (head === latest ? before : head));
+  }
+  for (const { places } of logs) await places.return(undefined);
+}
+
+/** The end of a log, then its matching records from the last to the first. */
+async function* readBack(dir: string, filter: LogFilter): AsyncGenerator<TimedPlace> {
   const segments = listLog(dir).filter(({ lines }) => lines !== undefined);
-  let found = 0;
+  let isEnd = true;
   for (const [index, segment] of [...segments.entries()].reverse()) {
     const path = segment.lines as string;
     for await (const { bytes, at } of readLinesBackwards(path, index === segments.length - 1)) {
       const seq = claimedSeq(bytes) ?? countLines(path, at, segment.first);
-      if (count === 0) return { segment, seq: seq + 1, at: at + bytes.length + 1 };
+      if (isEnd) yield { segment, seq: seq + 1, at: at + bytes.length + 1, timeMs: 0 };
+      isEnd = false;
       const record = parseRecord(bytes);
-      if (record !== undefined && !filter.matches(record)) continue;
-      if (++found === count) return { segment, seq, at };
+      // Nobody knows when a line was written that is no record: it stays with what is behind it.
+      const timeMs = record === undefined ? Number.POSITIVE_INFINITY : sortTime(record);
+      if (record === undefined || filter.matches(record)) yield { segment, seq, at, timeMs };
     }
   }
-  return placeOf(segments[0]);
+  const [segment] = segments;
+  if (isEnd && segment !== undefined) yield { segment, seq: segment.first, at: 0, timeMs: 0 };
 }
 
 /** A line that is no record: its place has to be counted. */
@@ -86,6 +144,18 @@ function countLines(path: string, at: number, first: number): number {
 
 function placeOf(segment: LogSegment | undefined): Place | undefined {
   return segment === undefined ? undefined : { segment, seq: segment.first, at: 0 };
+}
+
+/** What a log has from its place to its present end. Leaves the place there. */
+function* readOn<L extends { readonly dir: string }>(one: Followed<L>, filter: LogFilter): Generator<FoundRecord> {
+  const { dir } = one.log;
+  one.place ??= placeOf(listLog(dir).findLast(({ lines }) => lines !== undefined));
+  while (one.place !== undefined) {
+    one.place = yield* readFrom(one.place, filter);
+    const following = findNext(dir, one.place);
+    if (following === undefined) return;
+    one.place = following;
+  }
 }
 
 function* readFrom({ segment, seq, at }: Place, filter: LogFilter): Generator<FoundRecord, Place> {

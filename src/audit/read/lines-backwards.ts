@@ -18,11 +18,12 @@ export interface Line {
  * Reads the lines of a file from its end, one block at a time.
  *
  * @param skipTorn whether bytes behind the last newline are skipped, not taken for a line
- * @throws SealwireError `AUDIT_FILE_INVALID` for a line of more than 64 MiB
+ * @throws SealwireError `AUDIT_FILE_INVALID` for a line of more than 64 MiB, and when the file cannot be read
  */
 export async function* readLinesBackwards(path: string, skipTorn: boolean): AsyncGenerator<Line, void, undefined> {
-  const file = await open(path, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK);
+  let file: FileHandle | undefined;
   try {
+    file = await open(path, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK);
     let stop = (await file.stat()).size;
     /** The parts of a line whose beginning has not been read, last first. */
     let tail: Buffer[] = [];
@@ -52,8 +53,12 @@ export async function* readLinesBackwards(path: string, skipTorn: boolean): Asyn
     }
     const bytes = Buffer.concat(tail.reverse());
     if (!isTorn && !(isEnd && bytes.length === 0)) yield { bytes, at: 0 };
+  } catch (error) {
+    if (error instanceof SealwireError) throw error;
+    const why = (error as NodeJS.ErrnoException).code ?? (error as Error).message;
+    throw new SealwireError('AUDIT_FILE_INVALID', `${path}: ${why}`);
   } finally {
-    await file.close();
+    await file?.close();
   }
 }
 

@@ -1,16 +1,21 @@
-/** Counts over a log in bounded memory. */
+/** Counts over logs in bounded memory. */
 import type { LogRecord } from '../format/log-record.js';
-import type { FoundRecord } from './read-records.js';
 
 /** Counts of one kind, largest first. */
 export type Counts = readonly (readonly [string, number])[];
 
+/** A record, undefined for a line that is none, and the origin of the log that it is in. */
+export interface CountedRecord {
+  readonly origin: string;
+  readonly record: LogRecord | undefined;
+}
+
 /** What {@link countLog} counts. */
 export interface LogCounts {
   readonly records: number;
-  /** Lines that are no records. */
-  readonly damaged: number;
-  readonly counts: Readonly<Record<'event' | 'method' | 'principal' | 'field' | 'kid' | 'outcome' | 'reason', Counts>>;
+  readonly counts: Readonly<
+    Record<'origin' | 'event' | 'method' | 'principal' | 'field' | 'kid' | 'outcome' | 'reason', Counts>
+  >;
 }
 
 /** Distinct values counted per kind: callers choose them and must not fill the memory. */
@@ -32,8 +37,9 @@ class Counter {
 }
 
 /** Counts records by what they say of the call, and their fields by what they say of the token. */
-export function countLog(found: Iterable<FoundRecord>): LogCounts {
+export function countLog(found: Iterable<CountedRecord>): LogCounts {
   const counters = {
+    origin: new Counter(),
     event: new Counter(),
     method: new Counter(),
     principal: new Counter(),
@@ -43,9 +49,9 @@ export function countLog(found: Iterable<FoundRecord>): LogCounts {
     reason: new Counter(),
   };
   let records = 0;
-  let damaged = 0;
-  const count = ({ event, method, principal, fields }: LogRecord) => {
+  const count = (origin: string, { event, method, principal, fields }: LogRecord) => {
     records++;
+    counters.origin.add(origin);
     counters.event.add(event);
     if (method !== '') counters.method.add(method);
     if (principal !== '') counters.principal.add(principal);
@@ -56,10 +62,7 @@ export function countLog(found: Iterable<FoundRecord>): LogCounts {
       if (reason !== '') counters.reason.add(reason);
     }
   };
-  for (const { record } of found) {
-    if (record === undefined) damaged++;
-    else count(record);
-  }
+  for (const { origin, record } of found) if (record !== undefined) count(origin, record);
   const entries = Object.entries(counters).map(([name, counter]) => [name, counter.sorted()]);
-  return { records, damaged, counts: Object.fromEntries(entries) as LogCounts['counts'] };
+  return { records, counts: Object.fromEntries(entries) as LogCounts['counts'] };
 }

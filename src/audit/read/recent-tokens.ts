@@ -45,22 +45,16 @@ export interface RecentToken {
  * ```
  */
 export async function* readRecentTokens(dir: string, sinceMs: number): AsyncGenerator<RecentToken, void, undefined> {
-  try {
-    const names = listSegments(await readNames(dir), 'jsonl').map((seq) => segmentFile(seq, 'jsonl'));
-    let isLast = true;
-    for (const name of names.reverse()) {
-      for await (const { bytes, at } of readLinesBackwards(join(dir, name), isLast)) {
-        const record = parseRecord(bytes, join(dir, name), at);
-        if (record.timeMs < sinceMs - CLOCK_SLACK_MS) break;
-        if (record.timeMs < sinceMs) continue;
-        for (const token of record.tokens) yield token;
-      }
-      isLast = false;
+  const names = listSegments(await readNames(dir), 'jsonl').map((seq) => segmentFile(seq, 'jsonl'));
+  let isLast = true;
+  for (const name of names.reverse()) {
+    for await (const { bytes, at } of readLinesBackwards(join(dir, name), isLast)) {
+      const record = parseRecord(bytes, join(dir, name), at);
+      if (record.timeMs < sinceMs - CLOCK_SLACK_MS) break;
+      if (record.timeMs < sinceMs) continue;
+      for (const token of record.tokens) yield token;
     }
-  } catch (error) {
-    if (error instanceof SealwireError) throw error;
-    const why = (error as NodeJS.ErrnoException).code ?? 'cannot be read';
-    throw new SealwireError('AUDIT_FILE_INVALID', `${dir}: ${why}`);
+    isLast = false;
   }
 }
 
@@ -68,8 +62,9 @@ async function readNames(dir: string): Promise<string[]> {
   try {
     return await readdir(dir);
   } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return [];
-    throw error;
+    const { code = 'cannot be read' } = error as NodeJS.ErrnoException;
+    if (code === 'ENOENT') return [];
+    throw new SealwireError('AUDIT_FILE_INVALID', `${dir}: ${code}`);
   }
 }
 

@@ -91,9 +91,9 @@ export class AuditLog {
     this.#store = store;
     this.#now = options.now ?? Date.now;
     this.#report = options.report ?? (() => {});
-    this.#rejects = new RejectNotes(options, options.origin, (input, lost) => this.#log(input, { sync: false, lost }));
+    this.#rejects = new RejectNotes(options, this.origin, (input, lost) => this.#log(input, { sync: false, lost }));
     this.#stored = new StoredBudget(options);
-    this.#known = new KnownTokens(options.origin);
+    this.#known = new KnownTokens(this.origin);
     this.#retention = new Retention(store.path, store.signer, options, () => this.#closed);
     this.#writer = new GroupWriter(store, {
       async: options.mode === 'async',
@@ -141,13 +141,18 @@ export class AuditLog {
   async commit(input: RecordInput): Promise<void> {
     if (this.#closed) throw new SealwireError('AUDIT_FAILED', 'the audit log is closed');
     const referring = this.#known.refer(input);
-    this.#stored.take(referring, this.#options.origin, this.#now());
+    this.#stored.take(referring, this.origin, this.#now());
     return this.#commit(referring, false);
   }
 
   /** Takes a `reject` record: written soon, not synced, and past a rate only counted. Never throws. */
   note(input: RecordInput): void {
     if (!this.#closed) this.#rejects.note(input);
+  }
+
+  /** The log's origin, which is in each record. */
+  get origin(): string {
+    return this.#store.signer.verifier.name;
   }
 
   stats(): AuditLogStats {
@@ -182,7 +187,7 @@ export class AuditLog {
     how: Pick<PendingRecord, 'sync' | 'always' | 'lost'>,
     settle?: (result: Promise<void>) => void,
   ): void {
-    const { origin } = this.#options;
+    const { origin } = this;
     let at = 0;
     const entry: AuditLogEntry = {
       level: 'info',

@@ -25,13 +25,18 @@ export interface LogKey {
  * that a crash between the two is neither taken for a loss of the key nor for one of the checkpoint.
  *
  * @param path of the key file
- * @param origin name of the log, which must be the key's
+ * @param origin name of the log, which must be the key's; or what it is to be after the name of the key
  * @param isLogSigned whether the log has a checkpoint, and so must have a key
  * @throws SealwireError `AUDIT_FILE_INVALID`, `OPTIONS_INVALID` when the origin cannot be a key's name
  */
-export async function openLogKey(path: string, origin: string, isLogSigned: boolean): Promise<LogKey> {
+export async function openLogKey(
+  path: string,
+  origin: string | ((begun: string | undefined) => string),
+  isLogSigned: boolean,
+): Promise<LogKey> {
+  const originOf = typeof origin === 'string' ? () => origin : origin;
   const text = await readSecret(path);
-  if (text !== undefined) return { signer: parseKey(path, text, origin), isNew: false, keep: async () => {} };
+  if (text !== undefined) return { signer: parseKey(path, text, originOf), isNew: false, keep: async () => {} };
   const waiting = `${path}.new`;
   let pending = await readSecret(waiting);
   if (pending === undefined) {
@@ -40,12 +45,12 @@ export async function openLogKey(path: string, origin: string, isLogSigned: bool
         path,
         'is missing, and the log has checkpoints signed by it: put it back, or move the log away to begin a new one',
       );
-    pending = `${createSignerKey(origin)}\n`;
+    pending = `${createSignerKey(originOf(undefined))}\n`;
     await mkdir(dirname(path), { recursive: true, mode: 0o700 });
     await replaceLogFile(waiting, pending);
   }
   return {
-    signer: parseKey(waiting, pending, origin),
+    signer: parseKey(waiting, pending, originOf),
     isNew: true,
     keep: async () => {
       await rename(waiting, path);
@@ -54,7 +59,7 @@ export async function openLogKey(path: string, origin: string, isLogSigned: bool
   };
 }
 
-function parseKey(path: string, text: string, origin: string): NoteSigner {
+function parseKey(path: string, text: string, originOf: (begun: string) => string): NoteSigner {
   let signer: NoteSigner;
   try {
     signer = parseSignerKey(text.trim());
@@ -62,6 +67,7 @@ function parseKey(path: string, text: string, origin: string): NoteSigner {
     throw invalid(path, (error as Error).message);
   }
   const { name } = signer.verifier;
+  const origin = originOf(name);
   if (name !== origin) throw invalid(path, `signs the log of ${name}, not of ${origin}: a log keeps its origin`);
   return signer;
 }

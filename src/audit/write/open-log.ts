@@ -18,8 +18,12 @@ export type WrapFile = (file: AppendFile, kind: WrittenFile) => AppendFile;
 
 /** Options of {@link openLogFiles}. */
 export interface LogFilesOptions {
-  /** The service's name: the origin of the log, and the name of its key. It cannot change. */
-  readonly origin: string;
+  /**
+   * The origin of the log, and the name of its key: `NAME/INSTANCE` where a service has several logs, so that no two
+   * have the same. It cannot change. Given as a function, it follows from the origin that the log began with; undefined
+   * for a new one.
+   */
+  readonly origin: string | ((begun: string | undefined) => string);
   /** File of the key that signs checkpoints, mode 0600; made on first run. Default: `DIR.key`, beside the folder. */
   readonly keyFile?: string;
   /** For tests that need a failing file. Default: no wrapping. @internal */

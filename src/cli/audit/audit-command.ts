@@ -2,7 +2,7 @@
 import { type Command, Option } from 'commander';
 import { collect, wholeNumber } from '../flag-values.js';
 import { endWithReader } from '../output.js';
-import { addFilterOptions, addFormatOption, addLogOption } from './audit-options.js';
+import { addFilterOptions, addFormatOption, addLogOption, addLogsOption } from './audit-options.js';
 import type { BackupFlags } from './backup.js';
 import type { ReviewerKeyFlags } from './make-reviewer-key.js';
 import type { OpenFlags } from './open-record.js';
@@ -28,20 +28,21 @@ export function registerAudit(program: Command): void {
 }
 
 function registerVerify(audit: Command): void {
-  addLogOption(audit.command('verify'))
-    .description('compare a log with its hashes, its checkpoints, and checkpoints kept elsewhere')
+  addLogsOption(audit.command('verify'))
+    .description('compare logs with their hashes, their checkpoints, and checkpoints kept elsewhere')
     .option('--checkpoint <file>', 'checkpoints that were kept; can be repeated', collect)
     .option('--since-checkpoint', 'read only records after the kept checkpoint; of earlier ones, compare the hashes')
-    .option(...VKEY)
+    .option('--vkey <key>', `${VKEY[1]}; can be repeated, one for each log`, collect)
     .option(
       '--save-checkpoint <file>',
-      'compare with the checkpoint in this file, if any; when all is well, save the latest there',
+      'compare with the checkpoints in this file, if any; when all is well, save the latest there',
     )
     .addOption(new Option('--format <name>', 'how to print').choices(['table', 'json']).default('table'))
     .addHelpText(
       'after',
       `
-Exit code 1: something is wrong with the log; the first bad record is named.
+Exit code 1: something is wrong with a log; the first bad record is named. 3: a log cannot be read, and the others are
+good.
 
 Examples:
   sealwire audit verify --dir ./var/audit --vkey kept/log.vkey --checkpoint kept/checkpoint
@@ -84,7 +85,7 @@ Example:
 }
 
 function registerSearch(audit: Command): void {
-  addFormatOption(addFilterOptions(addLogOption(audit.command('search'))), ['table', 'json', 'jsonl'])
+  addFormatOption(addFilterOptions(addLogsOption(audit.command('search'))), ['table', 'json', 'jsonl'])
     .description('print matching records')
     .option('--limit <count>', 'stop after this many records', wholeNumber(1))
     .addHelpText(
@@ -101,14 +102,14 @@ Examples:
       const { search } = await import('./search.js');
       await end(() => search(flags));
     });
-  addFormatOption(addFilterOptions(addLogOption(audit.command('stats'))), ['table', 'json'])
+  addFormatOption(addFilterOptions(addLogsOption(audit.command('stats'))), ['table', 'json'])
     .description('count records by event, method and principal, and fields by name, key, outcome and reason')
     .addHelpText('after', '\nExample:\n  sealwire audit stats --since 7d')
     .action(async (flags: StatsFlags) => {
       const { stats } = await import('./search.js');
       await end(() => stats(flags));
     });
-  addFormatOption(addFilterOptions(addLogOption(audit.command('export'))), ['csv', 'json', 'jsonl'])
+  addFormatOption(addFilterOptions(addLogsOption(audit.command('export'))), ['csv', 'json', 'jsonl'])
     .description(
       'print records for other programs; CSV has a row for each field, and no cell that a spreadsheet would run',
     )
@@ -128,7 +129,7 @@ function registerRead(audit: Command): void {
       const { show } = await import('./search.js');
       await end(() => show(seq, flags));
     });
-  addFormatOption(addFilterOptions(addLogOption(audit.command('tail'))), ['table', 'json', 'jsonl'])
+  addFormatOption(addFilterOptions(addLogsOption(audit.command('tail'))), ['table', 'json', 'jsonl'])
     .description('print the last records')
     .option('-n, --lines <count>', 'how many', wholeNumber(0), 10)
     .option('-f, --follow', 'print each new record too, until SIGTERM or SIGINT')

@@ -22,6 +22,12 @@ export function addLogOption(command: Command): Command {
   return command.option('--dir <folder>', 'folder of the log', './var/audit');
 }
 
+/** Adds `--dir`, which can be repeated. */
+export function addLogsOption(command: Command): Command {
+  const meaning = 'folder of a log; can be repeated: several logs are one, by time (default: ./var/audit)';
+  return command.option('--dir <folder>', meaning, collect);
+}
+
 /** Adds `--format`. */
 export function addFormatOption(command: Command, formats: readonly string[]): Command {
   const [first = ''] = formats;

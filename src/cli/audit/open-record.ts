@@ -16,8 +16,8 @@ import type { InnerCodec } from '../../schema/plan.js';
 import { collectFields } from '../../server/stored/open-stored.js';
 import { print } from '../output.js';
 import { readSecret } from '../secret-input.js';
+import { asInput } from './kept.js';
 import { visible, visibleJson } from './record-text.js';
-import { asInput } from './verify.js';
 
 /** Flags of `open`. */
 export interface OpenFlags {

@@ -18,8 +18,8 @@ import { SealwireError } from '../../errors.js';
 import { decodeText } from '../../files/file-text.js';
 import { ExitCode, messageOf } from '../../host/process/exit.js';
 import { print } from '../output.js';
+import { asInput, openNote, readNotes, readVerifier } from './kept.js';
 import { visible, visibleLine } from './record-text.js';
-import { asInput, readKept, readVerifier } from './verify.js';
 
 /** Flags of `prove`. */
 export interface ProveFlags {
@@ -103,7 +103,7 @@ function readTarget({ dir, checkpoint }: ProveFlags, verifier: NoteVerifier): Si
 }
 
 function readOne(path: string, verifier: NoteVerifier): SignedCheckpoint {
-  const [first, ...others] = readKept(path, verifier);
+  const [first, ...others] = readNotes(path).map((note) => openNote(note, verifier));
   if (first === undefined || others.length > 0)
     throw new SealwireError('OPTIONS_INVALID', `${path}: more than one checkpoint`);
   if (first.checkpoint === undefined)

@@ -1,8 +1,12 @@
 /** How records look to people. All text in a log is untrusted: none of it reaches a terminal unescaped. */
 import type { LogField, LogRecord } from '../../audit/format/log-record.js';
 import { escapeUnsafe } from '../../audit/format/record.js';
+import type { Merged } from '../../audit/read/merge-logs.js';
 import type { FoundRecord } from '../../audit/read/read-records.js';
 import { type Column, formatTable, print } from '../output.js';
+
+/** A record, and what its log is called. */
+export type NamedRecord = Merged<{ readonly name: string }, FoundRecord>;
 
 // biome-ignore lint/suspicious/noControlCharactersInRegex: these are the characters to be shown, not sent.
 const CONTROL = /[\u0000-\u001f]/g;
@@ -41,7 +45,14 @@ function describeBound(fields: readonly LogField[]): string {
   return [...new Set(fields.flatMap(({ bound }) => bound.map(([name, value]) => `${name}=${value}`)))].join(' ');
 }
 
-const COLUMNS: readonly Column<FoundRecord>[] = [
+/** A row: a record without its bytes. */
+interface Row {
+  readonly origin: string;
+  readonly seq: number;
+  readonly record: LogRecord | undefined;
+}
+
+const COLUMNS: readonly Column<Row>[] = [
   { title: 'seq', value: ({ seq }) => seq, align: 'right' },
   { title: 'time', value: ({ record }) => cell(record?.time ?? '') },
   { title: 'event', value: ({ record }) => cell(record?.event ?? 'NOT A RECORD') },
@@ -51,6 +62,8 @@ const COLUMNS: readonly Column<FoundRecord>[] = [
   { title: 'bound', value: ({ record }) => cell(describeBound(record?.fields ?? [])) },
   { title: 'detail', value: ({ record }) => cell(record?.detail ?? '') },
 ];
+/** Where there are several logs, a record's number alone does not name it. */
+const COLUMNS_OF_MANY: readonly Column<Row>[] = [{ title: 'origin', value: ({ origin }) => cell(origin) }, ...COLUMNS];
 
 /** Rows that decide the widths of a table's columns. */
 const CHUNK_ROWS = 200;
@@ -58,17 +71,21 @@ const CHUNK_ROWS = 200;
 /** Prints records as they come, without holding them. */
 export class RecordPrinter {
   readonly #format: 'table' | 'json' | 'jsonl';
-  #rows: FoundRecord[] = [];
+  readonly #columns: readonly Column<Row>[];
+  #rows: Row[] = [];
   #text: string[] = [];
   #printed = 0;
 
-  constructor(format: 'table' | 'json' | 'jsonl') {
+  /** @param logs how many there are */
+  constructor(format: 'table' | 'json' | 'jsonl', logs: number) {
     this.#format = format;
+    this.#columns = logs === 1 ? COLUMNS : COLUMNS_OF_MANY;
   }
 
-  async add(found: FoundRecord): Promise<void> {
+  async add(found: NamedRecord): Promise<void> {
     if (this.#format === 'table') {
-      this.#rows.push({ ...found, line: EMPTY });
+      const { seq, record } = found.found;
+      this.#rows.push({ origin: found.log.name, seq, record });
     } else if (this.#format === 'json') {
       this.#text.push(`${this.#printed === 0 ? '[' : ','}\n${asJson(found)}`);
     } else {
@@ -81,7 +98,7 @@ export class RecordPrinter {
   /** Prints what is held back. */
   async flush(): Promise<void> {
     const isFirst = this.#printed === this.#rows.length;
-    const table = formatTable(this.#rows, COLUMNS);
+    const table = formatTable(this.#rows, this.#columns);
     // Every chunk has its own widths; the titles are printed once.
     const text = isFirst ? table : table.slice(table.indexOf('\n') + 1);
     this.#rows = [];
@@ -99,12 +116,10 @@ export class RecordPrinter {
   }
 }
 
-const EMPTY = Buffer.alloc(0);
-
 /** The line itself, so that its hash can be computed. A line that is no record becomes a string. */
-function asJson({ seq, line, record }: FoundRecord): string {
+function asJson({ log, found: { seq, line, record } }: NamedRecord): string {
   return record === undefined
-    ? visibleJson({ seq, notARecord: line.toString('utf8') })
+    ? visibleJson({ origin: log.name, seq, notARecord: line.toString('utf8') })
     : escapeUnsafe(line.toString('utf8'));
 }
 

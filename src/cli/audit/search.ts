@@ -1,48 +1,49 @@
-/** `sealwire audit search`, `show`, `stats` and `export`: reading a log. */
-
+/** `sealwire audit search`, `show`, `stats` and `export`: reading logs. */
 import { digestOf, headerOf, type LogField } from '../../audit/format/log-record.js';
 import { compileFilter } from '../../audit/read/log-filter.js';
-import { countLog } from '../../audit/read/log-stats.js';
-import { type FoundRecord, findRecord, searchLog } from '../../audit/read/read-records.js';
+import { type CountedRecord, countLog } from '../../audit/read/log-stats.js';
+import { findRecord, searchLog } from '../../audit/read/read-records.js';
 import { ExitCode } from '../../host/process/exit.js';
-import { formatTable, Progress, print } from '../output.js';
+import { formatTable, print } from '../output.js';
 import { type FilterFlags, type RecordFormat, toFilter } from './audit-options.js';
-import { formatRecord, RecordPrinter, visible, visibleJson } from './record-text.js';
+import { type GivenLog, type LogFlags, LogReading } from './logs.js';
+import { formatRecord, type NamedRecord, RecordPrinter, visible, visibleJson } from './record-text.js';
 import { csvHeader, csvRows } from './records-csv.js';
 
 /** Records that are looked at for the names of bound siblings, after a search that found nothing. */
 const MOST_LOOKED_AT = 100_000;
 
 /** Flags of `search`. */
-export interface SearchFlags extends FilterFlags {
-  readonly dir: string;
+export interface SearchFlags extends FilterFlags, LogFlags {
   readonly format: RecordFormat;
   readonly limit?: number;
 }
 
 /** @returns exit code: 1 when nothing was found */
 export async function search(flags: SearchFlags): Promise<number> {
-  const printer = new RecordPrinter(flags.format);
-  const damaged = await eachRecord(flags, async (found) => {
+  const reading = new LogReading(flags);
+  const printer = new RecordPrinter(flags.format, reading.logs.length);
+  for (const found of reading.search(compileFilter(toFilter(flags)))) {
     await printer.add(found);
-    return printer.printed !== flags.limit;
-  });
+    if (printer.printed === flags.limit) break;
+  }
   await printer.end();
-  tellDamaged(damaged);
-  if (printer.printed > 0) return ExitCode.DONE;
-  process.stderr.write(`no record was found${explainNothing(flags)}\n`);
-  return ExitCode.NEGATIVE;
+  if (printer.printed > 0) return reading.end(ExitCode.DONE);
+  if (reading.isWhole) process.stderr.write(`no record was found${explainNothing(reading.logs, flags)}\n`);
+  return reading.end(ExitCode.NEGATIVE);
 }
 
 /** Names of bound siblings are proto names; another spelling finds nothing, which looks as if nobody had done it. */
-function explainNothing({ dir, bound = [] }: SearchFlags): string {
+function explainNothing(logs: readonly GivenLog[], { bound = [] }: SearchFlags): string {
   const asked = bound.map((pair) => pair.slice(0, pair.indexOf('=')));
   if (asked.length === 0) return '';
   const found = new Set<string>();
-  let left = MOST_LOOKED_AT;
-  for (const { record } of searchLog(dir, compileFilter({}))) {
-    for (const field of record?.fields ?? []) for (const [name] of field.bound) found.add(name);
-    if (--left === 0) break;
+  for (const { dir } of logs) {
+    let left = MOST_LOOKED_AT;
+    for (const { record } of searchLog(dir, compileFilter({}))) {
+      for (const field of record?.fields ?? []) for (const [name] of field.bound) found.add(name);
+      if (--left === 0) break;
+    }
   }
   const unknown = asked.filter((name) => !found.has(name));
   if (unknown.length === 0 || found.size === 0) return '';
@@ -84,23 +85,21 @@ function describeKept({ token }: LogField): string {
 }
 
 /** Flags of `stats`. */
-export interface StatsFlags extends FilterFlags {
-  readonly dir: string;
+export interface StatsFlags extends FilterFlags, LogFlags {
   readonly format: 'table' | 'json';
 }
 
 /** @returns exit code */
 export async function stats(flags: StatsFlags): Promise<number> {
-  const progress = new Progress((lines) => `${lines} records`);
-  const { records, damaged, counts } = countLog(
-    searchLog(flags.dir, compileFilter(toFilter(flags)), { progress: (lines) => progress.update(lines) }),
-  );
-  progress.end();
+  const reading = new LogReading(flags);
+  const { records, counts } = countLog(named(reading.search(compileFilter(toFilter(flags)))));
   if (flags.format === 'json') {
     await print(`${visibleJson({ records, ...counts }, 2)}\n`);
   } else {
     await print(`${records} records\n`);
     for (const [title, entries] of Object.entries(counts)) {
+      // What one log is called says nothing of its records.
+      if (title === 'origin' && reading.logs.length === 1) continue;
       const columns = [
         { title, value: ([name]: readonly [string, number]) => visible(name === '' ? '(none)' : name) },
         { title: 'count', value: ([, count]: readonly [string, number]) => count, align: 'right' as const },
@@ -108,54 +107,38 @@ export async function stats(flags: StatsFlags): Promise<number> {
       await print(entries.length === 0 ? '' : `\n${formatTable(entries, columns)}`);
     }
   }
-  tellDamaged(damaged);
-  return ExitCode.DONE;
+  return reading.end(ExitCode.DONE);
+}
+
+function* named(merged: Iterable<NamedRecord>): Generator<CountedRecord> {
+  for (const { log, found } of merged) yield { origin: log.name, record: found.record };
 }
 
 /** Flags of `export`. */
-export interface ExportFlags extends FilterFlags {
-  readonly dir: string;
+export interface ExportFlags extends FilterFlags, LogFlags {
   readonly format: 'csv' | 'json' | 'jsonl';
 }
 
 /** @returns exit code */
 export async function exportLog(flags: ExportFlags): Promise<number> {
+  const reading = new LogReading(flags);
+  const found = reading.search(compileFilter(toFilter(flags)));
   if (flags.format !== 'csv') {
-    await search({ ...flags, format: flags.format });
-    return ExitCode.DONE;
+    const printer = new RecordPrinter(flags.format, reading.logs.length);
+    for (const each of found) await printer.add(each);
+    await printer.end();
+    return reading.end(ExitCode.DONE);
   }
   let text = csvHeader;
-  const damaged = await eachRecord(flags, async ({ record }) => {
+  for (const {
+    found: { record },
+  } of found) {
     if (record !== undefined) text += csvRows(record);
     if (text.length > 65_536) {
       await print(text);
       text = '';
     }
-    return true;
-  });
-  await print(text);
-  tellDamaged(damaged);
-  return ExitCode.DONE;
-}
-
-/** @param work returns whether to go on @returns how many lines were no records */
-async function eachRecord(
-  flags: FilterFlags & { readonly dir: string },
-  work: (found: FoundRecord) => Promise<boolean>,
-): Promise<number> {
-  const progress = new Progress((lines) => `${lines} records`);
-  let damaged = 0;
-  const found = searchLog(flags.dir, compileFilter(toFilter(flags)), { progress: (lines) => progress.update(lines) });
-  for (const item of found) {
-    if (item.record === undefined) damaged++;
-    progress.end();
-    if (!(await work(item))) break;
   }
-  progress.end();
-  return damaged;
-}
-
-function tellDamaged(damaged: number): void {
-  if (damaged === 0) return;
-  process.stderr.write(`${damaged} lines are not records; run sealwire audit verify\n`);
+  await print(text);
+  return reading.end(ExitCode.DONE);
 }

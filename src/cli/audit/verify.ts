@@ -1,35 +1,48 @@
-/** `sealwire audit verify` and `sealwire audit checkpoint`: is the log what was signed? What to keep? */
-import { existsSync, readFileSync } from 'node:fs';
-import { join } from 'node:path';
-import { type Checkpoint, openCheckpoint, parseCheckpoint, splitCheckpoints } from '../../audit/format/checkpoint.js';
+/** `sealwire audit verify` and `sealwire audit checkpoint`: are logs what was signed? What to keep? */
+import { existsSync } from 'node:fs';
+import type { Checkpoint } from '../../audit/format/checkpoint.js';
 import { VERIFIER_KEY_FILE } from '../../audit/format/log-files.js';
-import { type NoteVerifier, parseVerifierKey } from '../../audit/format/note-keys.js';
-import { parseNote } from '../../audit/format/signed-note.js';
+import type { NoteVerifier } from '../../audit/format/note-keys.js';
 import { readLatestCheckpoint } from '../../audit/read/checkpoint-queue.js';
 import type { Finding } from '../../audit/read/findings.js';
-import { readOrThrow, readSmallFile } from '../../audit/read/line-blocks.js';
 import { type VerifyReport, verifyLog } from '../../audit/read/verify-log.js';
 import { SealwireError } from '../../errors.js';
-import { decodeText } from '../../files/file-text.js';
-import { ExitCode, messageOf } from '../../host/process/exit.js';
+import { ExitCode, exitCodeOf, messageOf } from '../../host/process/exit.js';
 import { writeKeyFile } from '../../keys/files.js';
 import { Progress, paint, print } from '../output.js';
+import { type KeptNote, openNote, readNotes, readVerifier } from './kept.js';
+import { type LogFlags, openLogs } from './logs.js';
 import { visible, visibleJson } from './record-text.js';
 
 /** Flags of `verify`. */
-export interface VerifyFlags {
-  readonly dir: string;
+export interface VerifyFlags extends LogFlags {
   readonly checkpoint?: readonly string[];
   readonly sinceCheckpoint?: boolean;
-  readonly vkey?: string;
+  readonly vkey?: readonly string[];
   readonly saveCheckpoint?: string;
   readonly format: 'table' | 'json';
 }
 
-/** @returns exit code: 1 when anything is wrong with the log */
+/** A log and what it is compared with. */
+interface Task {
+  readonly dir: string;
+  /** Undefined when nobody knows its key. */
+  readonly verifier: NoteVerifier | undefined;
+  readonly notes: readonly KeptNote[];
+}
+
+/** What became of a log: a report, or why there is none. */
+interface Outcome {
+  readonly dir: string;
+  readonly hasKept: boolean;
+  readonly report: VerifyReport | undefined;
+  readonly error: SealwireError | undefined;
+}
+
+/** @returns exit code: 1 when anything is wrong with a log, else 3 when one cannot be read */
 export async function verify(flags: VerifyFlags): Promise<number> {
-  const { dir, format, saveCheckpoint } = flags;
-  if (flags.sinceCheckpoint && flags.checkpoint === undefined) {
+  const { sinceCheckpoint = false, saveCheckpoint } = flags;
+  if (sinceCheckpoint && flags.checkpoint === undefined) {
     throw new SealwireError('OPTIONS_INVALID', '--since-checkpoint needs --checkpoint FILE');
   }
   const paths = [...(flags.checkpoint ?? [])];
@@ -37,32 +50,123 @@ export async function verify(flags: VerifyFlags): Promise<number> {
   if (saveCheckpoint !== undefined && existsSync(saveCheckpoint) && !paths.includes(saveCheckpoint)) {
     paths.push(saveCheckpoint);
   }
-  const verifier = readVerifier(dir, flags.vkey);
-  const kept = paths.flatMap((path) => readKept(path, verifier));
-  const good = kept.flatMap(({ checkpoint }) => (checkpoint === undefined ? [] : [checkpoint]));
+  const keys = flags.vkey?.map((vkey) => readVerifier('', vkey));
+  const notes = paths.flatMap(readNotes);
+  const { tasks, strays } = assign(flags, keys, notes);
+  const outcomes = tasks.map((task) => attempt(task, tasks, sinceCheckpoint));
+  await (tasks.length === 1 ? tellOne : tellMany)(outcomes, strays, flags);
+  const code = codeOf(outcomes, strays);
+  if (code === ExitCode.DONE && saveCheckpoint !== undefined) await save(saveCheckpoint, outcomes);
+  return code;
+}
+
+/** Gives each log its key and its checkpoints. Strays are those that belong to none, which must not go unnoticed. */
+function assign(flags: LogFlags, keys: readonly NoteVerifier[] | undefined, notes: readonly KeptNote[]) {
+  const opened = openLogs(flags).map(({ dir, key }) => {
+    const fitting = keys?.find(({ vkey }) => vkey === key?.vkey) ?? keys?.find(({ name }) => name === key?.name);
+    return { dir, key, fitting };
+  });
+  // A folder that names no key that was given, or another one, is held against one that nothing else is signed with.
+  const left = keys?.find((key) => !opened.some(({ fitting }) => fitting === key)) ?? keys?.[0];
+  const logs = opened.map(({ dir, key, fitting }) => ({ dir, verifier: fitting ?? left ?? key }));
+  if (logs.length === 1) return { tasks: logs.map((log) => ({ ...log, notes })), strays: [] };
+  const opens = (note: KeptNote, verifier: NoteVerifier | undefined) =>
+    verifier !== undefined && openNote(note, verifier).checkpoint !== undefined;
+  const tasks = logs.map(({ dir, verifier }): Task => {
+    const own = notes.filter((note) => note.origin === verifier?.name);
+    // What another log of this name has signed says nothing of this one.
+    const mine = own.filter((note) => opens(note, verifier) || !logs.some((other) => opens(note, other.verifier)));
+    return { dir, verifier, notes: mine };
+  });
+  const strays = [
+    ...(keys ?? [])
+      .filter((key) => !logs.some(({ verifier }) => verifier === key))
+      .map(({ name }) => `a key of ${name}`),
+    ...notes
+      .filter((note) => !tasks.some((task) => task.notes.includes(note)))
+      .map(({ path, origin }) => `a checkpoint of ${origin}, in ${path}`),
+  ];
+  // Whose log cannot be read is not known.
+  return { tasks, strays: tasks.some(({ verifier }) => verifier === undefined) ? [] : strays };
+}
+
+/** One log's trouble is no reason to say nothing of the others. */
+function attempt(task: Task, tasks: readonly Task[], sinceKept: boolean): Outcome {
+  const about = { dir: task.dir, hasKept: task.notes.length > 0 };
+  try {
+    return { ...about, report: check(task, tasks, sinceKept), error: undefined };
+  } catch (error) {
+    if (error instanceof SealwireError) return { ...about, report: undefined, error };
+    throw error;
+  }
+}
+
+function check({ dir, verifier: known, notes }: Task, tasks: readonly Task[], sinceKept: boolean): VerifyReport {
+  const verifier = known ?? readVerifier(dir, undefined);
+  const kept = notes.map((note) => openNote(note, verifier));
+  const good = kept.flatMap(({ checkpoint }) => checkpoint ?? []);
+  const copies = tasks.filter((other) => other.dir !== dir && other.verifier?.vkey === verifier.vkey);
+  const size = readLatest(dir, verifier)?.size ?? 0;
+  // A copy is as good as a kept checkpoint: one key must not have signed two histories.
+  const copied = copies.flatMap((copy) => readLatest(copy.dir, verifier) ?? []).filter((other) => other.size <= size);
   const progress = new Progress((records) => `${records} records`);
   const report = verifyLog({
     dir,
     verifier,
-    kept: good,
-    sinceKept: flags.sinceCheckpoint === true && good.length > 0,
+    kept: [...good, ...copied],
+    sinceKept: sinceKept && good.length > 0,
     progress: (records) => progress.update(records),
   });
   progress.end();
-  const findings = [...kept.flatMap(({ finding }) => (finding === undefined ? [] : [finding])), ...report.findings];
-  const result = { ...report, ok: findings.length === 0, findings };
+  const findings = [...kept.flatMap(({ finding }) => finding ?? []), ...report.findings];
   // An empty log verifies nothing. With a kept checkpoint that covers records it is a finding instead.
-  if (result.ok && report.records === 0)
+  if (findings.length === 0 && report.records === 0)
     throw new SealwireError('AUDIT_FILE_INVALID', `${dir}: no log, or an empty one`);
-  if (format === 'json') {
-    const { latestNote: _, ...facts } = result;
-    await print(`${visibleJson(facts, 2)}\n`);
-  } else {
-    await print(describe(result, { ...flags, checkpoint: paths }));
+  return { ...report, ok: findings.length === 0, findings };
+}
+
+function readLatest(dir: string, verifier: NoteVerifier): Checkpoint | undefined {
+  try {
+    return readLatestCheckpoint(dir, verifier)?.checkpoint;
+  } catch (error) {
+    // Verification says it better.
+    if (error instanceof SealwireError) return undefined;
+    throw error;
   }
-  if (!result.ok) return ExitCode.NEGATIVE;
-  if (saveCheckpoint !== undefined) await save(saveCheckpoint, report);
-  return ExitCode.DONE;
+}
+
+function codeOf(outcomes: readonly Outcome[], strays: readonly string[]): number {
+  if (outcomes.some(({ report }) => report?.ok === false)) return ExitCode.NEGATIVE;
+  const failed = outcomes.find(({ error }) => error !== undefined);
+  if (failed !== undefined) return exitCodeOf(failed.error);
+  return strays.length > 0 ? ExitCode.NEGATIVE : ExitCode.DONE;
+}
+
+async function tellOne([outcome]: readonly Outcome[], _strays: readonly string[], flags: VerifyFlags): Promise<void> {
+  const { report, error, hasKept } = outcome as Outcome;
+  if (report === undefined) throw error;
+  if (flags.format === 'json') await print(`${visibleJson(factsOf(report), 2)}\n`);
+  else await print(`${describe(report, flags, hasKept).join('\n')}\n`);
+}
+
+async function tellMany(outcomes: readonly Outcome[], strays: readonly string[], flags: VerifyFlags): Promise<void> {
+  const ok = codeOf(outcomes, strays) === ExitCode.DONE;
+  if (flags.format === 'json') {
+    const logs = outcomes.map(({ dir, report, error }) => {
+      return report === undefined ? { dir, ok: false, error: messageOf(error) } : { dir, ...factsOf(report) };
+    });
+    await print(`${visibleJson({ ok, logs, strays }, 2)}\n`);
+    return;
+  }
+  for (const { dir, report, error, hasKept } of outcomes) {
+    const lines = report === undefined ? [paint(messageOf(error), 'red')] : describe(report, flags, hasKept);
+    await print(`${visible(dir)}\n${lines.map((line) => `  ${line}\n`).join('')}`);
+  }
+  for (const stray of strays) await print(`${paint('no log', 'red')} was given for ${visible(stray)}\n`);
+  const bad = outcomes.filter(({ report }) => report?.ok !== true);
+  const names = bad.map(({ dir, report }) => visible(report === undefined ? dir : `${dir} (${report.origin})`));
+  const verdict = ['NOT VERIFIED', ...(names.length === 0 ? [] : [names.join(', ')])].join(': ');
+  await print(`${ok ? paint(`verified: ${outcomes.length} logs`, 'green') : paint(verdict, 'red')}\n`);
 }
 
 /** Prints the latest checkpoint, for keeping. @returns exit code: 1 when it is not signed by the key */
@@ -76,60 +180,20 @@ export async function checkpoint({ dir, vkey }: { readonly dir: string; readonly
   return ExitCode.DONE;
 }
 
-/**
- * @param vkey a file, or the key itself; default: the one in the log
- * @throws SealwireError `OPTIONS_INVALID` when it is not a key, `AUDIT_FILE_INVALID` when there is none
- */
-export function readVerifier(dir: string, vkey: string | undefined): NoteVerifier {
-  const isText = vkey !== undefined && !existsSync(vkey) && vkey.includes('+');
-  const path = vkey ?? join(dir, VERIFIER_KEY_FILE);
-  const read = () => (vkey === undefined ? readSmallFile(path) : readOrThrow(path, () => readFileSync(path)));
-  const text = isText ? vkey : decodeText(read());
-  return asInput(isText ? 'the key' : path, () => parseVerifierKey(text.trim()));
-}
-
-/** A checkpoint from a file, or why it does not belong to this log. */
-export interface KeptCheckpoint {
-  readonly checkpoint: Checkpoint | undefined;
-  readonly note: string;
-  readonly finding: Finding | undefined;
-}
-
-/**
- * @param path of a file with one or more checkpoints
- * @throws SealwireError `OPTIONS_INVALID` when it holds none
- */
-export function readKept(path: string, verifier: NoteVerifier): KeptCheckpoint[] {
-  const text = readOrThrow(path, () => decodeText(readFileSync(path))).trim();
-  const { notes, torn } = splitCheckpoints(`${text}\n\n`);
-  if (notes.length === 0 || torn !== '') throw new SealwireError('OPTIONS_INVALID', `${path}: not a checkpoint`);
-  return notes.map((note) => {
-    asInput(path, () => parseCheckpoint(parseNote(note).text));
-    try {
-      return { checkpoint: openCheckpoint(note, verifier), note, finding: undefined };
-    } catch (error) {
-      const detail = `the kept checkpoint in ${path}: ${messageOf(error)}`;
-      return { checkpoint: undefined, note, finding: { kind: 'bad-signature', seq: undefined, detail } };
-    }
+async function save(path: string, outcomes: readonly Outcome[]): Promise<void> {
+  const notes = outcomes.map(({ dir, report }) => {
+    if (report?.latestNote !== undefined) return report.latestNote;
+    throw new SealwireError('AUDIT_FILE_INVALID', `${dir}: the log has no checkpoint to keep`);
   });
+  await writeKeyFile(path, notes.join('\n'), 0o644);
+  process.stderr.write(`kept the checkpoint${notes.length === 1 ? '' : 's'} in ${path}\n`);
 }
 
-/** An error in the user's own file is wrong use, not a finding about the log. */
-export function asInput<T>(path: string, read: () => T): T {
-  try {
-    return read();
-  } catch (error) {
-    throw new SealwireError('OPTIONS_INVALID', `${path}: ${messageOf(error)}`);
-  }
+function factsOf({ latestNote: _, ...facts }: VerifyReport): Omit<VerifyReport, 'latestNote'> {
+  return facts;
 }
 
-async function save(path: string, { latestNote }: VerifyReport): Promise<void> {
-  if (latestNote === undefined) throw new SealwireError('AUDIT_FILE_INVALID', 'the log has no checkpoint to keep');
-  await writeKeyFile(path, latestNote, 0o644);
-  process.stderr.write(`kept the checkpoint in ${path}\n`);
-}
-
-function describe(report: VerifyReport, { vkey, checkpoint: paths = [] }: VerifyFlags): string {
+function describe(report: VerifyReport, { vkey }: VerifyFlags, hasKept: boolean): string[] {
   const { ok, findings, origin, records, removed, unsigned, checkpoints, kept } = report;
   const lines = findings.map(({ kind, seq, last, detail }) => {
     const place = seq === undefined ? '' : last === undefined ? `record ${seq}: ` : `records ${seq} to ${last}: `;
@@ -143,9 +207,9 @@ function describe(report: VerifyReport, { vkey, checkpoint: paths = [] }: Verify
   if (unsigned > 0) lines.push(`${count(unsigned, 'record')} after the latest checkpoint: not signed yet`);
   if (vkey === undefined)
     lines.push(`the key came with the log: keep ${VERIFIER_KEY_FILE} elsewhere and give it with --vkey`);
-  if (paths.length === 0) lines.push('no kept checkpoint: whoever has the signing key could have rewritten all of it');
+  if (!hasKept) lines.push('no kept checkpoint: whoever has the signing key could have rewritten all of it');
   lines.push(ok ? paint('verified', 'green') : paint(`NOT VERIFIED${firstBad(findings)}`, 'red'));
-  return `${lines.join('\n')}\n`;
+  return lines;
 }
 
 function firstBad(findings: readonly Finding[]): string {

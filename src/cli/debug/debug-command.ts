@@ -80,7 +80,7 @@ function registerOpen(program: Command): void {
     .description('open a token with the key ring and print the inner message; recorded in the audit log')
     .requiredOption('--reason <text>', 'why: written to the audit log before anything is printed')
     .option('--audit <folder>', "audit log to record it in (default: the service's, which must not be running)")
-    .option('--name <name>', "origin of the record: the service's", DEFAULT_NAME)
+    .option('--name <name>', "the service's name, for a log that does not exist yet", DEFAULT_NAME)
     .option('--field <name>', 'full name of the field, for tokens that do not name it')
     .option('--descriptors <file>', 'FileDescriptorSet of the protos (default: those of the payments service)')
     .option('--module <file>', 'PKCS#11 library, for keys in hardware')

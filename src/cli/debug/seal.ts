@@ -6,6 +6,7 @@ import { SealwireError } from '../../errors.js';
 import { servicePaths } from '../../files/service-paths.js';
 import { descriptorSet } from '../../gen/descriptors.js';
 import { HSM_PIN_VARIABLE } from '../../host/config.js';
+import { chooseOrigin } from '../../host/log-origin.js';
 import { peekHeader } from '../../jwe/header.js';
 import { TokenOpener } from '../../jwe/opener.js';
 import { SealingSessions } from '../../jwe/sender.js';
@@ -153,7 +154,7 @@ async function record(token: string, field: string, reason: string, flags: OpenF
   const { audit } = flags;
   const log = await AuditLog.open({
     dir: audit === undefined ? servicePaths(dir).audit : resolve(audit),
-    origin: flags.name,
+    origin: (begun) => begun ?? chooseOrigin(flags.name)(begun),
     ...(audit === undefined && { keyFile: servicePaths(dir).log }),
   }).catch((error: unknown) => {
     if (!(error instanceof SealwireError)) throw error;

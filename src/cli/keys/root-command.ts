@@ -51,7 +51,7 @@ Examples:
 function addDelegateOptions(command: Command): Command {
   return addRootOptions(command)
     .option('--signer <file>', 'public set-signing key (default: keys/set-signing.pub.json of the service)')
-    .option('--name <origin>', "the service's name (default: the one in its delegation, else sealwire-payments)")
+    .option('--name <name>', "the service's name (default: the one in its delegation, else sealwire-payments)")
     .option('--days <count>', 'life of the delegation, 1 to 90', wholeNumber(1), 90)
     .option('--out <file>', "write the delegation there, and not to the service's folder");
 }
@@ -94,7 +94,7 @@ function registerVerify(keys: Command): void {
     .description("check a service's key files, or a key set against a pinned root")
     .option('--dir <folder>', 'folder of the service', './var')
     .option('--root <thumbprint>', 'pinned root; can be repeated (default: keys/root.pub.json of the service)', collect)
-    .option('--name <origin>', "the service's name (default: the name in its delegation, else sealwire-payments)")
+    .option('--name <name>', "the service's name (default: the name in its delegation, else sealwire-payments)")
     .option(
       '--passphrase-file <file>',
       'file with the passphrase of an encrypted ring (else SEALWIRE_KEY_PASSPHRASE, else a prompt)',

@@ -38,7 +38,7 @@ export interface SchemaFlags {
 
 /** Where `npm start` listens. */
 const DEFAULT_ADDRESS = '127.0.0.1:50051';
-/** The default `origin` of a service. */
+/** The default `name` of a service. */
 export const DEFAULT_NAME = 'sealwire-payments';
 
 /** `--address` and what else says how to reach the service. */
@@ -74,7 +74,7 @@ export function readAddress(text: string): string {
 /** `--root`, `--name` and `--keys`. */
 export function addKeyOptions(command: Command): Command {
   const root = "thumbprint of the service's signing root, or its root.pub.json: fetch signed keys; can be repeated";
-  const name = "the service's name in its key set (its `origin`)";
+  const name = "the service's name in its key set (its option `name`)";
   return command
     .addOption(new Option('--root <thumbprint>', root).env(CALLER_VARIABLES.root).argParser(collect))
     .addOption(new Option('--name <name>', name).env(CALLER_VARIABLES.name).default(DEFAULT_NAME))

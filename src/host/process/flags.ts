@@ -7,6 +7,7 @@ import type { ConfigSources, HostConfigInput } from '../config.js';
 export const HOST_FLAGS = {
   listen: ['--listen <host:port>', 'address to listen on; port 0 picks a free one (default: 127.0.0.1:50051)'],
   dir: ['--dir <folder>', 'keys and audit log; created if missing (default: ./var)'],
+  instance: ['--instance <name>', 'which process of the service it is (default: the host name when its log began)'],
   policy: ['--policy <name>', 'strict, or interop for stock JOSE clients (default: strict)'],
   config: ['--config <file>', 'JSON file with more options; see docs/configuration.md'],
   logLevel: ['--log-level <level>', 'error, warn, info or debug (default: info)'],

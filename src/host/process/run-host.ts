@@ -12,10 +12,10 @@ import { readFlags, sourcesOf } from './flags.js';
 import { onStopSignals } from './stop-signals.js';
 
 /**
- * Runs an app until it is told to stop, as `sealwire serve` does: takes the flags `--listen`, `--dir`, `--policy`,
- * `--config`, `--log-level` and `--log-format`, prints `listening on HOST:PORT` on stdout and its log on stderr, drains
- * on SIGTERM, SIGINT or SIGHUP, and ends the process: with 0, with 2 for wrong use, or with 3 when something that is
- * needed is unavailable.
+ * Runs an app until it is told to stop, as `sealwire serve` does: takes the flags `--listen`, `--dir`, `--instance`,
+ * `--policy`, `--config`, `--log-level` and `--log-format`, prints `listening on HOST:PORT` on stdout and its log on
+ * stderr, drains on SIGTERM, SIGINT or SIGHUP, and ends the process: with 0, with 2 for wrong use, or with 3 when
+ * something that is needed is unavailable.
  *
  * @param args default: those of the process
  *

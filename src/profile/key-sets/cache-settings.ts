@@ -45,7 +45,7 @@ export const noMemory: KeySetMemory = { recall: async () => undefined, remember:
 export interface KeySetOptions {
   /** RFC 7638 thumbprints of the signing roots to trust: one, or two while the root changes; 1 to 4. */
   readonly roots: readonly string[];
-  /** The service's name (`origin` in its configuration): whose set is meant by recipient ''. */
+  /** The service's name (`name` in its configuration): whose set is meant by recipient ''. */
   readonly issuer: string;
   /** How long to wait for the key service, in ms. Default 5,000; 100 to 60,000. */
   readonly deadlineMs?: number;

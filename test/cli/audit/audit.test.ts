@@ -88,7 +88,7 @@ describe('sealwire audit', function () {
     it('says that all is well, and what that is worth', async () => {
       const { code, stdout } = await audit('verify');
       expect(code).to.equal(0);
-      expect(stdout).to.include('sealwire-payments: 300 records, 4 checkpoints of its own, 0 kept\n');
+      expect(stdout).to.include('sealwire-payments/a: 300 records, 4 checkpoints of its own, 0 kept\n');
       expect(stdout).to.include('no kept checkpoint: whoever has the signing key could have rewritten all of it\n');
       expect(stdout)
         .to.include('the key came with the log')
@@ -371,7 +371,7 @@ describe('sealwire audit', function () {
       const good = await finishSealwire(['audit', 'check-proof', proof, '--vkey', join(root, 'log.vkey')]);
       expect([good.code, good.stderr]).to.deep.equal([
         0,
-        'proven: record 17 of sealwire-payments, in a log of 300 records\n',
+        'proven: record 17 of sealwire-payments/a, in a log of 300 records\n',
       ]);
       expect(JSON.parse(good.stdout)).to.include({ seq: 17 });
       const lines = stdout.split('\n');
@@ -411,7 +411,7 @@ describe('sealwire audit', function () {
       const good = await finishSealwire(['audit', 'check-proof', proof, '--vkey', vkey]);
       expect([good.code, good.stdout]).to.deep.equal([
         0,
-        'proven: the 100 records of sealwire-payments are the first of its 300\n',
+        'proven: the 100 records of sealwire-payments/a are the first of its 300\n',
       ]);
       const foreign = await finishSealwire(['audit', 'check-proof', proof, '--vkey', createTestSigner().verifier.vkey]);
       expect(foreign.code).to.equal(1);
