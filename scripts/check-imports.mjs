@@ -58,6 +58,7 @@ const homes = {
   '@bufbuild/protobuf': ['schema', 'loader', 'codegen', 'web', 'cli'],
   '@grpc/proto-loader': ['loader', 'cli'],
   '@bufbuild/protoplugin': ['codegen'],
+  '@connectrpc/connect': ['web', 'host'],
   commander: ['cli'],
   '@opentelemetry/api': ['jwe', 'client', 'server', 'audit', 'host'],
   '@opentelemetry/sdk-metrics': ['host'],
