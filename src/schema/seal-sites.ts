@@ -20,7 +20,22 @@ export interface TokenSealer {
  * @throws SealwireError `SEAL_INPUT`, `INNER_TOO_LARGE`, `HEADER_TOO_LARGE`, with the path
  */
 export function encodeSite(site: SealedSite, sealer: TokenSealer, iat: number, sha256: Sha256): string {
-  const { field, value, holder, path } = site;
+  const { field, holder } = site;
+  const plaintext = encodeInner(site);
+  try {
+    const bound = boundDigest(field, holder, sha256);
+    return sealer.seal(plaintext, { field: field.fullName, cty: 'application/protobuf', iat, bound });
+  } catch (error) {
+    throw atSite(site, error);
+  }
+}
+
+/**
+ * Encodes the inner message of one field.
+ *
+ * @throws SealwireError `SEAL_INPUT`, `INNER_TOO_LARGE`, with the path
+ */
+export function encodeInner({ field, value, path }: SealedSite): Uint8Array {
   if (typeof value !== 'object' || value === null) {
     throw new SealwireError('SEAL_INPUT', `${path} must be a ${field.codec.typeName}`, { path });
   }
@@ -35,14 +50,15 @@ export function encodeSite(site: SealedSite, sealer: TokenSealer, iat: number, s
     throw new SealwireError('SEAL_INPUT', `${path}${what}`, { path });
   }
   checkInnerSize(field, plaintext.length, path);
-  try {
-    const bound = boundDigest(field, holder, sha256);
-    return sealer.seal(plaintext, { field: field.fullName, cty: 'application/protobuf', iat, bound });
-  } catch (error) {
-    if (!(error instanceof SealwireError) || error.code !== 'SEAL_INPUT') throw withPath(error, path);
-    // Of a bound sibling, by its name.
-    throw new SealwireError('SEAL_INPUT', `${path.slice(0, -nameOf(site).length)}${error.message}`, { path });
-  }
+  return plaintext;
+}
+
+/** An error of sealing a site or of encoding its siblings, with the path. */
+export function atSite(site: SealedSite, error: unknown): unknown {
+  const { path } = site;
+  if (!(error instanceof SealwireError) || error.code !== 'SEAL_INPUT') return withPath(error, path);
+  // Of a bound sibling, by its name.
+  return new SealwireError('SEAL_INPUT', `${path.slice(0, -nameOf(site).length)}${error.message}`, { path });
 }
 
 /** Undefined too where looking at the message throws: a getter may. */
