@@ -12,9 +12,8 @@ export const ERROR_DOMAIN = 'sealwire';
 /** Trailer that carries a serialized `google.rpc.Status`. */
 export const STATUS_DETAILS_KEY = 'grpc-status-details-bin';
 
-const TYPE_URL = 'type.googleapis.com/';
-const ERROR_INFO_TYPE = 'google.rpc.ErrorInfo';
-const BAD_REQUEST_TYPE = 'google.rpc.BadRequest';
+const ERROR_INFO_TYPE = 'type.googleapis.com/google.rpc.ErrorInfo';
+const BAD_REQUEST_TYPE = 'type.googleapis.com/google.rpc.BadRequest';
 /** Longest serialized `BadRequest`: trailers have to fit into one HTTP/2 header block. */
 const MAX_VIOLATION_BYTES = 3_072;
 /** Characters of `ErrorInfo`'s field, which is told whatever else fits. */
@@ -116,10 +115,10 @@ export function errorStatus(error: unknown, context: ErrorStatusContext = {}): E
   const omitted = violations.length - fitting.length + violationsOmitted;
   if (omitted > 0) metadata['violationsOmitted'] = String(omitted);
   const info = ErrorInfo.encode({ reason, domain: ERROR_DOMAIN, metadata }).finish();
-  const details = [{ typeUrl: TYPE_URL + ERROR_INFO_TYPE, value: info }];
+  const details = [{ typeUrl: ERROR_INFO_TYPE, value: info }];
   if (fitting.length > 0) {
     const badRequest = BadRequest.encode({ fieldViolations: fitting.map(toFieldViolation) }).finish();
-    details.push({ typeUrl: TYPE_URL + BAD_REQUEST_TYPE, value: badRequest });
+    details.push({ typeUrl: BAD_REQUEST_TYPE, value: badRequest });
   }
   return { code, details: text, statusDetails: Status.encode({ code, message: text, details }).finish() };
 }
@@ -185,34 +184,39 @@ export type ServiceErrorDetails = ErrorDetails & { readonly reason: Reason; read
 export function readErrorDetails(statusDetails: Uint8Array): ServiceErrorDetails | undefined {
   try {
     const { details } = Status.decode(statusDetails);
-    return readDetailList(details.map(({ typeUrl, value }) => ({ type: typeUrl.replace(TYPE_URL, ''), value })));
+    const info = details.find(({ typeUrl }) => typeUrl === ERROR_INFO_TYPE);
+    if (info === undefined) return undefined;
+    const badRequest = details.find(({ typeUrl }) => typeUrl === BAD_REQUEST_TYPE);
+    return toDetails(ErrorInfo.decode(info.value), badRequest && BadRequest.decode(badRequest.value));
   } catch {
     // Malformed details say nothing; the status code still does.
-    return undefined;
   }
+  return undefined;
 }
 
-/** A detail of a `google.rpc.Status`. */
-export interface StatusDetail {
-  /** Full name of the message. */
-  readonly type: string;
-  readonly value: Uint8Array;
+/** @returns what two decoded details say; undefined as for {@link readErrorDetails} */
+export function toDetails(
+  { reason, domain, metadata }: Pick<ErrorInfo, 'reason' | 'domain' | 'metadata'>,
+  badRequest: { readonly fieldViolations: readonly ToldViolation[] } | undefined,
+): ServiceErrorDetails | undefined {
+  if (domain !== ERROR_DOMAIN || !isReason(reason)) return undefined;
+  const told = badRequest?.fieldViolations ?? [];
+  const violations = told.map(({ field, description }) => ({ path: field, rule: description }));
+  return { reason, code: undefined, field: metadata['field'], metadata, violations };
 }
+type ToldViolation = Pick<BadRequest['fieldViolations'][number], 'field' | 'description'>;
 
-/** As {@link readErrorDetails}, of details that were taken apart already. */
-export function readDetailList(details: readonly StatusDetail[]): ServiceErrorDetails | undefined {
-  const valueOf = (name: string) => details.find(({ type }) => type === name)?.value;
-  try {
-    const info = valueOf(ERROR_INFO_TYPE);
-    if (info === undefined) return undefined;
-    const { reason, domain, metadata } = ErrorInfo.decode(info);
-    if (domain !== ERROR_DOMAIN || !isReason(reason)) return undefined;
-    const { fieldViolations } = BadRequest.decode(valueOf(BAD_REQUEST_TYPE) ?? new Uint8Array());
-    const violations = fieldViolations.map(({ field, description }) => ({ path: field, rule: description }));
-    return { reason, code: undefined, field: metadata['field'], metadata, violations };
-  } catch {
-    return undefined;
-  }
+/**
+ * What is known of a failed call, from the error that a caller got.
+ *
+ * @param error it, or its `cause`, may be ours: then it was found on this side
+ * @param told what the service said, if it said something
+ */
+export function describeFailure(error: unknown, told: ServiceErrorDetails | undefined): ErrorDetails | undefined {
+  const own = error instanceof SealwireError ? error : (error as { readonly cause?: unknown } | undefined)?.cause;
+  if (!(own instanceof SealwireError)) return told;
+  const { reason, code, path: field, violations = [] } = own;
+  return { reason, code, field, metadata: told?.metadata ?? {}, violations };
 }
 
 function isReason(text: string): text is Reason {

@@ -1,6 +1,7 @@
 /** Sealing one field: what client and server share of it. */
 import { SealwireError, withPath } from '../errors.js';
 import type { SealParameters } from '../profile/seal-parameters.js';
+import { looksLikeToken } from '../profile/token-form.js';
 import { boundDigest, type Sha256 } from './binding.js';
 import { checkInnerSize } from './open-sites.js';
 import type { InnerCodec } from './plan.js';
@@ -51,6 +52,11 @@ export function encodeInner({ field, value, path }: SealedSite): Uint8Array {
   }
   checkInnerSize(field, plaintext.length, path);
   return plaintext;
+}
+
+/** @returns the token for another recipient that a site holds, to be sent as it is; other text is no inner message */
+export function forwardedToken({ field, value }: SealedSite): string | undefined {
+  return field.recipient !== '' && typeof value === 'string' && looksLikeToken(value) ? value : undefined;
 }
 
 /** An error of sealing a site or of encoding its siblings, with the path. */
