@@ -144,7 +144,7 @@ export class SealedWebClient {
     options.onTrailer?.(response.trailer);
   }
 
-  /** Reads the request at once: the application may change its message afterwards. */
+  /** Inner messages and what is bound to them are read at once, and not again for a second attempt. */
   async #prepare(method: Method, request: object, options: CallOptions): Promise<PreparedCall> {
     const plan = this.#plans.method(method);
     const time = new CallTime(options);
