@@ -54,6 +54,7 @@ const homes = {
   winston: ['audit', 'host'],
   'winston-transport': ['audit', 'host'],
   'lru-cache': ['jwe', 'server', 'audit'],
+  '@connectrpc/connect': ['web'],
   '@grpc/grpc-js': ['client', 'server', 'host', 'payments', 'cli'],
   '@bufbuild/protobuf': ['schema', 'loader', 'codegen', 'web', 'cli'],
   '@grpc/proto-loader': ['loader', 'cli'],

@@ -32,14 +32,6 @@ const KEY_BYTES: ReadonlySet<number> = new Set([0, 40, 72]);
 const IV_BYTES: ReadonlySet<number> = new Set([12, 16]);
 const TAG_BYTES: ReadonlySet<number> = new Set([16, 32]);
 
-/** Five parts, the first of them a JSON object: `ey` is base64url of `{"`. */
-const TOKEN_FORM = /^ey[A-Za-z0-9_-]+(?:\.[A-Za-z0-9_-]*){4}$/;
-
-/** Whether a text is meant to be a token; nothing is checked. */
-export function looksLikeToken(text: string): boolean {
-  return TOKEN_FORM.test(text);
-}
-
 /**
  * Takes a compact JWE apart (RFC 7516 §7.1) as far as that needs no header.
  *

@@ -186,17 +186,37 @@ export function readErrorDetails(statusDetails: Uint8Array): ServiceErrorDetails
     const { details } = Status.decode(statusDetails);
     const info = details.find(({ typeUrl }) => typeUrl === ERROR_INFO_TYPE);
     if (info === undefined) return undefined;
-    const { reason, domain, metadata } = ErrorInfo.decode(info.value);
-    if (domain !== ERROR_DOMAIN || !isReason(reason)) return undefined;
     const badRequest = details.find(({ typeUrl }) => typeUrl === BAD_REQUEST_TYPE);
-    const { fieldViolations } =
-      badRequest === undefined ? { fieldViolations: [] } : BadRequest.decode(badRequest.value);
-    const violations = fieldViolations.map(({ field, description }) => ({ path: field, rule: description }));
-    return { reason, code: undefined, field: metadata['field'], metadata, violations };
+    return toDetails(ErrorInfo.decode(info.value), badRequest && BadRequest.decode(badRequest.value));
   } catch {
     // Malformed details say nothing; the status code still does.
   }
   return undefined;
+}
+
+/** @returns what two decoded details say; undefined as for {@link readErrorDetails} */
+export function toDetails(
+  { reason, domain, metadata }: Pick<ErrorInfo, 'reason' | 'domain' | 'metadata'>,
+  badRequest: { readonly fieldViolations: readonly ToldViolation[] } | undefined,
+): ServiceErrorDetails | undefined {
+  if (domain !== ERROR_DOMAIN || !isReason(reason)) return undefined;
+  const told = badRequest?.fieldViolations ?? [];
+  const violations = told.map(({ field, description }) => ({ path: field, rule: description }));
+  return { reason, code: undefined, field: metadata['field'], metadata, violations };
+}
+type ToldViolation = Pick<BadRequest['fieldViolations'][number], 'field' | 'description'>;
+
+/**
+ * What is known of a failed call, from the error that a caller got.
+ *
+ * @param error it, or its `cause`, may be ours: then it was found on this side
+ * @param told what the service said, if it said something
+ */
+export function describeFailure(error: unknown, told: ServiceErrorDetails | undefined): ErrorDetails | undefined {
+  const own = error instanceof SealwireError ? error : (error as { readonly cause?: unknown } | undefined)?.cause;
+  if (!(own instanceof SealwireError)) return told;
+  const { reason, code, path: field, violations = [] } = own;
+  return { reason, code, field, metadata: told?.metadata ?? {}, violations };
 }
 
 function isReason(text: string): text is Reason {

@@ -12,9 +12,9 @@ import {
   toJson,
 } from '@bufbuild/protobuf';
 import { SealwireError } from '../../errors.js';
-import { looksLikeToken } from '../../jwe/token.js';
 import { createDynamicCodec, type DynamicCodec, type LoaderObject } from '../../loader/dynamic-codec.js';
 import type { LoaderForm } from '../../loader/loader-form.js';
+import { looksLikeToken } from '../../profile/token-form.js';
 import { isRequired } from '../../schema/checks/presence.js';
 import { elements, isObject } from '../../schema/containers.js';
 import { anyFromJson, anyToJson } from './json-any.js';

@@ -1,0 +1,36 @@
+/**
+ * Sealed calls from browsers, workers and other runtimes with WebCrypto, over any Connect transport.
+ *
+ * @module sealwire/web
+ */
+
+export {
+  type ErrorCode,
+  type KeySetCode,
+  type LocalCode,
+  type Reason,
+  SealwireError,
+  type StepCode,
+  type Violation,
+} from '../errors.js';
+export type { Curve } from '../profile/algorithms.js';
+export type { ErrorDetails } from '../schema/error-status.js';
+export { isOpened, type SealedToken } from '../schema/opened.js';
+export { errorDetails } from './call-errors.js';
+export { SealedWebClient, type SealedWebClientOptions } from './client.js';
+export type { WebCryptoKey, WebKeySource, WebRecipientKey } from './crypto/recipient.js';
+export {
+  type OpenedWebReply,
+  type WebCall,
+  type WebSealedField,
+  WebSealer,
+  type WebSealerOptions,
+  type WebSealingCall,
+} from './crypto/sealer.js';
+export {
+  type KeySetMemory,
+  type RememberedSet,
+  WebKeyDirectory,
+  type WebKeyDirectoryOptions,
+} from './keys/key-directory.js';
+export type { OpenedInit } from './messages/opened-types.js';
