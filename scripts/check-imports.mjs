@@ -14,7 +14,9 @@ const allowed = {
   'turn-queue': [],
   profile: ['errors'],
   schema: ['errors', 'profile'],
-  web: ['errors', 'profile', 'schema'],
+  'web/crypto': ['errors', 'profile'],
+  'web/keys': ['errors', 'profile', 'web/crypto'],
+  web: ['errors', 'profile', 'schema', 'web/crypto', 'web/keys'],
   jwe: ['errors', 'profile'],
   keys: ['errors', 'profile', 'files', 'jwe'],
   loader: ['errors', 'schema'],
@@ -54,12 +56,13 @@ const homes = {
   winston: ['audit', 'host'],
   'winston-transport': ['audit', 'host'],
   'lru-cache': ['jwe', 'server', 'audit'],
-  '@connectrpc/connect': ['web'],
   '@grpc/grpc-js': ['client', 'server', 'host', 'payments', 'cli'],
   '@bufbuild/protobuf': ['schema', 'loader', 'codegen', 'web', 'cli'],
   '@grpc/proto-loader': ['loader', 'cli'],
   '@bufbuild/protoplugin': ['codegen'],
   '@connectrpc/connect': ['web', 'host'],
+  '@connectrpc/connect-node': [],
+  '@connectrpc/connect-web': [],
   commander: ['cli'],
   '@opentelemetry/api': ['jwe', 'client', 'server', 'audit', 'host'],
   '@opentelemetry/sdk-metrics': ['host'],
@@ -77,8 +80,10 @@ const restricted = [
   },
 ];
 
-/** Parts that run in browsers too: nothing that only Node has. */
+/** Folders that run in browsers too: nothing that only Node has. */
 const withoutNode = ['errors', 'profile', 'schema', 'web'];
+/** Generated code without Buffer and grpc-js. */
+const portableCode = /^gen\/portable\/|_pb$/;
 const nodeGlobals = /\b(?:Buffer|NodeJS|setImmediate|__dirname)\b|\bprocess\./;
 const comments = /\/\*[\s\S]*?\*\/|(?<!:)\/\/.*/g;
 /** More files in one folder than that, and nobody finds anything. */
@@ -118,7 +123,7 @@ export function checkImports(source) {
     const targets = [];
     const rules = restricted.filter(({ files }) => files.test(name));
     const text = readFileSync(path, 'utf8');
-    const isPortable = withoutNode.includes(part);
+    const isPortable = withoutNode.includes(folder);
     const [global] = (isPortable && nodeGlobals.exec(text.replace(comments, ''))) || [];
     if (global !== undefined) problems.push(`${name}: ${part} must not use ${global}: browsers have none`);
     for (const [, specifier] of text.matchAll(importPattern)) {
@@ -129,7 +134,7 @@ export function checkImports(source) {
           if (forbidden.test(specifier)) problems.push(`${name}: must not import '${specifier}': ${why}`);
         const owners = homes[packageOf(specifier)];
         if (owners !== undefined && !owners.includes(folder))
-          problems.push(`${name}: '${specifier}' belongs in ${owners.join(', ')}`);
+          problems.push(`${name}: '${specifier}' belongs in ${owners.join(', ') || 'no folder'}`);
         continue;
       }
       const target = relative(source, resolve(dirname(path), specifier))
@@ -139,6 +144,8 @@ export function checkImports(source) {
         if (forbidden.test(target)) problems.push(`${name}: must not import ${target}: ${why}`);
       const [targetFolder] = target.split('/');
       if (targetFolder === 'gen') {
+        if (folder === 'web' && !portableCode.test(target))
+          problems.push(`${name}: ${part} must not import ${target}: browsers have no Buffer`);
         if (target.endsWith('_sealed') && !['payments', 'cli'].includes(folder))
           problems.push(`${name}: '${specifier}' belongs to the payments app`);
         continue;

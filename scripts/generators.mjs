@@ -4,9 +4,9 @@
 export const templates = [
   'buf.gen.yaml',
   'proto/buf.gen.yaml',
-  'proto/buf.gen.web.yaml',
+  'proto/web.gen.yaml',
   'test/protos/buf.gen.yaml',
-  'test/protos/buf.gen.web.yaml',
+  'test/protos/web.gen.yaml',
 ];
 
 /** Scripts beside this one. */

@@ -9,6 +9,7 @@ export {
   KeyDirectory,
   type KeyDirectoryOptions,
   type KeyServiceMetadata,
+  type KeySetOptions,
   type KeySetProblem,
 } from './client/key-directory.js';
 export {

@@ -13,7 +13,7 @@ import {
   type StatusObject,
   status,
 } from '@grpc/grpc-js';
-import { REPLY_METADATA } from '../profile/reply-names.js';
+import { REPLY_METADATA } from '../profile/replies.js';
 import type { MethodPlan } from '../schema/plan.js';
 import { TurnQueue } from '../turn-queue.js';
 import type { SealedCallOptions } from './call-options.js';

@@ -2,13 +2,10 @@
 import { type ChannelCredentials, type ClientOptions, Metadata, type ServiceError, status } from '@grpc/grpc-js';
 import { SealwireError } from '../errors.js';
 import { type GetKeySetResponse, KeyServiceClient } from '../gen/sealwire/v1/keys.js';
+import type { FetchedSet } from '../profile/key-sets/cached-key-set.js';
 
 /** What a key service answered. */
-export interface FetchedKeySet {
-  /** Claims to be a compact JWS. */
-  readonly text: string;
-  /** Claims to be the time after which to ask again; 0 when there is none. */
-  readonly maxAgeMs: number;
+export interface FetchedKeySet extends FetchedSet {
   /** Claims to be a compact JWS; empty when the service states nothing. */
   readonly statement: string;
 }

@@ -1,25 +1,7 @@
-/** What a key directory remembers between runs: per recipient the highest `ver` seen, and the set that had it. */
+/** What a key directory remembers between runs, in a file. */
 import { SealwireError } from '../errors.js';
 import { readKeyFile, writeKeyFile } from '../keys/files.js';
-
-/** What is remembered of one recipient. */
-export interface RememberedSet {
-  /** The highest version seen. */
-  readonly version: number;
-  /** The set that had it, as it came; verified anew before it is used. */
-  readonly text: string;
-}
-
-/** Keeps the highest version of each recipient. */
-export interface KeySetMemory {
-  /** @throws SealwireError `KEY_FILE_MODE`, `KEY_FILE_INVALID`: an unreadable memory must not pass for an empty one */
-  recall(issuer: string): Promise<RememberedSet | undefined>;
-  /** Never replaces a higher version. @throws SealwireError as `recall`, and `KEY_FILE_WRITE` */
-  remember(issuer: string, set: RememberedSet): Promise<void>;
-}
-
-/** For directories without a file: each run begins anew. */
-export const noMemory: KeySetMemory = { recall: async () => undefined, remember: async () => {} };
+import { isRemembered, type KeySetMemory, type RememberedSet } from '../profile/key-sets/cache-settings.js';
 
 const FORMAT = 1;
 
@@ -72,10 +54,4 @@ async function read(path: string): Promise<Remembered> {
 async function write(path: string, all: Remembered): Promise<void> {
   const sets = Object.fromEntries(all);
   await writeKeyFile(path, `${JSON.stringify({ format: FORMAT, sets }, null, 2)}\n`, 0o600);
-}
-
-function isRemembered(value: unknown): value is RememberedSet {
-  if (typeof value !== 'object' || value === null) return false;
-  const { version, text } = value as { version?: unknown; text?: unknown };
-  return Number.isSafeInteger(version) && (version as number) >= 0 && typeof text === 'string';
 }

@@ -6,7 +6,7 @@ import { ReplyKey } from '../jwe/reply-key.js';
 import type { AgreementSession } from '../jwe/sender.js';
 import { sha256 } from '../jwe/sha256.js';
 import { type OpenLimits, resolveLimits } from '../profile/limits.js';
-import { REPLY_FIELD } from '../profile/reply-names.js';
+import { REPLY_FIELD } from '../profile/replies.js';
 import type { ReplyCall } from '../profile/seal-parameters.js';
 import { decodeInner, expectationOf, putOpened } from '../schema/open-sites.js';
 import type { MessagePlan } from '../schema/plan.js';

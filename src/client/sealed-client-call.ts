@@ -13,7 +13,7 @@ import {
   status,
 } from '@grpc/grpc-js';
 import { SealwireError } from '../errors.js';
-import { REPLY_METADATA } from '../profile/reply-names.js';
+import { REPLY_METADATA } from '../profile/replies.js';
 import { errorStatus, STATUS_DETAILS_KEY } from '../schema/error-status.js';
 import type { MethodPlan } from '../schema/plan.js';
 import { type CallSealer, type LocalStatus, replyRefusal, type Serialize } from './call-sealer.js';

@@ -1,9 +1,8 @@
 /** The shared secret Z of two keys, and from it the keys that protect CEKs (RFC 7518 §4.6.2). */
 import { createECDH, createHash, createPublicKey, createSecretKey, diffieHellman, type KeyObject } from 'node:crypto';
 import { type ContentEncryption, type Curve, curves, encryptions, type KeyAlgorithm } from '../profile/algorithms.js';
+import { type KdfParties, kdfRounds, replyParties, SEALING_PARTIES } from '../profile/concat-kdf.js';
 import { sha256 } from './sha256.js';
-
-const EMPTY = Buffer.alloc(0);
 
 /** What to agree on; private keys travel to threads as handles, never as bytes. */
 export type AgreementTask =
@@ -65,33 +64,14 @@ function pad(bytes: Buffer, crv: Curve): Buffer {
   return bytes.length === size ? bytes : Buffer.concat([Buffer.alloc(size - bytes.length), bytes]);
 }
 
-/**
- * Concat KDF of RFC 7518 §4.6.2 (SP 800-56A §5.8.1 with SHA-256).
- *
- * @param z the shared secret
- * @param algorithmId `enc` for direct agreement, `alg` with key wrapping
- * @param apu agreement PartyUInfo
- * @param apv agreement PartyVInfo
- * @param keyBytes 1 to 64
- */
-export function concatKdf(z: Buffer, algorithmId: string, apu: Buffer, apv: Buffer, keyBytes: number): Buffer {
-  const bits = Buffer.alloc(4);
-  bits.writeUInt32BE(keyBytes * 8);
-  const otherInfo = Buffer.concat([withLength(Buffer.from(algorithmId)), withLength(apu), withLength(apv), bits]);
-  const blocks: Buffer[] = [];
-  for (let counter = 1; blocks.length * 32 < keyBytes; counter++) {
-    const round = Buffer.alloc(4);
-    round.writeUInt32BE(counter);
-    blocks.push(createHash('sha256').update(round).update(z).update(otherInfo).digest());
-  }
-  return Buffer.concat(blocks).subarray(0, keyBytes);
-}
-
-/** The bytes behind their length as 32 bits, so that fields cannot run into each other. */
-function withLength(bytes: Buffer): Buffer {
-  const length = Buffer.alloc(4);
-  length.writeUInt32BE(bytes.length);
-  return Buffer.concat([length, bytes]);
+/** Derives a key of up to 64 bytes from a shared secret, which is not wiped. */
+export function concatKdf(z: Uint8Array, parties: KdfParties): Buffer {
+  const digests = kdfRounds(z, parties).map((round) => {
+    const digest = createHash('sha256').update(round).digest();
+    round.fill(0);
+    return digest;
+  });
+  return Buffer.concat(digests).subarray(0, parties.keyBytes);
 }
 
 /**
@@ -104,28 +84,27 @@ export function deriveKey(
   z: Buffer,
   alg: KeyAlgorithm,
   enc: ContentEncryption,
-  apu: Buffer = EMPTY,
-  apv: Buffer = EMPTY,
+  apu?: Uint8Array,
+  apv?: Uint8Array,
 ): KeyObject {
-  const direct = alg === 'ECDH-ES';
-  const bytes = concatKdf(z, direct ? enc : alg, apu, apv, direct ? encryptions[enc].keyBytes : 32);
-  const key = createSecretKey(bytes);
+  const { algorithmId, keyBytes } =
+    alg === 'ECDH-ES' ? { algorithmId: enc, keyBytes: encryptions[enc].keyBytes } : SEALING_PARTIES;
+  const key = toSecretKey(concatKdf(z, { algorithmId, apu, apv, keyBytes }));
   z.fill(0);
-  bytes.fill(0);
   return key;
 }
 
-const REPLY_PARTY = Buffer.from('sealwire-reply');
-
 /**
- * The key-encryption key for replies: a second key from the same agreement, told apart by its party
- * info (AlgorithmID `A256KW`, PartyUInfo `sealwire-reply`, PartyVInfo the recipient's kid).
+ * The key-encryption key for replies.
  *
  * @param z the shared secret; not wiped
  * @param kid the recipient's kid, as text
  */
 export function deriveReplyKey(z: Buffer, kid: string): KeyObject {
-  const bytes = concatKdf(z, 'A256KW', REPLY_PARTY, Buffer.from(kid), 32);
+  return toSecretKey(concatKdf(z, replyParties(kid)));
+}
+
+function toSecretKey(bytes: Buffer): KeyObject {
   const key = createSecretKey(bytes);
   bytes.fill(0);
   return key;

@@ -1,5 +1,4 @@
 /** Canonical base64url: Node's decoder skips bad characters and ignores stray bits, a token must not. */
-import { SealwireError } from '../errors.js';
 
 /**
  * Decodes base64url (RFC 7515 §2), refusing every text but the one that the bytes encode to.
@@ -10,11 +9,4 @@ import { SealwireError } from '../errors.js';
 export function decodeCanonical(text: string): Buffer | undefined {
   const bytes = Buffer.from(text, 'base64url');
   return bytes.toString('base64url') === text ? bytes : undefined;
-}
-
-/** As {@link decodeCanonical}; @throws SealwireError `TOKEN_ENCODING` */
-export function decodePart(text: string): Buffer {
-  const bytes = decodeCanonical(text);
-  if (bytes === undefined) throw new SealwireError('TOKEN_ENCODING', 'a token part is not canonical base64url');
-  return bytes;
 }

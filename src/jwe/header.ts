@@ -9,7 +9,7 @@ import {
   isKeyAlgorithm,
   type KeyAlgorithm,
 } from '../profile/algorithms.js';
-import { type Members, parseHeaderMembers } from '../profile/header-members.js';
+import { type Members, parseHeaderPart as parsePart } from '../profile/header-members.js';
 import type { ProfileHeader } from '../profile/policy.js';
 import { decodeCanonical } from './base64url.js';
 
@@ -81,17 +81,9 @@ export function parseHeader(part: string, headerBytes = 2_048): TokenHeader {
   };
 }
 
-/**
- * The members of a protected header, whatever its algorithm.
- *
- * @throws SealwireError `HEADER_TOO_LARGE`, `TOKEN_ENCODING`, `HEADER_UTF8`, `HEADER_JSON`,
- *   `HEADER_DUPLICATE_NAME`, `HEADER_FORBIDDEN_NAME`
- */
+/** As {@link parsePart}. */
 export function parseMembers(part: string, headerBytes: number): Members {
-  if (part.length > Math.ceil((headerBytes * 4) / 3)) throw refuse('HEADER_TOO_LARGE', 'the header is too large');
-  const bytes = decodeCanonical(part);
-  if (bytes === undefined) throw refuse('TOKEN_ENCODING', 'the header is not canonical base64url');
-  return parseHeaderMembers(bytes);
+  return parsePart(part, headerBytes, decodeCanonical);
 }
 
 /**

@@ -3,7 +3,7 @@ import { SealwireError } from '../errors.js';
 import { checkRange } from '../profile/check-range.js';
 import { type OpenLimits, resolveLimits } from '../profile/limits.js';
 import { checkPolicy, type Expected, type PolicyName } from '../profile/policy.js';
-import { REPLY_FIELD } from '../profile/reply-names.js';
+import { REPLY_FIELD } from '../profile/replies.js';
 import { AgreementCache, type AgreementCacheOptions, agreementId } from './agreements/agreement-cache.js';
 import { type AgreementKeys, AgreementMaker, type AgreementStats } from './agreements/agreement-maker.js';
 import type { CallerRateOptions } from './agreements/caller-rate.js';

@@ -6,6 +6,7 @@ import { SealwireError } from '../errors.js';
 import { agreementWorker } from '../gen/programs.js';
 import { type Curve, curves } from '../profile/algorithms.js';
 import { checkRange } from '../profile/check-range.js';
+import type { JwkPoint } from '../profile/jwk-rules.js';
 import type { AgreementOutcome, AgreementTask } from './agreement.js';
 import type { AgreementReply } from './agreement-worker.js';
 import type { EphemeralPoint } from './header.js';
@@ -25,17 +26,9 @@ export interface AgreementPoolOptions {
   readonly program?: string;
 }
 
-/** The public half of an ephemeral key, as it stands in a header. */
-export interface EphemeralJwk {
-  readonly kty: 'EC';
-  readonly crv: Curve;
-  readonly x: string;
-  readonly y: string;
-}
-
 /** One sender's agreement: the public half to send and the shared secret. */
 export interface GeneratedAgreement {
-  readonly epk: EphemeralJwk;
+  readonly epk: JwkPoint;
   readonly z: Buffer;
 }
 

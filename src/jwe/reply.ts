@@ -6,6 +6,7 @@ import { randomBytes } from 'node:crypto';
 import { SealwireError } from '../errors.js';
 import type { OpenLimits } from '../profile/limits.js';
 import { type Expected, TOKEN_TYPE } from '../profile/policy.js';
+import { type ContentType, REPLY_ALGORITHM, REPLY_ENCRYPTION, ReplyOrder } from '../profile/replies.js';
 import type { SealParameters } from '../profile/seal-parameters.js';
 import { decryptContent, encryptGcm, headerAad } from './content.js';
 import type { Grant } from './grant.js';
@@ -14,12 +15,7 @@ import type { ReplyKey } from './reply-key.js';
 import { sha256 } from './sha256.js';
 import { splitToken } from './token.js';
 
-const ALG = 'A256KW';
-const ENC = 'A256GCM';
-const WRAPPED_CEK_BYTES = 40;
 const CALL_ID_BYTES = 16;
-/** So many bytes in base64url, in the one text they have. */
-const CALL_ID = /^[A-Za-z0-9_-]{21}[AQgw]$/;
 
 /** `rto`: which reply token, and so which call, a reply belongs to. */
 function replyTo(replyToken: string): string {
@@ -62,8 +58,8 @@ export class ReplySealer {
     }
     this.#cid ??= randomBytes(CALL_ID_BYTES).toString('base64url');
     const header = JSON.stringify({
-      alg: ALG,
-      enc: ENC,
+      alg: REPLY_ALGORITHM,
+      enc: REPLY_ENCRYPTION,
       kid: this.#key.kid,
       typ: TOKEN_TYPE,
       cty,
@@ -91,16 +87,13 @@ export class ReplySealer {
 /** Opens the replies of one call; each must be the next one. */
 export class ReplyOpener {
   readonly #key: ReplyKey;
-  readonly #rto: string;
+  readonly #order: ReplyOrder;
   readonly #limits: OpenLimits;
-  /** As the first reply has it. */
-  #cid: string | undefined;
-  #seq = 0;
 
   /** @param replyToken the one that was sent with the call */
   constructor(key: ReplyKey, replyToken: string, limits: OpenLimits) {
     this.#key = key;
-    this.#rto = replyTo(replyToken);
+    this.#order = new ReplyOrder(key.kid, replyTo(replyToken));
     this.#limits = limits;
   }
 
@@ -108,36 +101,15 @@ export class ReplyOpener {
    * @param token a compact JWE
    * @param expected field and binding at this place
    * @returns the plaintext and its content type
-   * @throws SealwireError those of {@link splitToken}, `ALGORITHM_NOT_ALLOWED`, `HEADER_VALUE`, `TOKEN_PART_LENGTH`,
-   *   `POLICY_TYPE`, `FIELD_MISMATCH`, `BINDING_MISMATCH`, `REPLY_MISMATCH` (another call, also one with the same reply
-   *   token, another agreement, or out of order), `DECRYPTION_FAILED`
+   * @throws SealwireError those of {@link splitToken} and of {@link ReplyOrder.check}, `DECRYPTION_FAILED`
    */
-  open(token: string, expected: Expected): { readonly plaintext: Buffer; readonly cty: string } {
+  open(token: string, expected: Expected): { readonly plaintext: Buffer; readonly cty: ContentType } {
     const parts = splitToken(token, this.#limits);
-    const { headerPart, encryptedKey, iv, tag } = parts;
-    const { alg, enc, kid, typ, cty, fld, iat, bnd, rto, cid, seq } = parseMembers(
-      headerPart,
-      this.#limits.headerBytes,
-    );
-    if (alg !== ALG || enc !== ENC) throw new SealwireError('ALGORITHM_NOT_ALLOWED', 'not the algorithms of a reply');
-    if (encryptedKey.length !== WRAPPED_CEK_BYTES || iv.length !== 12 || tag.length !== 16) {
-      throw new SealwireError('TOKEN_PART_LENGTH', 'a token part has a wrong length');
-    }
-    if (typ !== TOKEN_TYPE || (cty !== 'application/protobuf' && cty !== 'application/json')) {
-      throw new SealwireError('POLICY_TYPE', 'not the types of a reply');
-    }
-    if (!Number.isSafeInteger(iat) || (iat as number) < 0)
-      throw new SealwireError('HEADER_VALUE', 'iat is not a time in whole seconds');
-    if (fld !== expected.field) throw new SealwireError('FIELD_MISMATCH', 'made for another field');
-    if (bnd !== expected.bound) throw new SealwireError('BINDING_MISMATCH', 'made for other sibling values');
-    if (kid !== this.#key.kid || rto !== this.#rto) throw new SealwireError('REPLY_MISMATCH', 'made for another call');
-    if (typeof cid !== 'string' || !CALL_ID.test(cid)) throw new SealwireError('HEADER_VALUE', 'cid is not 16 bytes');
-    if (cid !== (this.#cid ?? cid)) throw new SealwireError('REPLY_MISMATCH', 'of another call with this reply token');
-    if (seq !== this.#seq) throw new SealwireError('REPLY_MISMATCH', 'not the next reply of this call');
+    const { headerPart, encryptedKey } = parts;
+    const claims = this.#order.check(parts, parseMembers(headerPart, this.#limits.headerBytes), expected);
     const cek = this.#key.unwrap(encryptedKey);
-    const plaintext = decryptContent(ENC, cek, headerAad(headerPart), parts);
-    this.#cid = cid;
-    this.#seq++;
-    return { plaintext, cty };
+    const plaintext = decryptContent(REPLY_ENCRYPTION, cek, headerAad(headerPart), parts);
+    this.#order.advance(claims);
+    return { plaintext, cty: claims.cty };
   }
 }

@@ -1,12 +1,12 @@
 /** Sealing with one agreement: many tokens, each with its own random CEK and IV. */
 import { type KeyObject, randomFillSync } from 'node:crypto';
 import { SealwireError } from '../errors.js';
-import { TOKEN_TYPE } from '../profile/policy.js';
-import type { SealLimits, SealParameters } from '../profile/seal-parameters.js';
+import type { JwkPoint } from '../profile/jwk-rules.js';
+import { fixedHeader, type SealLimits, type SealParameters } from '../profile/seal-parameters.js';
+import type { SealObserver } from '../profile/sessions.js';
 import { encryptGcm, headerAad } from './content.js';
 import { GRANT_TYPE, Grant } from './grant.js';
 import { KeyWrapper } from './key-wrap.js';
-import type { EphemeralJwk } from './pool.js';
 import type { ReplyKey } from './reply-key.js';
 
 /** Seals tokens for one recipient key. */
@@ -29,11 +29,8 @@ export interface AgreementSession {
 export interface SessionKeys {
   readonly kek: KeyObject;
   readonly replyKey: ReplyKey;
-  readonly epk: EphemeralJwk;
+  readonly epk: JwkPoint;
 }
-
-/** Told of each token, for the session's own bounds. */
-export type SealObserver = (plaintextBytes: number) => void;
 
 interface HeaderPrefix {
   /** base64url of as many prefix bytes as encode without a remainder. */
@@ -64,7 +61,7 @@ export class WrappingSession implements AgreementSession {
   readonly kid: string;
   readonly replyKey: ReplyKey;
   readonly #wrapper: KeyWrapper;
-  readonly #epk: EphemeralJwk;
+  readonly #epk: JwkPoint;
   readonly #limits: SealLimits;
   readonly #observe: SealObserver;
   /** Most of a header is the same for all tokens of a field, and for all reply tokens of a method: encoded once. */
@@ -126,16 +123,7 @@ export class WrappingSession implements AgreementSession {
     const name = mth === undefined ? field : field + mth;
     const known = prefixes.get(name);
     if (known !== undefined) return known;
-    const fixed = {
-      alg: 'ECDH-ES+A256KW',
-      enc: 'A256GCM',
-      kid: this.kid,
-      epk: this.#epk,
-      typ: TOKEN_TYPE,
-      cty,
-      fld: field,
-      mth,
-    };
+    const fixed = fixedHeader({ kid: this.kid, epk: this.#epk }, { field, cty }, mth);
     const text = `${JSON.stringify(fixed).slice(0, -1)},"iat":`;
     const whole = text.length - (text.length % 3);
     const prefix = {

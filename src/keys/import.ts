@@ -1,10 +1,17 @@
 /** PEM and JWK texts become checked EC JWKs. */
 import { createECDH, createPrivateKey, createPublicKey, type KeyObject } from 'node:crypto';
-import { SealwireError } from '../errors.js';
 import { type PemBlock, readPem } from '../files/file-text.js';
-import { decodeCanonical } from '../jwe/base64url.js';
 import { sha256 } from '../jwe/sha256.js';
 import { type Curve, curves, isCurve } from '../profile/algorithms.js';
+import type { Members } from '../profile/header-members.js';
+import {
+  checkCoordinate,
+  checkKid,
+  checkSealingJwk,
+  invalidKey,
+  type JwkPoint,
+  thumbprintInput,
+} from '../profile/jwk-rules.js';
 
 /** A public EC key with what senders may do with it (RFC 7517). */
 export interface PublicJwk {
@@ -24,8 +31,6 @@ export interface ImportedKey {
   readonly publicKey: KeyObject;
   readonly privateKey: KeyObject | undefined;
 }
-
-type Members = Readonly<Record<string, unknown>>;
 
 /**
  * Imports a key: PEM (PKCS#8, SEC1, SPKI) or JWK, as text or object.
@@ -89,35 +94,20 @@ function readPemKey({ label, body }: PemBlock): Members | undefined {
 }
 
 function checkJwk(members: Members): ImportedKey {
-  const { kty, crv, d, kid, use, alg } = members;
-  if (kty !== 'EC' || !isCurve(crv)) throw invalidKey('not an EC key on P-521, P-384 or P-256');
-  if (use !== undefined && use !== 'enc') throw invalidKey('the key is not for encryption');
-  if (alg !== undefined && alg !== 'ECDH-ES+A256KW' && alg !== 'ECDH-ES')
-    throw invalidKey('the key is for another alg');
-  const x = checkCoordinate(members['x'], crv);
-  const y = checkCoordinate(members['y'], crv);
-  const thumbprint = jwkThumbprint({ crv, x, y });
-  if (kid !== undefined && kid !== thumbprint) throw invalidKey("the kid is not the key's thumbprint");
-  const jwk: PublicJwk = { kty, crv, x, y, kid: thumbprint, use: 'enc', alg: 'ECDH-ES+A256KW' };
-  const publicKey = toPublicKey({ kty, crv, x, y });
+  const point = checkSealingJwk(members);
+  const kid = jwkThumbprint(point);
+  checkKid(members, kid);
+  const jwk: PublicJwk = { ...point, kid, use: 'enc', alg: 'ECDH-ES+A256KW' };
+  const publicKey = toPublicKey(point);
+  const { d } = members;
   if (d === undefined) return { jwk, publicKey, privateKey: undefined };
-  return { jwk, publicKey, privateKey: toPrivateKey({ kty, crv, x, y, d: checkCoordinate(d, crv) }) };
-}
-
-/** @returns the value. @throws SealwireError `KEY_INVALID` unless it is base64url of the curve's length */
-export function checkCoordinate(value: unknown, crv: Curve): string {
-  const fits =
-    typeof value === 'string' &&
-    value.length === curves[crv].coordinateChars &&
-    decodeCanonical(value)?.length === curves[crv].coordinateBytes;
-  if (!fits) throw invalidKey('a coordinate is not base64url of the curve’s length');
-  return value as string;
+  return { jwk, publicKey, privateKey: toPrivateKey({ ...point, d: checkCoordinate(d, point.crv) }) };
 }
 
 /** @throws SealwireError `KEY_INVALID` for a point that is not on the curve */
-export function toPublicKey(key: { kty: 'EC'; crv: Curve; x: string; y: string }): KeyObject {
+export function toPublicKey(point: JwkPoint): KeyObject {
   try {
-    return createPublicKey({ key, format: 'jwk' });
+    return createPublicKey({ key: { ...point }, format: 'jwk' });
   } catch {
     throw invalidKey('the point is not on the curve');
   }
@@ -127,23 +117,19 @@ export function toPublicKey(key: { kty: 'EC'; crv: Curve; x: string; y: string }
  * OpenSSL does not check `d`: with the wrong public half every agreement would fail.
  * @throws SealwireError `KEY_INVALID`
  */
-export function toPrivateKey(key: { kty: 'EC'; crv: Curve; x: string; y: string; d: string }): KeyObject {
+export function toPrivateKey(key: JwkPoint & { readonly d: string }): KeyObject {
   try {
     const ecdh = createECDH(curves[key.crv].openssl);
     ecdh.setPrivateKey(Buffer.from(key.d, 'base64url'));
     const point = `04${Buffer.from(key.x, 'base64url').toString('hex')}${Buffer.from(key.y, 'base64url').toString('hex')}`;
     if (ecdh.getPublicKey('hex') !== point) throw new Error('mismatch');
-    return createPrivateKey({ key, format: 'jwk' });
+    return createPrivateKey({ key: { ...key }, format: 'jwk' });
   } catch {
     throw invalidKey('the private part does not belong to the public part');
   }
 }
 
 /** RFC 7638 SHA-256 thumbprint, base64url. */
-export function jwkThumbprint({ crv, x, y }: { readonly crv: Curve; readonly x: string; readonly y: string }): string {
-  return sha256(JSON.stringify({ crv, kty: 'EC', x, y }));
-}
-
-export function invalidKey(message: string): SealwireError {
-  return new SealwireError('KEY_INVALID', message);
+export function jwkThumbprint(point: Omit<JwkPoint, 'kty'>): string {
+  return sha256(thumbprintInput(point));
 }

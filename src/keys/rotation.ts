@@ -1,7 +1,7 @@
 /** Rotation: makes dates by a schedule and refuses dates that would make calls fail. Pure, like the life of a key. */
 
 import { SealwireError } from '../errors.js';
-import { MAX_KEY_SET_SECONDS } from '../profile/key-set-rules.js';
+import { MAX_KEY_SET_SECONDS } from '../profile/key-sets/key-set-rules.js';
 import { MAX_AGE_SECONDS, MAX_SKEW_SECONDS } from '../profile/policy.js';
 import {
   endOfOpening,

@@ -1,6 +1,7 @@
 /** The protected header as JSON: what its text must be, and the names that no header may have. */
 import { SealwireError } from '../errors.js';
 import { hasDuplicateNames } from './json-names.js';
+import { type DecodeBase64url, maxHeaderChars } from './token-form.js';
 
 /** Members of a JSON object; nothing of them has been checked. */
 export type Members = Readonly<Record<string, unknown>>;
@@ -10,11 +11,17 @@ const FORBIDDEN = ['zip', 'crit', 'jwk', 'jku', 'x5u', 'x5c', 'x5t', 'x5t#S256',
 const utf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
 
 /**
- * @param bytes the decoded first part of a token
- * @returns the header's members, whatever its algorithm
- * @throws SealwireError `HEADER_UTF8`, `HEADER_JSON`, `HEADER_DUPLICATE_NAME`, `HEADER_FORBIDDEN_NAME`
+ * The members of a protected header, whatever its algorithm.
+ *
+ * @param part the token's first part
+ * @param headerBytes cap on the decoded size
+ * @throws SealwireError `HEADER_TOO_LARGE`, `TOKEN_ENCODING`, `HEADER_UTF8`, `HEADER_JSON`,
+ *   `HEADER_DUPLICATE_NAME`, `HEADER_FORBIDDEN_NAME`
  */
-export function parseHeaderMembers(bytes: Uint8Array): Members {
+export function parseHeaderPart(part: string, headerBytes: number, decode: DecodeBase64url): Members {
+  if (part.length > maxHeaderChars(headerBytes)) throw new SealwireError('HEADER_TOO_LARGE', 'the header is too large');
+  const bytes = decode(part);
+  if (bytes === undefined) throw new SealwireError('TOKEN_ENCODING', 'the header is not canonical base64url');
   const members = parseJsonObject(bytes);
   for (const name of FORBIDDEN) {
     if (Object.hasOwn(members, name)) throw new SealwireError('HEADER_FORBIDDEN_NAME', `the header has '${name}'`);

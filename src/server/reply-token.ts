@@ -4,7 +4,7 @@ import { SealwireError, type StepCode, withPath } from '../errors.js';
 import type { TokenOpener } from '../jwe/opener.js';
 import { type ReplySealer, requestDigest } from '../jwe/reply.js';
 import type { ParsedToken } from '../jwe/token.js';
-import { REPLY_FIELD, REPLY_METADATA } from '../profile/reply-names.js';
+import { REPLY_FIELD, REPLY_METADATA } from '../profile/replies.js';
 import type { AuditSink, CallRecordField } from './audit-sink.js';
 import { createCallerOf } from './caller.js';
 import type { TokenGuard } from './open-message.js';

@@ -1,7 +1,7 @@
 /** Failed calls as applications of Connect see them: a `ConnectError`, whatever went wrong. */
 import { Code, ConnectError } from '@connectrpc/connect';
 import { SealwireError } from '../errors.js';
-import { BadRequestSchema, ErrorInfoSchema } from '../gen/web/google/rpc/error_details_pb.js';
+import { BadRequestSchema, ErrorInfoSchema } from '../gen/google/rpc/error_details_pb.js';
 import {
   describeFailure,
   type ErrorDetails,

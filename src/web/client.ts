@@ -7,7 +7,7 @@ import {
   toBinary,
 } from '@bufbuild/protobuf';
 import { type CallOptions, Code, ConnectError, type Transport } from '@connectrpc/connect';
-import { REPLY_METADATA } from '../profile/reply-names.js';
+import { REPLY_METADATA } from '../profile/replies.js';
 import type { MethodPlan } from '../schema/plan.js';
 import { hasOwnFields, recipientsOf } from '../schema/walk.js';
 import { errorDetails, replyRefusal, toConnectError } from './call-errors.js';

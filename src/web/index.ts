@@ -18,17 +18,21 @@ export type { ErrorDetails } from '../schema/error-status.js';
 export { isOpened, type SealedToken } from '../schema/opened.js';
 export { errorDetails } from './call-errors.js';
 export { SealedWebClient, type SealedWebClientOptions } from './client.js';
-export type { WebCryptoKey, WebKeySource, WebRecipientKey } from './crypto/recipient.js';
+export { importWebRecipientKey, type WebKeySource, type WebRecipientKey } from './crypto/recipient.js';
+export type { OpenedWebReply } from './crypto/reply.js';
 export {
-  type OpenedWebReply,
   type WebCall,
   type WebSealedField,
   WebSealer,
   type WebSealerOptions,
   type WebSealingCall,
 } from './crypto/sealer.js';
+export type { WebCryptoKey } from './crypto/subtle.js';
+export { createIndexedDbMemory } from './keys/indexed-db-memory.js';
 export {
   type KeySetMemory,
+  type KeySetOptions,
+  type KeySetProblem,
   type RememberedSet,
   WebKeyDirectory,
   type WebKeyDirectoryOptions,

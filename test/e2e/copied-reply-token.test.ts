@@ -34,7 +34,7 @@ import { SealingSessions } from '../../src/jwe/sender.js';
 import { sha256 } from '../../src/jwe/sha256.js';
 import { staticKeySource } from '../../src/keys/key-source.js';
 import { resolveLimits } from '../../src/profile/limits.js';
-import { REPLY_FIELD, REPLY_METADATA } from '../../src/profile/reply-names.js';
+import { REPLY_FIELD, REPLY_METADATA } from '../../src/profile/replies.js';
 import { boundDigest } from '../../src/schema/binding.js';
 import { ReplayGuard } from '../../src/server/replay/replay-guard.js';
 import { failureOf } from '../support/harness.js';

@@ -14,7 +14,7 @@ import { SealedPaymentServiceClient } from '../../src/gen/payments/v1/payments_s
 import { GetKeySetResponse, KeyServiceService } from '../../src/gen/sealwire/v1/keys.js';
 import { peekHeader } from '../../src/jwe/header.js';
 import { SigningKey } from '../../src/keys/signed-set/signing-key.js';
-import { REPLY_METADATA } from '../../src/profile/reply-names.js';
+import { REPLY_METADATA } from '../../src/profile/replies.js';
 import { failureOf, type Harness, startHarness, validRequest } from '../support/harness.js';
 import { type RewritingRelay, rewriteAs, startRewritingRelay } from '../support/rewriting-relay.js';
 import { makeSealingKey, readSigningPair, signAny, TestIssuer } from '../support/signed-sets.js';

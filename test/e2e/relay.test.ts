@@ -4,7 +4,7 @@ import { expect } from 'chai';
 import { errorDetails } from '../../src/client/client.js';
 import { AuthorizeRequest, GetPaymentResponse, ImportPaymentsRequest } from '../../src/gen/payments/v1/payments.js';
 import { SealingSessions } from '../../src/jwe/sender.js';
-import { REPLY_FIELD, REPLY_METADATA } from '../../src/profile/reply-names.js';
+import { REPLY_FIELD, REPLY_METADATA } from '../../src/profile/replies.js';
 import { failureOf } from '../support/harness.js';
 import { fullOrder, type RelayedHarness, startRelayedHarness } from '../support/relayed-harness.js';
 import { rewriteAs } from '../support/rewriting-relay.js';

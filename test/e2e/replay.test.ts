@@ -12,7 +12,7 @@ import { AuthorizeRequestPlan, SealedPaymentServiceClient } from '../../src/gen/
 import { TokenOpener } from '../../src/jwe/opener.js';
 import { SealingSessions } from '../../src/jwe/sender.js';
 import { fileKeySource, staticKeySource } from '../../src/keys/key-source.js';
-import { REPLY_METADATA } from '../../src/profile/reply-names.js';
+import { REPLY_METADATA } from '../../src/profile/replies.js';
 import type { MethodPlan, SealedServiceDefinition } from '../../src/schema/plan.js';
 import { MessageOpener } from '../../src/server/open-message.js';
 import { MemoryReplayStore } from '../../src/server/replay/memory-replay-store.js';

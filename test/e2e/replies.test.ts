@@ -19,7 +19,7 @@ import { sha256 } from '../../src/jwe/sha256.js';
 import { staticKeySource } from '../../src/keys/key-source.js';
 import { KeyRing } from '../../src/keys/ring.js';
 import { resolveLimits } from '../../src/profile/limits.js';
-import { REPLY_FIELD, REPLY_METADATA } from '../../src/profile/reply-names.js';
+import { REPLY_FIELD, REPLY_METADATA } from '../../src/profile/replies.js';
 import { boundDigest } from '../../src/schema/binding.js';
 import { ReplayGuard } from '../../src/server/replay/replay-guard.js';
 import type { CallerCredential } from '../../src/server/reply-token.js';

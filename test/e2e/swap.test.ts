@@ -21,7 +21,7 @@ import { SealingSessions } from '../../src/jwe/sender.js';
 import { sha256 } from '../../src/jwe/sha256.js';
 import { staticKeySource } from '../../src/keys/key-source.js';
 import { KeyRing } from '../../src/keys/ring.js';
-import { REPLY_METADATA } from '../../src/profile/reply-names.js';
+import { REPLY_METADATA } from '../../src/profile/replies.js';
 import type { SealedFieldPlan } from '../../src/schema/plan.js';
 import { encodeSite } from '../../src/schema/seal-sites.js';
 import { SubmitRequest } from '../gen/games/v1/games.js';

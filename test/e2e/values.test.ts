@@ -5,7 +5,7 @@ import { errorDetails } from '../../src/client/client.js';
 import type { OpenedAuthorizeRequest } from '../../src/gen/payments/v1/payments_sealed.js';
 import { staticKeySource } from '../../src/keys/key-source.js';
 import { KeyRing } from '../../src/keys/ring.js';
-import { REPLY_FIELD, REPLY_METADATA } from '../../src/profile/reply-names.js';
+import { REPLY_FIELD, REPLY_METADATA } from '../../src/profile/replies.js';
 import { wellKnownCodecs } from '../../src/schema/well-known.js';
 import { createOpenInterceptor } from '../../src/server/open-interceptor.js';
 import {

@@ -5,7 +5,7 @@ import { TokenOpener } from '../../src/jwe/opener.js';
 import { ReplyOpener } from '../../src/jwe/reply.js';
 import { type AgreementSession, SealingSessions } from '../../src/jwe/sender.js';
 import { resolveLimits } from '../../src/profile/limits.js';
-import { REPLY_FIELD } from '../../src/profile/reply-names.js';
+import { REPLY_FIELD } from '../../src/profile/replies.js';
 import {
   expectCode,
   FIELD,

@@ -13,7 +13,7 @@ import {
   TOKEN_WINDOW_SECONDS,
   withdrawDates,
 } from '../../src/keys/rotation.js';
-import { MAX_KEY_SET_SECONDS } from '../../src/profile/key-set-rules.js';
+import { MAX_KEY_SET_SECONDS } from '../../src/profile/key-sets/key-set-rules.js';
 
 const NOW = 1_800_000_000;
 const HOUR = 3_600;

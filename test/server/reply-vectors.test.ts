@@ -9,7 +9,7 @@ import { ReplyOpener } from '../../src/jwe/reply.js';
 import { ReplyKey } from '../../src/jwe/reply-key.js';
 import { resolveLimits } from '../../src/profile/limits.js';
 import type { PolicyName } from '../../src/profile/policy.js';
-import { REPLY_METADATA } from '../../src/profile/reply-names.js';
+import { REPLY_METADATA } from '../../src/profile/replies.js';
 import { NO_CALL } from '../../src/server/records.js';
 import { ReplyTokenReader } from '../../src/server/reply-token.js';
 import { expectCode, expectRejection, TestKeys, toKey } from '../jwe/helpers.js';

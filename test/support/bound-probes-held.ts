@@ -7,7 +7,7 @@ import { MessageSealer } from '../../src/client/seal-message.js';
 import { ReconcileRequest, type ReconcileResponse } from '../../src/gen/payments/v1/payments.js';
 import { SealedPaymentService } from '../../src/gen/payments/v1/payments_sealed.js';
 import { SealingSessions } from '../../src/jwe/sender.js';
-import { REPLY_METADATA } from '../../src/profile/reply-names.js';
+import { REPLY_METADATA } from '../../src/profile/replies.js';
 import { readErrorDetails } from '../../src/schema/error-status.js';
 import { createProbe } from './bound-table.js';
 import { startBench } from './sealed-bench.js';

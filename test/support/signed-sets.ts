@@ -5,9 +5,9 @@ import { createPrivateKey, generateKeyPairSync, type KeyObject } from 'node:cryp
 import { readFile } from 'node:fs/promises';
 import { CompactSign } from 'jose';
 import { jwkThumbprint, type PublicJwk } from '../../src/keys/import.js';
-import { DELEGATION_TYPE } from '../../src/keys/signed-set/delegation.js';
 import type { Curve } from '../../src/profile/algorithms.js';
-import { KEY_SET_TYPE } from '../../src/profile/key-set-rules.js';
+import { DELEGATION_TYPE } from '../../src/profile/key-sets/delegation.js';
+import { KEY_SET_TYPE } from '../../src/profile/key-sets/key-set-rules.js';
 
 export type Members = Record<string, unknown>;
 

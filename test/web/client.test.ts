@@ -4,8 +4,8 @@ import { inspect } from 'node:util';
 import { create } from '@bufbuild/protobuf';
 import { Code, type Interceptor } from '@connectrpc/connect';
 import { expect } from 'chai';
+import { AuthorizeRequestSchema, CardDetailsSchema } from '../../src/gen/payments/v1/payments_pb.js';
 import type { SealedPaymentServiceServer } from '../../src/gen/payments/v1/payments_sealed.js';
-import { AuthorizeRequestSchema, CardDetailsSchema } from '../../src/gen/web/payments/v1/payments_pb.js';
 import { isOpened } from '../../src/schema/opened.js';
 import { errorDetails } from '../../src/web/call-errors.js';
 import {

@@ -5,7 +5,7 @@ import { create } from '@bufbuild/protobuf';
 import { Code, type ConnectError } from '@connectrpc/connect';
 import { expect } from 'chai';
 import { type ErrorCode, type Reason, SealwireError } from '../../src/errors.js';
-import { PaymentService, PostalAddressSchema } from '../../src/gen/web/payments/v1/payments_pb.js';
+import { PaymentService, PostalAddressSchema } from '../../src/gen/payments/v1/payments_pb.js';
 import { errorDetails } from '../../src/web/call-errors.js';
 import { SealedWebClient } from '../../src/web/client.js';
 import type { WebKeySource, WebRecipientKey } from '../../src/web/crypto/recipient.js';
@@ -60,14 +60,12 @@ describe('a failure on the side of the page', () => {
     });
     for (const [change, field, said] of [
       [{ card: 'a card' }, 'card', 'card must be a payments.v1.CardDetails'],
-      [{ card: ['canary'] }, 'card', undefined],
       [{ card: create(PostalAddressSchema) }, 'card', 'card is not a valid payments.v1.CardDetails'],
       [{ card: { number: '4', expiryMonth: 'canary' } }, 'card', 'card.expiry_month is not a valid int32'],
       [{ amountMinor: 'canary' }, 'card', 'amount_minor is not a valid int64'],
       [{ orderId: 5 }, 'card', 'order_id is not a valid string'],
     ] as const) {
       const error = await authorize(change);
-      if (said === undefined) continue;
       expectKnown(error, Code.FailedPrecondition, { code: 'SEAL_INPUT', reason: undefined, field });
       expect(error.rawMessage).to.equal(`sealing failed: SEAL_INPUT: ${said}`);
       expect(inspect(error, { depth: 9 })).to.not.contain('canary');

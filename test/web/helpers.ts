@@ -7,11 +7,11 @@ import {
   type Transport,
 } from '@connectrpc/connect';
 import { createGrpcTransport } from '@connectrpc/connect-node';
-import { PaymentService } from '../../src/gen/web/payments/v1/payments_pb.js';
+import { PaymentService } from '../../src/gen/payments/v1/payments_pb.js';
 import {
   type OpenedAuthorizeRequest,
   SealedPaymentServiceClient,
-} from '../../src/gen/web/payments/v1/payments_sealed_web.js';
+} from '../../src/gen/payments/v1/payments_sealed_web.js';
 import { KeyRing } from '../../src/keys/ring.js';
 import type { SealedWebClientOptions } from '../../src/web/client.js';
 import { WebSealer, type WebSealerOptions } from '../../src/web/crypto/sealer.js';

@@ -3,8 +3,12 @@ import { fromBinary } from '@bufbuild/protobuf';
 import type { SealedServiceDefinition } from '../../src/schema/plan.js';
 import { WebSealer } from '../../src/web/crypto/sealer.js';
 import { DescribedPlans } from '../../src/web/messages/described-plans.js';
-import { SecretSchema } from '../gen/web/matrix/v1/matrix_pb.js';
-import * as clients from '../gen/web/matrix/v1/matrix_sealed_web.js';
+import { SecretSchema } from '../gen/matrix/v1/matrix_pb.js';
+import {
+  SealedExchangeServiceClient,
+  SealedRequestServiceClient,
+  SealedResponseServiceClient,
+} from '../gen/matrix/v1/matrix_sealed_web.js';
 import { collect } from '../support/any-client.js';
 import { type ClientWays, callTypes, describeMatrix } from '../support/matrix.js';
 import { descriptorRegistry, generatedSource, type Source } from '../support/sources.js';
@@ -25,6 +29,8 @@ function describedSource(): Source {
     decode: (typeName, bytes) => fromBinary(registry.getMessage(typeName)!, bytes),
   };
 }
+
+const clients = { SealedExchangeServiceClient, SealedRequestServiceClient, SealedResponseServiceClient };
 
 type Call = (request: object) => Promise<object> | AsyncIterable<object>;
 

@@ -3,7 +3,7 @@ import { getEventListeners } from 'node:events';
 import { Code } from '@connectrpc/connect';
 import { expect } from 'chai';
 import { SealwireError } from '../../src/errors.js';
-import type { SealedPaymentServiceClient } from '../../src/gen/web/payments/v1/payments_sealed_web.js';
+import type { SealedPaymentServiceClient } from '../../src/gen/payments/v1/payments_sealed_web.js';
 import { KeyRing } from '../../src/keys/ring.js';
 import { errorDetails } from '../../src/web/call-errors.js';
 import type { WebKeySource } from '../../src/web/crypto/recipient.js';

@@ -4,7 +4,7 @@ import { SealwireError } from '../../errors.js';
 import { ExitCode } from '../../host/process/exit.js';
 import { SealingSessions } from '../../jwe/sender.js';
 import type { KeySource } from '../../keys/key-source.js';
-import { REPLY_METADATA } from '../../profile/reply-names.js';
+import { REPLY_METADATA } from '../../profile/replies.js';
 import { hasOwnFields } from '../../schema/walk.js';
 import type { JsonMethod } from '../json/json-messages.js';
 import type { JsonNode } from '../json/json-reader.js';

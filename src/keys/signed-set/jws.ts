@@ -2,7 +2,8 @@
 import type nodeJose from 'node-jose';
 import { decodeCanonical } from '../../jwe/base64url.js';
 import type { Members } from '../../profile/header-members.js';
-import { type JwsForm, type ParsedJws, parseJwsForm, SIGNATURE_ALGORITHM } from '../../profile/jws-form.js';
+import { SIGNATURE_ALGORITHM } from '../../profile/jwk-rules.js';
+import { type JwsForm, type ParsedJws, parseJwsForm } from '../../profile/key-sets/jws-form.js';
 import { loadNodeJose } from '../node-jose.js';
 
 /** As {@link parseJwsForm}. */

@@ -3,8 +3,8 @@
  */
 import { SealwireError } from '../../errors.js';
 import { checkRange } from '../../profile/check-range.js';
-import { MAX_KEY_SET_SECONDS, MAX_SET_KEYS } from '../../profile/key-set-rules.js';
-import { selectActive } from '../active-key.js';
+import { selectActive } from '../../profile/key-sets/active-key.js';
+import { MAX_KEY_SET_SECONDS, MAX_SET_KEYS } from '../../profile/key-sets/key-set-rules.js';
 import { readKeyFile, writeKeyFile } from '../files.js';
 import type { PublicJwk } from '../import.js';
 import { type PublishedJwk, peekKeySet, signKeySet } from './key-set.js';

@@ -4,11 +4,12 @@
  */
 import { type ErrorCode, SealwireError } from '../../errors.js';
 import type { ServicePaths } from '../../files/service-paths.js';
+import type { Delegation } from '../../profile/key-sets/delegation.js';
 import { isTaken, readKeyFile, writeKeyFile } from '../files.js';
 import type { PassphraseSource } from '../protected-file.js';
-import { type Delegation, signDelegation, verifyDelegation } from './delegation.js';
+import { signDelegation, verifyDelegation } from './delegation.js';
 import type { SetSigner } from './key-set-publisher.js';
-import { loadVerificationKey, SigningKey } from './signing-key.js';
+import { loadVerificationKey, SigningKey, type VerificationKey } from './signing-key.js';
 
 type SetSignerPaths = Pick<ServicePaths, 'root' | 'rootPublic' | 'signer' | 'signerPublic' | 'delegation'>;
 
@@ -109,7 +110,7 @@ export async function readDelegation(
   paths: SetSignerPaths,
   key: { readonly kid: string },
   { recipient, nowMs }: LoadSetSignerOptions,
-): Promise<Omit<SetSigner, 'key'> & { readonly details: Delegation }> {
+): Promise<Omit<SetSigner, 'key'> & { readonly details: Delegation<VerificationKey> }> {
   const text = (await readKeyFile(paths.delegation, { secret: false })).trim();
   const root = await loadVerificationKey(paths.rootPublic);
   const details = await verifyDelegation(text, { roots: [root.kid], recipient, nowMs });

@@ -2,9 +2,10 @@
  * Sealing statements under the signature of the delegated key: what a service has sealed, for whoever was told a
  * schema.
  */
-import { type JwsForm, refuse } from '../../profile/jws-form.js';
-import { type KeySetChecks, verifyDelegated } from './key-set.js';
+import { type JwsForm, refuse } from '../../profile/key-sets/jws-form.js';
+import { type KeySetChecks, verifyDelegated } from '../../profile/key-sets/verify-key-set.js';
 import type { SigningKey } from './signing-key.js';
+import { verifier } from './verifier.js';
 
 /** `typ` of a sealing statement. */
 const STATEMENT_TYPE = 'sealing-statement+jwt';
@@ -40,7 +41,7 @@ export function signStatement(signer: SigningKey, delegation: string, claims: St
  * @throws SealwireError with one of `KEY_SET_CODES`
  */
 export async function verifyStatement(text: string, checks: Omit<KeySetChecks, 'highestVersion'>): Promise<string> {
-  const { payload } = await verifyDelegated(text, FORM, checks);
+  const { payload } = await verifyDelegated(text, FORM, checks, verifier);
   const { statement } = payload;
   if (typeof statement !== 'string') throw refuse('KEY_SET_CONTENT', 'statement is not a text');
   return statement;

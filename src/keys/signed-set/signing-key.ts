@@ -2,16 +2,22 @@
 import { createPrivateKey } from 'node:crypto';
 import { SealwireError } from '../../errors.js';
 import type { Members } from '../../profile/header-members.js';
-import { SIGNATURE_ALGORITHM } from '../../profile/jws-form.js';
-import { privateMember } from '../../profile/key-set-rules.js';
+import {
+  checkCoordinate,
+  checkKid,
+  checkPublic,
+  checkSigningJwk,
+  type JwkPoint,
+  SIGNATURE_ALGORITHM,
+  SIGNING_CURVE,
+} from '../../profile/jwk-rules.js';
 import { readKeyFile, type WriteKeyFileOptions, writeKeyFile } from '../files.js';
 import { generatePem } from '../generate-pem.js';
-import { checkCoordinate, invalidKey, jwkThumbprint, toPrivateKey, toPublicKey } from '../import.js';
+import { jwkThumbprint, toPrivateKey, toPublicKey } from '../import.js';
 import { type PassphraseSource, readProtectedFile, writeProtectedFile } from '../protected-file.js';
 import { inFile } from '../ring-file.js';
 import { type JoseKey, signJws, toJoseKey } from './jws.js';
 
-const CURVE = 'P-521';
 const FILE_TYPE = 'jwk+json';
 
 /** A public signing key with its RFC 7638 thumbprint. */
@@ -22,12 +28,7 @@ export interface VerificationKey {
 }
 
 /** The public JWK of a signing key, as it stands in files and delegations. */
-export interface VerificationJwk {
-  readonly kty: 'EC';
-  readonly crv: 'P-521';
-  readonly x: string;
-  readonly y: string;
-}
+export type VerificationJwk = JwkPoint<typeof SIGNING_CURVE>;
 
 /**
  * @param members a public JWK: P-521, for ES512 signatures (`use`, `alg`, `key_ops`, if there, say so), `kid`, if
@@ -35,20 +36,14 @@ export interface VerificationJwk {
  * @throws SealwireError `KEY_INVALID`
  */
 export async function importVerificationKey(members: object): Promise<VerificationKey> {
-  if (privateMember(members) !== undefined) throw invalidKey('a private key in place of a public one');
+  checkPublic(members);
   const jwk = checkPublicPart(members as Members);
   return { kid: jwkThumbprint(jwk), jwk, key: await toJoseKey(jwk) };
 }
 
 function checkPublicPart(members: Members): VerificationJwk {
-  const { kty, crv, use, alg, kid, key_ops: operations } = members;
-  if (kty !== 'EC' || crv !== CURVE) throw invalidKey('a signing key must be an EC key on P-521');
-  const wrongUse = use !== undefined && use !== 'sig';
-  const wrongOperations = operations !== undefined && !(Array.isArray(operations) && operations.includes('verify'));
-  if (wrongUse || wrongOperations) throw invalidKey('the key is not for signatures');
-  if (alg !== undefined && alg !== SIGNATURE_ALGORITHM) throw invalidKey('the key is for another alg');
-  const jwk = { kty, crv, x: checkCoordinate(members['x'], CURVE), y: checkCoordinate(members['y'], CURVE) } as const;
-  if (kid !== undefined && kid !== jwkThumbprint(jwk)) throw invalidKey("the kid is not the key's thumbprint");
+  const jwk = checkSigningJwk(members);
+  checkKid(members, jwkThumbprint(jwk));
   toPublicKey(jwk);
   return jwk;
 }
@@ -69,14 +64,14 @@ export class SigningKey {
 
   /** A new key. */
   static async generate(): Promise<SigningKey> {
-    return SigningKey.fromJwk(createPrivateKey(generatePem(CURVE)).export({ format: 'jwk' }) as object);
+    return SigningKey.fromJwk(createPrivateKey(generatePem(SIGNING_CURVE)).export({ format: 'jwk' }) as object);
   }
 
   /** @param members a private JWK: P-521, for ES512. @throws SealwireError `KEY_INVALID` */
   static async fromJwk(members: object): Promise<SigningKey> {
     const { d: given, key_ops: _, ...rest } = members as Members;
     const jwk = checkPublicPart(rest);
-    const d = checkCoordinate(given, CURVE);
+    const d = checkCoordinate(given, SIGNING_CURVE);
     toPrivateKey({ ...jwk, d });
     return new SigningKey(jwk, d, await toJoseKey({ ...jwk, d }));
   }

@@ -1,5 +1,12 @@
 /** Seals and opens the calls of a page: one agreement session per recipient key, one object per call. */
-import type { WebKeySource } from './recipient.js';
+import { SealwireError } from '../../errors.js';
+import { REPLY_FIELD } from '../../profile/replies.js';
+import { Sessions } from '../../profile/sessions.js';
+import { agree } from './agreement.js';
+import type { WebKeySource, WebRecipientKey } from './recipient.js';
+import { type OpenedWebReply, WebReplyOpener } from './reply.js';
+import { WebSession } from './session.js';
+import { sha256, utf8 } from './subtle.js';
 
 /** Options of {@link WebSealer}. */
 export interface WebSealerOptions {
@@ -35,14 +42,6 @@ export interface WebSealedField {
   readonly maxBytes?: number | undefined;
 }
 
-/** What was in a sealed reply. */
-export interface OpenedWebReply {
-  /** The encoded inner message. */
-  readonly plaintext: Uint8Array;
-  /** How it is encoded. */
-  readonly cty: 'application/protobuf' | 'application/json';
-}
-
 /** One call: all its tokens to one recipient are of one agreement. */
 export interface WebSealingCall {
   /**
@@ -74,12 +73,25 @@ export interface WebSealingCall {
 
 /** Seals calls. One for a page; several clients may share it. */
 export class WebSealer {
-  /** @throws SealwireError `OPTIONS_INVALID` */
-  constructor(_options: WebSealerOptions) {}
-
   /** Whether there is a credential: then every call of a method with sealed fields carries a reply token. */
-  get hasCredential(): boolean {
-    throw new Error('not yet');
+  readonly hasCredential: boolean;
+  readonly #keys: WebKeySource;
+  readonly #credential: (method: string) => string | Promise<string>;
+  readonly #now: () => number;
+  readonly #sessions: Sessions<WebRecipientKey, WebSession>;
+
+  constructor({ keys, credential, now = Date.now, monotonicNow }: WebSealerOptions) {
+    this.hasCredential = credential !== undefined;
+    this.#keys = keys;
+    this.#credential = credential ?? (() => '');
+    this.#now = now;
+    this.#sessions = new Sessions<WebRecipientKey, WebSession>({
+      monotonicNow,
+      async agree(key) {
+        const agreement = await agree(key);
+        return (observe) => new WebSession(agreement, observe);
+      },
+    });
   }
 
   /**
@@ -87,15 +99,45 @@ export class WebSealer {
    *
    * @throws SealwireError those of {@link WebKeySource}, `CLOSED`
    */
-  startCall(_call: WebCall): Promise<WebSealingCall> {
-    throw new Error('not yet');
+  async startCall({ recipient, method }: WebCall): Promise<WebSealingCall> {
+    const owner = await this.#acquire(recipient);
+    /** Of each recipient: sessions end between messages only. */
+    const sessions = new Map([[recipient, Promise.resolve(owner)]]);
+    let replies: WebReplyOpener | undefined;
+    const seconds = () => Math.floor(this.#now() / 1000);
+    const cty = 'application/protobuf';
+    return {
+      seal: async (field, inner, bound) => {
+        const session = sessions.get(field.recipient) ?? this.#acquire(field.recipient);
+        sessions.set(field.recipient, session);
+        const [ready, bnd] = await Promise.all([session, bound && sha256(bound)]);
+        return ready.seal(inner, { field: field.fullName, cty, bound: bnd, iat: seconds() }, field.maxBytes);
+      },
+      replyToken: async (request) => {
+        const [credential, req] = await Promise.all([this.#credential(method), request && sha256(request)]);
+        const parameters = { field: REPLY_FIELD, cty, call: { mth: method, req }, iat: seconds() } as const;
+        const token = await owner.seal(utf8.encode(credential), parameters);
+        replies = await WebReplyOpener.create(owner.replyKey, token);
+        return token;
+      },
+      openReply: async (token, { fullName }, bound) => {
+        if (replies === undefined) throw new SealwireError('NO_REPLY_KEY', 'the call has no reply token');
+        return replies.open(token, fullName, bound);
+      },
+    };
   }
 
   /** Looks for a newer key of a recipient, because the service refused the one that was used. */
-  refresh(_recipient: string): Promise<void> {
-    throw new Error('not yet');
+  refresh(recipient: string): Promise<void> {
+    return this.#keys.refresh(recipient);
   }
 
-  /** Forgets all agreements; nothing can be sealed afterwards. */
-  close(): void {}
+  /** Forgets all agreements; no call can be begun afterwards. */
+  close(): Promise<void> {
+    return this.#sessions.close();
+  }
+
+  async #acquire(recipient: string): Promise<WebSession> {
+    return this.#sessions.acquire(await this.#keys.current(recipient));
+  }
 }

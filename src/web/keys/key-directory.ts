@@ -1,53 +1,93 @@
 /** The key directory of a page: a source of keys that trusts a pinned signing root and nobody in between. */
-import type { Transport } from '@connectrpc/connect';
-import type { SealwireError } from '../../errors.js';
+import { Code, ConnectError, type Transport } from '@connectrpc/connect';
+import { SealwireError } from '../../errors.js';
+import { KeyService } from '../../gen/sealwire/v1/keys_pb.js';
+import {
+  type KeySetMemory,
+  type KeySetOptions,
+  noMemory,
+  resolveCacheSettings,
+} from '../../profile/key-sets/cache-settings.js';
+import type { FetchedSet } from '../../profile/key-sets/cached-key-set.js';
+import { KeySets } from '../../profile/key-sets/key-sets.js';
+import { verifyKeySet } from '../../profile/key-sets/verify-key-set.js';
 import type { WebKeySource, WebRecipientKey } from '../crypto/recipient.js';
+import { webVerifier } from './verifier.js';
 
-/** What is remembered of one recipient. */
-export interface RememberedSet {
-  /** The highest version seen. */
-  readonly version: number;
-  /** The set that had it, as it came; verified anew before it is used. */
-  readonly text: string;
-}
-
-/** Keeps the highest version of each recipient over reloads of the page. */
-export interface KeySetMemory {
-  /** @throws SealwireError when it cannot be read: that must not pass for an empty one */
-  recall(issuer: string): Promise<RememberedSet | undefined>;
-  /** Never replaces a higher version. */
-  remember(issuer: string, set: RememberedSet): Promise<void>;
-}
+export type {
+  KeySetMemory,
+  KeySetOptions,
+  KeySetProblem,
+  RememberedSet,
+} from '../../profile/key-sets/cache-settings.js';
 
 /** Options of {@link WebKeyDirectory}. */
-export interface WebKeyDirectoryOptions {
+export interface WebKeyDirectoryOptions extends KeySetOptions {
   /** Connect transport to a service that serves the key sets. */
   readonly transport: Transport;
-  /** RFC 7638 thumbprints of the signing roots to trust: one, or two while the root changes; 1 to 4. */
-  readonly roots: readonly string[];
-  /** The service's name (`origin` in its configuration): whose set is meant by recipient ''. */
-  readonly issuer: string;
-  /** Remembers the newest set over reloads, e.g. `createIndexedDbMemory()`. Default: none, each page load begins anew. */
+  /**
+   * Remembers the highest version seen, so that an older set is refused after a reload too, and the last set, so that a
+   * reload survives an outage: `createIndexedDbMemory()`. Default: none, each page load begins anew.
+   */
   readonly memory?: KeySetMemory;
-  /** How long to wait for the key service, in ms. Default 5,000; 100 to 60,000. */
-  readonly deadlineMs?: number;
-  /** Told when a set could not be fetched or was refused. Default: `console.warn`, once an hour per code. */
-  readonly onProblem?: (problem: { readonly recipient: string; readonly error: SealwireError }) => void;
 }
 
-/** Gives recipients' keys out of signed key sets; one for all clients of a page. */
+/**
+ * Gives recipients' keys out of signed key sets; one for all clients of a page. Which key is used follows from its
+ * dates, without a fetch.
+ */
 export class WebKeyDirectory implements WebKeySource {
-  /** @throws SealwireError `OPTIONS_INVALID` */
-  constructor(_options: WebKeyDirectoryOptions) {}
+  readonly #sets: KeySets<WebRecipientKey>;
 
-  current(_recipient: string): Promise<WebRecipientKey> {
-    throw new Error('not yet');
+  /** @throws SealwireError `OPTIONS_INVALID` */
+  constructor(options: WebKeyDirectoryOptions) {
+    const { transport, issuer, memory = noMemory } = options;
+    const settings = resolveCacheSettings<WebRecipientKey>(options, {
+      memory,
+      verify: (text, checks) => verifyKeySet(text, checks, webVerifier),
+      warn: (text) => console.warn(text),
+    });
+    this.#sets = new KeySets(issuer, (recipient) => fetchSet(transport, recipient, settings.deadlineMs), settings);
   }
 
-  refresh(_recipient: string): Promise<void> {
-    throw new Error('not yet');
+  /**
+   * @param recipient name in the schema; '' is the service itself
+   * @returns the key to seal to now, after a fetch that all callers share where the set is not at hand
+   * @throws SealwireError one of `KEY_SET_CODES`: fails closed; `KEY_MEMORY_FAILED`, `CLOSED`
+   */
+  async current(recipient: string): Promise<WebRecipientKey> {
+    return this.#sets.find(recipient).current();
+  }
+
+  /** Fetches the recipient's set now, at most once a second. @throws SealwireError as {@link current} */
+  async refresh(recipient: string): Promise<void> {
+    await this.#sets.find(recipient).refresh();
+  }
+
+  /**
+   * The current state of a recipient's set.
+   *
+   * @returns version and end (seconds since 1970) of the set at hand; undefined when there is none that may be used
+   */
+  describe(recipient: string): { readonly version: number; readonly expiresAt: number } | undefined {
+    return this.#sets.describe(recipient);
   }
 
   /** Stops all timers; no key is given out afterwards. */
-  close(): void {}
+  close(): void {
+    this.#sets.close();
+  }
+}
+
+/** The answer is untrusted: it is verified by whoever asked. */
+async function fetchSet(transport: Transport, recipient: string, deadlineMs: number): Promise<FetchedSet> {
+  try {
+    const { getKeySet } = KeyService.method;
+    const { message } = await transport.unary(getKeySet, undefined, deadlineMs, undefined, { recipient });
+    return { text: message.keySetJws, maxAgeMs: Number(message.maxAge?.seconds ?? 0) * 1000 };
+  } catch (error) {
+    // The code alone: the text is untrusted.
+    const { code } = ConnectError.from(error);
+    throw new SealwireError('KEY_SET_UNAVAILABLE', `the key service answered ${Code[code]}`);
+  }
 }

@@ -12,7 +12,7 @@ import {
   toBinary,
 } from '@bufbuild/protobuf';
 import { SealwireError } from '../../errors.js';
-import { sealed } from '../../gen/web/sealwire/v1/sealed_pb.js';
+import { sealed } from '../../gen/sealwire/v1/sealed_pb.js';
 import { findFault } from '../../schema/checks/find-fault.js';
 import { hasPresence, isRequired } from '../../schema/checks/presence.js';
 import { boundKind, methodFacts, shapeOf } from '../../schema/descriptor-facts.js';

@@ -3,10 +3,11 @@ import { createHmac, createPublicKey } from 'node:crypto';
 import { expect } from 'chai';
 import { compactVerify, importJWK } from 'jose';
 import { KEY_SET_CODES, type KeySetCode } from '../../../src/errors.js';
-import { DELEGATION_TYPE, signDelegation } from '../../../src/keys/signed-set/delegation.js';
+import { signDelegation } from '../../../src/keys/signed-set/delegation.js';
 import { peekKeySet, signKeySet, verifyKeySet } from '../../../src/keys/signed-set/key-set.js';
 import { SigningKey } from '../../../src/keys/signed-set/signing-key.js';
-import { KEY_SET_TYPE, MAX_SET_KEYS } from '../../../src/profile/key-set-rules.js';
+import { DELEGATION_TYPE } from '../../../src/profile/key-sets/delegation.js';
+import { KEY_SET_TYPE, MAX_SET_KEYS } from '../../../src/profile/key-sets/key-set-rules.js';
 import { assemble, makeSealingKey, makeSigningPair, signAny, TestIssuer } from '../../support/signed-sets.js';
 import { printed, refusal } from '../helpers.js';
 
