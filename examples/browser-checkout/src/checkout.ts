@@ -23,7 +23,7 @@ import {
   typedNow,
   watchForm,
 } from './form.js';
-import { type Order, Payer, readInsight, type Sent } from './payment.js';
+import { measureClock, type Order, Payer, readInsight, type Sent } from './payment.js';
 
 const ORDER_KEY = 'order';
 const PAYING_KEY = 'paying';
@@ -34,7 +34,7 @@ const RECORD_PAUSE_MS = 100;
 const payButton = byId<HTMLButtonElement>('pay');
 const notice = byId('notice');
 let order = findOrder();
-let payer: Promise<Payer> | undefined;
+let payer: Payer | undefined;
 
 /** The order of this tab, which a reload does not change: so it is not charged twice. */
 function findOrder(): Order {
@@ -53,9 +53,8 @@ async function pay(): Promise<void> {
   resetSteps();
   let sent: Sent | undefined;
   try {
-    payer ??= Payer.create(new URLSearchParams(location.search).get('form') === 'grpc-web');
     sessionStorage.setItem(PAYING_KEY, 'yes');
-    const reply = await (await payer).pay(order, details, (now) => {
+    const reply = await (await getPayer()).pay(order, details, (now) => {
       sent = now;
       showSent(now);
     });
@@ -63,9 +62,7 @@ async function pay(): Promise<void> {
     if (reply.status === 'authorized') showDone(reply.cardLast4);
     else showNotice(declined());
   } catch (error) {
-    // The next attempt asks for everything anew.
-    payer = undefined;
-    fail(error, sent);
+    await fail(error, sent);
   } finally {
     sessionStorage.removeItem(PAYING_KEY);
     setBusy(false);
@@ -73,10 +70,19 @@ async function pay(): Promise<void> {
   if (sent !== undefined) await showRecords(sent.requestId);
 }
 
-function fail(error: unknown, sent: Sent | undefined): void {
-  const failure = explain(error);
-  if (sent === undefined) showNothingSent();
-  else showRefusal(failure, errorDetails(error)?.reason ?? Code[ConnectError.from(error).code] ?? '');
+async function getPayer(): Promise<Payer> {
+  payer ??= await Payer.create(new URLSearchParams(location.search).get('form') === 'grpc-web');
+  return payer;
+}
+
+async function fail(error: unknown, sent: Sent | undefined): Promise<void> {
+  const failure = explain(error, await measureClock());
+  if (sent === undefined) {
+    // Where the keys were at fault, the next attempt asks for them anew.
+    payer?.close();
+    payer = undefined;
+    showNothingSent();
+  } else showRefusal(failure, errorDetails(error)?.reason ?? Code[ConnectError.from(error).code] ?? '');
   for (const [field, text] of Object.entries(failure.fields ?? {})) showError(field as never, text);
   showNotice(failure);
   if (failure.fields !== undefined) focusFirstError();

@@ -73,8 +73,7 @@ export function showSent({ url, message, sealedInMs }: Sent): void {
       return details;
     });
   const time = make('p', `Sealed and ready in ${sealedInMs.toFixed(0)} ms.`, 'about');
-  boxes.sent.classList.add('is-sealed');
-  fill('sent', [clear, ...fields, time]);
+  fillSealed('sent', [clear, ...fields, time]);
 }
 
 /** Nothing left the browser. */
@@ -85,33 +84,32 @@ export function showNothingSent(): void {
 
 /** What gateway and audit log have. */
 export function showInsight({ calls, records }: Insight): void {
-  if (calls.length === 0) wait('gateway', 'Nothing: this call took another way.');
-  else {
-    boxes.gateway.classList.add('is-sealed');
-    fill(
-      'gateway',
-      calls.map((call) => make('pre', printLine(call))),
-    );
-  }
-  if (records.length === 0) wait('audit', 'No record of this call.');
-  else {
-    boxes.audit.classList.add('is-sealed');
-    fill(
-      'audit',
-      records.map((record) => make('pre', printRecord(record))),
-    );
-  }
+  const lines = calls.map((call) => make('pre', `web call ${JSON.stringify(call)}`));
+  if (lines.length > 0) fillSealed('gateway', lines);
+  else wait('gateway', 'Nothing: this call took another way.');
+  if (records.length > 0) fillSealed('audit', records.flatMap(showRecord));
+  else wait('audit', 'No record of this call.');
 }
 
-function printLine(line: object): string {
-  return `web call ${JSON.stringify(line)}`;
+function fillSealed(step: Step, content: readonly HTMLElement[]): void {
+  boxes[step].classList.add('is-sealed');
+  fill(step, content);
 }
 
-/** Tokens are shown above in full. */
-function printRecord(record: AuditRecord): string {
-  const shorten = (key: string, value: unknown) =>
-    key === 'token' && typeof value === 'string' ? `${value.slice(0, 24)}… (${value.length} characters)` : value;
-  return JSON.stringify(record, shorten, 2);
+function showRecord(record: AuditRecord): HTMLElement[] {
+  const { seq, time, event, principal, fields } = record;
+  const facts = makeFacts([
+    ['record', `${seq}, ${event}`],
+    ['time', time],
+    ['caller', principal],
+    ...fields.map(({ path, outcome, reason, token }): [string, string] => {
+      const kept = typeof token === 'string' ? `its token, ${token.length} characters` : 'the digest of its token';
+      return [path, `${[outcome, reason].filter(Boolean).join(', ')}; kept: ${kept}`];
+    }),
+  ]);
+  const whole = make('details', [make('summary', 'The whole record'), make('div')], 'sealed-field');
+  whole.lastElementChild?.append(make('pre', JSON.stringify(record, null, 2)));
+  return [facts, whole];
 }
 
 export function showReply({ paymentId, status, cardLast4 }: AuthorizeResponse): void {

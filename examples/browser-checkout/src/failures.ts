@@ -52,17 +52,22 @@ const BY_PATH: Readonly<Record<string, readonly [field: Field, text: string]>> =
   country_code: ['country', 'Choose the country.'],
 };
 
-/** @param error what a payment was rejected with */
-export function explain(error: unknown, nowMs = Date.now()): Failure {
-  const details = errorDetails(error);
-  const { reason, code = '', metadata = {}, violations = [] } = details ?? {};
+/** A clock that is off by more is told to the person, in ms. */
+const CLOCK_MS = 120_000;
+
+/**
+ * @param error what a payment was rejected with
+ * @param behindMs by how much the clock of this device is behind that of the shop
+ */
+export function explain(error: unknown, behindMs: number): Failure {
+  const { reason, code = '', violations = [] } = errorDetails(error) ?? {};
   if (reason === 'INNER_MESSAGE_INVALID') return describeFields(violations.map(({ path }) => path));
-  if (reason === 'SEALED_FIELD_STALE') return describeClock(Number(metadata['serverTime']) * 1_000 - nowMs);
+  // A key set, too, is good for a time only.
+  const isTimely = reason !== 'SEALED_FIELD_STALE' && !(code.startsWith('KEY_SET_') && Math.abs(behindMs) > CLOCK_MS);
+  if (!isTimely) return describeClock(behindMs);
   if (reason !== undefined) return BY_REASON[reason] ?? BUSY;
   if (code === 'KEY_SET_UNAVAILABLE')
     return { ...UNREACHABLE, text: `${NOTHING} Check your connection and try again.` };
-  if (code === 'KEY_SET_TIME' || code === 'KEY_SET_EXPIRED' || code === 'KEY_SET_DELEGATION_EXPIRED')
-    return describeClock(Number.NaN);
   if (code !== '') return UNTRUSTED;
   const status = error instanceof ConnectError ? error.code : Code.Unavailable;
   if (status === Code.AlreadyExists)
@@ -79,12 +84,11 @@ function describeFields(paths: readonly string[]): Failure {
   return { title: 'The card was not accepted.', text: `${NOTHING} Check what is marked below.`, fields };
 }
 
-/** @param behindMs by how much this clock is behind; NaN if that is not known */
 function describeClock(behindMs: number): Failure {
   const minutes = Math.round(Math.abs(behindMs) / 60_000);
-  const off = Number.isNaN(minutes) ? 'wrong' : `${minutes} minutes ${behindMs > 0 ? 'slow' : 'fast'}`;
+  const off = minutes === 0 ? 'wrong' : `${minutes} minutes ${behindMs > 0 ? 'slow' : 'fast'}`;
   return {
     title: `The clock of your device is ${off}.`,
-    text: `A payment is only good for a few minutes, so the time has to be right. ${NOTHING} Set date and time to automatic, then pay again.`,
+    text: `A payment is good for a few minutes only. ${NOTHING} Set date and time to automatic, then pay again.`,
   };
 }

@@ -34,10 +34,19 @@ export interface Insight {
   readonly records: readonly AuditRecord[];
 }
 
-/** As much of an audit record as is shown. */
+/** As much of an audit record as is shown apart. */
 export interface AuditRecord {
+  readonly seq: number;
+  readonly time: string;
   readonly event: string;
-  readonly fields: readonly { readonly field: string; readonly token: unknown }[];
+  readonly principal: string;
+  readonly fields: readonly {
+    readonly path: string;
+    readonly outcome: string;
+    readonly reason: string;
+    /** The token, or what is kept in its place. */
+    readonly token: unknown;
+  }[];
 }
 
 /** A payment takes no longer, in ms. */
@@ -50,15 +59,27 @@ export async function readInsight(requestId = ''): Promise<Insight> {
   return (await answer.json()) as Insight;
 }
 
-/** Pays; made anew after a failure, so that nothing of it is left. */
+/** @returns by how many ms this clock is behind that of the server; 0 if that cannot be told */
+export async function measureClock(): Promise<number> {
+  const date = await fetch('/', { method: 'HEAD', cache: 'no-store' }).then(
+    ({ headers }) => Date.parse(headers.get('date') ?? ''),
+    () => Number.NaN,
+  );
+  return Number.isNaN(date) ? 0 : date - Date.now();
+}
+
+/** Pays. One for a page: its calls share the keys and one agreement. */
 export class Payer {
   readonly #client: SealedPaymentServiceClient;
+  readonly #keys: WebKeyDirectory;
   #onSent: (sent: Omit<Sent, 'sealedInMs'>) => void = () => {};
 
   private constructor({ service, root }: Insight, isGrpcWeb: boolean) {
     const transport = this.#createTransport(isGrpcWeb);
-    const keys = new WebKeyDirectory({ transport, roots: [root], issuer: service, memory: createIndexedDbMemory() });
-    this.#client = new SealedPaymentServiceClient(transport, { sealer: new WebSealer({ keys }), binary: true });
+    const memory = createIndexedDbMemory();
+    this.#keys = new WebKeyDirectory({ transport, roots: [root], issuer: service, memory });
+    const sealer = new WebSealer({ keys: this.#keys });
+    this.#client = new SealedPaymentServiceClient(transport, { sealer, binary: true });
   }
 
   /** @param isGrpcWeb whether gRPC-Web is spoken instead of Connect */
@@ -72,6 +93,10 @@ export class Payer {
     this.#onSent = (sent) => onSent({ ...sent, sealedInMs: performance.now() - startedAt });
     const headers = { 'x-request-id': crypto.randomUUID() };
     return this.#client.authorize({ ...order, ...details }, { headers, timeoutMs: TIMEOUT_MS });
+  }
+
+  close(): void {
+    this.#keys.close();
   }
 
   #createTransport(isGrpcWeb: boolean): Transport {

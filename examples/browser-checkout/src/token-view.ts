@@ -48,5 +48,7 @@ function showHeader(part: string): HTMLElement {
 
 function showValue(name: string, value: unknown): string {
   if (name === 'iat') return `${value} (${new Date(Number(value) * 1_000).toLocaleTimeString()})`;
-  return typeof value === 'object' ? JSON.stringify(value) : String(value);
+  if (name !== 'epk') return String(value);
+  const { crv, x, y } = value as Record<'crv' | 'x' | 'y', string>;
+  return `a point on ${crv}: ${x.slice(0, 8)}…, ${y.slice(0, 8)}…`;
 }
