@@ -34,7 +34,7 @@ function table<K extends string, V>(entries: Record<K, V>): Readonly<Record<K, V
   return Object.freeze(Object.assign(Object.create(null) as Record<K, V>, entries));
 }
 
-export const curves = table<Curve, CurveFacts>({
+export const curves = /* @__PURE__ */ table<Curve, CurveFacts>({
   'P-521': {
     coordinateBytes: 66,
     coordinateChars: 88,
@@ -55,7 +55,7 @@ export const curves = table<Curve, CurveFacts>({
   },
 });
 
-export const encryptions = table<ContentEncryption, EncryptionFacts>({
+export const encryptions = /* @__PURE__ */ table<ContentEncryption, EncryptionFacts>({
   A256GCM: { cipher: 'aes-256-gcm', keyBytes: 32, ivBytes: 12, tagBytes: 16, hmac: undefined },
   'A128CBC-HS256': { cipher: 'aes-128-cbc', keyBytes: 32, ivBytes: 16, tagBytes: 16, hmac: 'sha256' },
   'A256CBC-HS512': { cipher: 'aes-256-cbc', keyBytes: 64, ivBytes: 16, tagBytes: 32, hmac: 'sha512' },

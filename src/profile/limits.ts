@@ -19,6 +19,16 @@ export interface OpenLimits {
   readonly messagesPerMessage: number;
 }
 
+/** The limits of a strict recipient for which nothing else was configured. */
+export const DEFAULT_LIMITS: OpenLimits = {
+  innerBytes: 65_536,
+  tokenBytes: 98_304,
+  headerBytes: 2_048,
+  tokensPerMessage: 64,
+  agreementsPerMessage: 2,
+  messagesPerMessage: 8_192,
+};
+
 const RANGES: Readonly<Record<keyof OpenLimits, readonly [min: number, max: number]>> = {
   innerBytes: [1, 1_048_576],
   tokenBytes: [256, 2_097_152],
@@ -39,14 +49,8 @@ export function resolveLimits(limits: Partial<OpenLimits> = {}, policy: PolicyNa
   // A misspelt limit must not silently be a default.
   const unknown = Object.keys(limits).find((name) => !Object.hasOwn(RANGES, name));
   if (unknown !== undefined) throw new SealwireError('OPTIONS_INVALID', `there is no limit '${unknown}'`);
-  const resolved: OpenLimits = {
-    innerBytes: limits.innerBytes ?? 65_536,
-    tokenBytes: limits.tokenBytes ?? 98_304,
-    headerBytes: limits.headerBytes ?? 2_048,
-    tokensPerMessage: limits.tokensPerMessage ?? 64,
-    agreementsPerMessage: limits.agreementsPerMessage ?? (policy === 'strict' ? 2 : 64),
-    messagesPerMessage: limits.messagesPerMessage ?? 8_192,
-  };
-  for (const [name, range] of Object.entries(RANGES)) checkRange(name, resolved[name as keyof OpenLimits], range);
-  return resolved;
+  const defaults = policy === 'strict' ? DEFAULT_LIMITS : { ...DEFAULT_LIMITS, agreementsPerMessage: 64 };
+  const names = Object.keys(RANGES) as (keyof OpenLimits)[];
+  const resolved = names.map((name) => [name, checkRange(name, limits[name] ?? defaults[name], RANGES[name])]);
+  return Object.fromEntries(resolved) as OpenLimits;
 }

@@ -2,13 +2,11 @@
 import { SealwireError } from '../../errors.js';
 import { concatBytes } from '../../profile/bytes.js';
 import { parseHeaderPart } from '../../profile/header-members.js';
-import { resolveLimits } from '../../profile/limits.js';
+import { DEFAULT_LIMITS } from '../../profile/limits.js';
 import { type ContentType, ReplyOrder } from '../../profile/replies.js';
 import { splitToken, type TokenParts } from '../../profile/token-form.js';
 import type { WebReplyKey } from './agreement.js';
 import { decodeBase64url, sha256, utf8, type WebCryptoKey } from './subtle.js';
-
-const limits = resolveLimits();
 
 /** What was in a sealed reply. */
 export interface OpenedWebReply {
@@ -49,8 +47,8 @@ export class WebReplyOpener {
   }
 
   async #open(token: string, field: string, bound: Uint8Array | undefined): Promise<OpenedWebReply> {
-    const parts = splitToken(token, limits, decodeBase64url);
-    const header = parseHeaderPart(parts.headerPart, limits.headerBytes, decodeBase64url);
+    const parts = splitToken(token, DEFAULT_LIMITS, decodeBase64url);
+    const header = parseHeaderPart(parts.headerPart, DEFAULT_LIMITS.headerBytes, decodeBase64url);
     const expected = bound === undefined ? { field } : { field, bound: await sha256(bound) };
     const claims = this.#order.check(parts, header, expected);
     const plaintext = await this.#decrypt(parts);

@@ -1,13 +1,12 @@
 /** Sealing with one agreement: many tokens, each with its own random CEK and IV. */
 import { SealwireError } from '../../errors.js';
-import { resolveLimits } from '../../profile/limits.js';
+import { DEFAULT_LIMITS } from '../../profile/limits.js';
 import { fixedHeader, type SealParameters } from '../../profile/seal-parameters.js';
 import type { SealObserver } from '../../profile/sessions.js';
 import type { WebAgreement, WebReplyKey } from './agreement.js';
 import { encodeBase64url, utf8 } from './subtle.js';
 
 const TAG_BYTES = 16;
-const limits = resolveLimits();
 
 /** Seals tokens for one recipient key. */
 export class WebSession {
@@ -27,14 +26,14 @@ export class WebSession {
    * @returns a compact JWE by the token profile
    * @throws SealwireError `INNER_TOO_LARGE`, `HEADER_TOO_LARGE`
    */
-  async seal(plaintext: Uint8Array, parameters: SealParameters, maxBytes = limits.innerBytes): Promise<string> {
-    const most = Math.min(maxBytes, limits.innerBytes);
+  async seal(plaintext: Uint8Array, parameters: SealParameters, maxBytes = DEFAULT_LIMITS.innerBytes): Promise<string> {
+    const most = Math.min(maxBytes, DEFAULT_LIMITS.innerBytes);
     if (plaintext.length > most) throw new SealwireError('INNER_TOO_LARGE', `the inner message exceeds ${most} bytes`);
     const { iat, bound, call } = parameters;
     const fixed = fixedHeader(this.#agreement, parameters, call?.mth);
     const header = utf8.encode(JSON.stringify({ ...fixed, iat, bnd: bound, req: call?.req }));
-    if (header.length > limits.headerBytes) {
-      throw new SealwireError('HEADER_TOO_LARGE', `the header exceeds ${limits.headerBytes} bytes`);
+    if (header.length > DEFAULT_LIMITS.headerBytes) {
+      throw new SealwireError('HEADER_TOO_LARGE', `the header exceeds ${DEFAULT_LIMITS.headerBytes} bytes`);
     }
     // Before anything is waited for: calls that seal at the same time count too.
     this.#observe(plaintext.length);
