@@ -35,7 +35,7 @@ export type {
   RefusalKind,
 } from './jwe/opener.js';
 export type { Custody, OpeningKey, OpeningKeys, RecipientKey, TokenOrigin } from './jwe/recipient.js';
-export { SealingSessions, type SealingSessionsOptions } from './jwe/sender.js';
+export { SealingSessions, type SealingSessionsOptions, type SessionBounds } from './jwe/sender.js';
 export type { CustodyOptions, HardwareCustody } from './keys/custody.js';
 export type { PublicJwk } from './keys/import.js';
 export { type FileKeySourceOptions, fileKeySource, type KeySource, staticKeySource } from './keys/key-source.js';

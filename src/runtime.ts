@@ -7,7 +7,7 @@
 export { type SealedCallOptions, SealedClient, type SealedClientOptions } from './client/client.js';
 export type { CredentialFunction } from './client/seal-interceptor.js';
 export type { RecipientKey } from './jwe/recipient.js';
-export type { SealingSessions, SealingSessionsOptions } from './jwe/sender.js';
+export type { SealingSessions, SealingSessionsOptions, SessionBounds } from './jwe/sender.js';
 export type { KeySource } from './keys/key-source.js';
 export type { Curve } from './profile/algorithms.js';
 export { createInnerCodec, type Descriptors, embeddedDescriptors, type MessageFns } from './schema/codec.js';

@@ -5,14 +5,12 @@ import { ReplyOpener } from '../jwe/reply.js';
 import { ReplyKey } from '../jwe/reply-key.js';
 import type { AgreementSession } from '../jwe/sender.js';
 import { sha256 } from '../jwe/sha256.js';
-import { type OpenLimits, resolveLimits } from '../profile/limits.js';
+import { DEFAULT_LIMITS } from '../profile/limits.js';
 import { REPLY_FIELD } from '../profile/replies.js';
 import type { ReplyCall } from '../profile/seal-parameters.js';
 import { decodeInner, expectationOf, putOpened } from '../schema/open-sites.js';
 import type { MessagePlan } from '../schema/plan.js';
 import { collectSealed, type SealedSite } from '../schema/walk.js';
-
-const limits: OpenLimits = resolveLimits();
 
 /** A response meant for others only: its tokens stay, its absent fields become undefined. */
 export function keepTokens(plan: MessagePlan, message: object): object {
@@ -46,7 +44,7 @@ export class CallReplies {
   constructor(key: ReplyKey, token: string) {
     this.token = token;
     this.#key = key;
-    this.#opener = new ReplyOpener(key, token, limits);
+    this.#opener = new ReplyOpener(key, token, DEFAULT_LIMITS);
   }
 
   /**
@@ -80,7 +78,7 @@ export class CallReplies {
    */
   open(plan: MessagePlan, message: object): object {
     const sites = collectSealed(plan, message);
-    if (sites.length > limits.tokensPerMessage) throw new SealwireError('TOO_MANY_TOKENS', 'too many tokens');
+    if (sites.length > DEFAULT_LIMITS.tokensPerMessage) throw new SealwireError('TOO_MANY_TOKENS', 'too many tokens');
     const values = sites.map((site) => (site.field.recipient === '' ? this.#openSite(site) : site.value));
     return putOpened(plan, message, sites, values);
   }

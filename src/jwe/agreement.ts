@@ -2,6 +2,7 @@
 import { createECDH, createHash, createPublicKey, createSecretKey, diffieHellman, type KeyObject } from 'node:crypto';
 import { type ContentEncryption, type Curve, curves, encryptions, type KeyAlgorithm } from '../profile/algorithms.js';
 import { type KdfParties, kdfRounds, replyParties, SEALING_PARTIES } from '../profile/concat-kdf.js';
+import { opensslCurves, toSpki } from './openssl-curves.js';
 import { sha256 } from './sha256.js';
 
 /** What to agree on; private keys travel to threads as handles, never as bytes. */
@@ -39,8 +40,7 @@ export function runAgreement(task: AgreementTask): AgreementOutcome | undefined 
     try {
       // OpenSSL refuses points that are not on the curve here. From DER it does so in a seventh of the time
       // it takes from JWK, where it multiplies by the order too: our curves have cofactor 1.
-      const key = Buffer.concat([Buffer.from(curves[crv].spkiPrefix, 'hex'), x, y]);
-      publicKey = createPublicKey({ key, format: 'der', type: 'spki' });
+      publicKey = createPublicKey({ key: toSpki(crv, x, y), format: 'der', type: 'spki' });
     } catch {
       return undefined;
     }
@@ -49,7 +49,7 @@ export function runAgreement(task: AgreementTask): AgreementOutcome | undefined 
   const { publicPoint, crv } = task;
   // Not generateKeyPairSync and export: when the garbage collector runs during an export and finds the job that made
   // the key, that job's end waits for the lock that the export holds, in the same thread, for good (Node 20.20).
-  const pair = createECDH(curves[crv].openssl);
+  const pair = createECDH(opensslCurves[crv].name);
   const point = pair.generateKeys();
   const size = curves[crv].coordinateBytes;
   return {

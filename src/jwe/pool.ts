@@ -10,6 +10,7 @@ import type { JwkPoint } from '../profile/jwk-rules.js';
 import type { AgreementOutcome, AgreementTask } from './agreement.js';
 import type { AgreementReply } from './agreement-worker.js';
 import type { EphemeralPoint } from './header.js';
+import { opensslCurves } from './openssl-curves.js';
 
 /** Options of {@link AgreementPool}. */
 export interface AgreementPoolOptions {
@@ -124,7 +125,7 @@ export class AgreementPool {
    * @throws SealwireError `CUSTODY_FAILED` saying why no thread can start
    */
   async check(): Promise<void> {
-    const publicPoint = new Uint8Array(createECDH(curves['P-256'].openssl).generateKeys());
+    const publicPoint = new Uint8Array(createECDH(opensslCurves['P-256'].name).generateKeys());
     await this.#run({ kind: 'generate', publicPoint, crv: 'P-256' }, this.#own);
   }
 

@@ -2,7 +2,7 @@
 import { LRUCache } from 'lru-cache';
 import { checkRange } from '../profile/check-range.js';
 import { resolveLimits } from '../profile/limits.js';
-import { type SessionBounds, Sessions } from '../profile/sessions.js';
+import { resolveBounds, type SessionBounds, Sessions } from '../profile/sessions.js';
 import { deriveKey, deriveReplyKey, replyKid } from './agreement.js';
 import { type AgreementPool, sharedPool } from './pool.js';
 import type { RecipientKey } from './recipient.js';
@@ -28,13 +28,17 @@ export interface SealingSessionsOptions extends SessionBounds {
 }
 
 /** The agreement sessions of one process, one per recipient key. */
-export class SealingSessions extends Sessions<RecipientKey, AgreementSession> {
+export class SealingSessions {
+  readonly #sessions: Sessions<RecipientKey, AgreementSession>;
+
   /** @throws SealwireError `OPTIONS_INVALID` */
-  constructor({ innerBytes, maxRecipients = 1_024, pool = sharedPool(), ...options }: SealingSessionsOptions = {}) {
+  constructor(options: SealingSessionsOptions = {}) {
+    const { innerBytes, maxRecipients = 1_024, pool = sharedPool(), monotonicNow, ...bounds } = options;
     checkRange('maxRecipients', maxRecipients, [1, 65_536]);
     const limits = resolveLimits(innerBytes === undefined ? {} : { innerBytes });
-    super({
-      ...options,
+    this.#sessions = new Sessions({
+      bounds: resolveBounds(bounds),
+      monotonicNow,
       store: new LRUCache({ max: maxRecipients }),
       async agree(key) {
         const { epk, z } = await pool.generate(key.publicKey, key.crv);
@@ -44,5 +48,30 @@ export class SealingSessions extends Sessions<RecipientKey, AgreementSession> {
         return (observe) => new WrappingSession(key.kid, keys, limits, observe);
       },
     });
+  }
+
+  /** As {@link Sessions.acquire}. @throws SealwireError `CLOSED`, `POOL_FULL`, `CUSTODY_FAILED` @internal */
+  acquire(key: RecipientKey): AgreementSession | Promise<AgreementSession> {
+    return this.#sessions.acquire(key);
+  }
+
+  /** As {@link Sessions.acquireNow}. @internal */
+  acquireNow(key: RecipientKey): AgreementSession | undefined {
+    return this.#sessions.acquireNow(key);
+  }
+
+  /** Agreements in memory that a next message may use. */
+  get held(): number {
+    return this.#sessions.held;
+  }
+
+  /** Forgets the agreements with a key, e.g. because it was rotated. */
+  invalidate(kid: string): void {
+    this.#sessions.invalidate(kid);
+  }
+
+  /** Forgets all agreements; nothing can be sealed afterwards. */
+  close(): Promise<void> {
+    return this.#sessions.close();
   }
 }

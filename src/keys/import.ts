@@ -1,8 +1,9 @@
 /** PEM and JWK texts become checked EC JWKs. */
 import { createECDH, createPrivateKey, createPublicKey, type KeyObject } from 'node:crypto';
 import { type PemBlock, readPem } from '../files/file-text.js';
+import { opensslCurves } from '../jwe/openssl-curves.js';
 import { sha256 } from '../jwe/sha256.js';
-import { type Curve, curves, isCurve } from '../profile/algorithms.js';
+import { type Curve, isCurve } from '../profile/algorithms.js';
 import type { Members } from '../profile/header-members.js';
 import {
   checkCoordinate,
@@ -119,7 +120,7 @@ export function toPublicKey(point: JwkPoint): KeyObject {
  */
 export function toPrivateKey(key: JwkPoint & { readonly d: string }): KeyObject {
   try {
-    const ecdh = createECDH(curves[key.crv].openssl);
+    const ecdh = createECDH(opensslCurves[key.crv].name);
     ecdh.setPrivateKey(Buffer.from(key.d, 'base64url'));
     const point = `04${Buffer.from(key.x, 'base64url').toString('hex')}${Buffer.from(key.y, 'base64url').toString('hex')}`;
     if (ecdh.getPublicKey('hex') !== point) throw new Error('mismatch');

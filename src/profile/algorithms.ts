@@ -13,10 +13,6 @@ export interface CurveFacts {
   readonly coordinateBytes: number;
   /** Characters of one coordinate in base64url. */
   readonly coordinateChars: number;
-  /** OpenSSL's name. */
-  readonly openssl: string;
-  /** DER of a SubjectPublicKeyInfo (RFC 5480) up to the coordinates of an uncompressed point. */
-  readonly spkiPrefix: string;
 }
 
 /** Facts of a content encryption. */
@@ -34,25 +30,10 @@ function table<K extends string, V>(entries: Record<K, V>): Readonly<Record<K, V
   return Object.freeze(Object.assign(Object.create(null) as Record<K, V>, entries));
 }
 
-export const curves = /* @__PURE__ */ table<Curve, CurveFacts>({
-  'P-521': {
-    coordinateBytes: 66,
-    coordinateChars: 88,
-    openssl: 'secp521r1',
-    spkiPrefix: '30819b301006072a8648ce3d020106052b810400230381860004',
-  },
-  'P-384': {
-    coordinateBytes: 48,
-    coordinateChars: 64,
-    openssl: 'secp384r1',
-    spkiPrefix: '3076301006072a8648ce3d020106052b8104002203620004',
-  },
-  'P-256': {
-    coordinateBytes: 32,
-    coordinateChars: 43,
-    openssl: 'prime256v1',
-    spkiPrefix: '3059301306072a8648ce3d020106082a8648ce3d03010703420004',
-  },
+export const curves = table<Curve, CurveFacts>({
+  'P-521': { coordinateBytes: 66, coordinateChars: 88 },
+  'P-384': { coordinateBytes: 48, coordinateChars: 64 },
+  'P-256': { coordinateBytes: 32, coordinateChars: 43 },
 });
 
 export const encryptions = /* @__PURE__ */ table<ContentEncryption, EncryptionFacts>({

@@ -19,7 +19,7 @@ export interface OpenLimits {
   readonly messagesPerMessage: number;
 }
 
-/** The limits of a strict recipient for which nothing else was configured. */
+/** Those of policy `strict`, and of senders. */
 export const DEFAULT_LIMITS: OpenLimits = {
   innerBytes: 65_536,
   tokenBytes: 98_304,
@@ -50,7 +50,9 @@ export function resolveLimits(limits: Partial<OpenLimits> = {}, policy: PolicyNa
   const unknown = Object.keys(limits).find((name) => !Object.hasOwn(RANGES, name));
   if (unknown !== undefined) throw new SealwireError('OPTIONS_INVALID', `there is no limit '${unknown}'`);
   const defaults = policy === 'strict' ? DEFAULT_LIMITS : { ...DEFAULT_LIMITS, agreementsPerMessage: 64 };
-  const names = Object.keys(RANGES) as (keyof OpenLimits)[];
-  const resolved = names.map((name) => [name, checkRange(name, limits[name] ?? defaults[name], RANGES[name])]);
+  const resolved = (Object.keys(RANGES) as (keyof OpenLimits)[]).map((name) => [
+    name,
+    checkRange(name, limits[name] ?? defaults[name], RANGES[name]),
+  ]);
   return Object.fromEntries(resolved) as OpenLimits;
 }

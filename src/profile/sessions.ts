@@ -18,14 +18,22 @@ export interface SessionBounds {
   readonly overrun?: number;
 }
 
+export const DEFAULT_BOUNDS: Required<SessionBounds> = {
+  maxTokens: 1_000,
+  maxAgeMs: 60_000,
+  maxBytes: 64 * 2 ** 20,
+  overrun: 1,
+};
+
 /** @throws SealwireError `OPTIONS_INVALID` */
-function resolveBounds(bounds: SessionBounds): Required<SessionBounds> {
-  const { maxTokens = 1_000, maxAgeMs = 60_000, maxBytes = 64 * 2 ** 20, overrun = 1 } = bounds;
-  checkRange('maxTokens', maxTokens, [1, 10_000_000]);
-  checkRange('maxAgeMs', maxAgeMs, [100, 86_400_000]);
-  checkRange('maxBytes', maxBytes, [65_536, 2 ** 40]);
-  checkRange('overrun', overrun, [1, 10]);
-  return { maxTokens, maxAgeMs, maxBytes, overrun };
+export function resolveBounds(bounds: SessionBounds): Required<SessionBounds> {
+  const { maxTokens, maxAgeMs, maxBytes, overrun } = DEFAULT_BOUNDS;
+  return {
+    maxTokens: checkRange('maxTokens', bounds.maxTokens ?? maxTokens, [1, 10_000_000]),
+    maxAgeMs: checkRange('maxAgeMs', bounds.maxAgeMs ?? maxAgeMs, [100, 86_400_000]),
+    maxBytes: checkRange('maxBytes', bounds.maxBytes ?? maxBytes, [65_536, 2 ** 40]),
+    overrun: checkRange('overrun', bounds.overrun ?? overrun, [1, 10]),
+  };
 }
 
 /** The next session is prepared when this share of a bound is used up. */
@@ -100,7 +108,8 @@ interface Store<S> {
 }
 
 /** What {@link Sessions} are made of. */
-export interface SessionsOptions<K, S> extends SessionBounds {
+export interface SessionsOptions<K, S> {
+  readonly bounds: Required<SessionBounds>;
   /** Makes a fresh agreement with a key. */
   readonly agree: (key: K) => Promise<SessionFactory<S>>;
   /** Default: a map; recipients without a session are forgotten after `maxAgeMs`. */
@@ -118,9 +127,8 @@ export class Sessions<K extends { readonly kid: string }, S> {
   #closed = false;
   #cancelSweep: CancelTimer | undefined;
 
-  /** @throws SealwireError `OPTIONS_INVALID` */
-  constructor({ agree, store = new Map(), monotonicNow, ...bounds }: SessionsOptions<K, S>) {
-    this.#bounds = resolveBounds(bounds);
+  constructor({ bounds, agree, store = new Map(), monotonicNow }: SessionsOptions<K, S>) {
+    this.#bounds = bounds;
     this.#makeAgreement = agree;
     this.#store = store;
     this.#now = monotonicNow ?? (() => performance.now());
@@ -133,7 +141,6 @@ export class Sessions<K extends { readonly kid: string }, S> {
    * @param key whom to seal to
    * @returns the session at once when one is ready, else a promise
    * @throws SealwireError `CLOSED`, and what making an agreement throws
-   * @internal
    */
   acquire(key: K): S | Promise<S> {
     if (this.#closed) throw new SealwireError('CLOSED', 'the sessions are closed');
@@ -144,7 +151,6 @@ export class Sessions<K extends { readonly kid: string }, S> {
    * As {@link acquire}, if a session is ready.
    *
    * @returns undefined when one has to be waited for, as always with one agreement per message; none is begun
-   * @internal
    */
   acquireNow(key: K): S | undefined {
     const recipient = this.#store.get(key.kid);
@@ -166,11 +172,10 @@ export class Sessions<K extends { readonly kid: string }, S> {
   }
 
   /** Forgets all agreements; nothing can be sealed afterwards. */
-  close(): Promise<void> {
+  async close(): Promise<void> {
     this.#closed = true;
     this.#store.clear();
     this.#cancelSweep?.();
-    return Promise.resolve();
   }
 
   #recipient(kid: string): Recipient<S> {

@@ -2,13 +2,11 @@
  * A hostile key service between client and service: it answers `GetKeySet` with whatever it likes, and has even the
  * service's own set-signing key where an attack needs it. No token may be sealed to a key that is not the service's.
  */
-import { createHmac } from 'node:crypto';
 import { join } from 'node:path';
 import { credentials, type ServiceError, status } from '@grpc/grpc-js';
 import { expect } from 'chai';
 import { errorDetails } from '../../src/client/client.js';
 import { KeyDirectory, type KeyDirectoryOptions } from '../../src/client/key-directory.js';
-import type { KeySetCode } from '../../src/errors.js';
 import { AuthorizeRequest, PaymentServiceService } from '../../src/gen/payments/v1/payments.js';
 import { SealedPaymentServiceClient } from '../../src/gen/payments/v1/payments_sealed.js';
 import { GetKeySetResponse, KeyServiceService } from '../../src/gen/sealwire/v1/keys.js';
@@ -16,13 +14,11 @@ import { peekHeader } from '../../src/jwe/header.js';
 import { SigningKey } from '../../src/keys/signed-set/signing-key.js';
 import { REPLY_METADATA } from '../../src/profile/replies.js';
 import { failureOf, type Harness, startHarness, validRequest } from '../support/harness.js';
+import { type Forge, keySetAttacks, replacePayload } from '../support/key-set-attacks.js';
 import { type RewritingRelay, rewriteAs, startRewritingRelay } from '../support/rewriting-relay.js';
-import { makeSealingKey, readSigningPair, signAny, TestIssuer } from '../support/signed-sets.js';
+import { makeSealingKey, readSigningPair, TestIssuer } from '../support/signed-sets.js';
 
 const ORIGIN = 'sealwire-payments';
-
-/** Makes a text for the client out of the genuine one. */
-type Forge = (genuine: string) => string | Promise<string>;
 
 describe('a hostile key service', () => {
   let harness: Harness;
@@ -98,115 +94,15 @@ describe('a hostile key service', () => {
     expect(sealedTo()).to.include(harness.service.kid);
   });
 
-  const malloryKeys = () => ({ keys: [mallory.key.jwk] });
-  const part = (value: object) => Buffer.from(JSON.stringify(value)).toString('base64url');
-  /** Replaces the payload, and keeps or replaces the rest. */
-  function replacePayload(genuine: string, change: object, header?: object, sign?: (signed: string) => string): string {
-    const [head, body, signature] = genuine.split('.') as [string, string, string];
-    const claims = { ...(JSON.parse(Buffer.from(body, 'base64url').toString()) as object), ...change };
-    const old = JSON.parse(Buffer.from(head, 'base64url').toString()) as object;
-    const signed = `${header === undefined ? head : part({ ...old, ...header })}.${part(claims)}`;
-    return `${signed}.${sign === undefined ? signature : sign(signed)}`;
-  }
-
-  const attacks: Readonly<Record<string, readonly [code: KeySetCode, forge: Forge]>> = {
-    'substituted key under the genuine signature': [
-      'KEY_SET_SIGNATURE',
-      (genuine) => replacePayload(genuine, malloryKeys()),
-    ],
-    'stripped signature': ['KEY_SET_UNSIGNED', (genuine) => replacePayload(genuine, malloryKeys(), {}, () => '')],
-    'missing third part': ['KEY_SET_FORM', (genuine) => genuine.slice(0, genuine.lastIndexOf('.'))],
-    'alg none': ['KEY_SET_ALGORITHM', (genuine) => replacePayload(genuine, malloryKeys(), { alg: 'none' }, () => '')],
-    "HS512 keyed with the root's public key": [
-      'KEY_SET_ALGORITHM',
-      (genuine) =>
-        replacePayload(genuine, malloryKeys(), { alg: 'HS512' }, (signed) =>
-          createHmac('sha512', JSON.stringify(insider.root.jwk)).update(signed).digest('base64url'),
-        ),
-    ],
-    'another root with everything under it': ['KEY_SET_ROOT_UNKNOWN', () => mallory.set({ claims: malloryKeys() })],
-    'delegation by another root that names the pinned one': [
-      'KEY_SET_DELEGATION_SIGNATURE',
-      () =>
-        insider.set({
-          signer: mallory.signer,
-          header: { kid: mallory.signer.kid },
-          delegation: { by: mallory.root, claims: { key: mallory.signer.jwk } },
-          claims: malloryKeys(),
-        }),
-    ],
-    'set signed by a key that nobody delegated to': [
-      'KEY_SET_SIGNER',
-      () => insider.set({ signer: mallory.signer, header: { kid: mallory.signer.kid }, claims: malloryKeys() }),
-    ],
-    'set signed by such a key in the name of the delegated one': [
-      'KEY_SET_SIGNATURE',
-      () => insider.set({ signer: mallory.signer, claims: malloryKeys() }),
-    ],
-    'set signed by the root in place of its delegate': [
-      'KEY_SET_SIGNER',
-      () => insider.set({ signer: insider.root, header: { kid: insider.root.kid }, claims: malloryKeys() }),
-    ],
-    'delegation in place of a set': ['KEY_SET_TYPE', () => insider.delegation()],
-    'expired delegation': [
-      'KEY_SET_DELEGATION_EXPIRED',
-      () => {
-        const claims = { iat: insider.now - 91 * 86_400, exp: insider.now - 86_400 };
-        return insider.set({ delegation: { claims }, claims: malloryKeys() });
-      },
-    ],
-    'set of another issuer under the same root': [
-      'KEY_SET_ISSUER',
-      () => new TestIssuer('fraud-team', Date.now(), insider).set({ claims: malloryKeys() }),
-    ],
-    'expired set': [
-      'KEY_SET_EXPIRED',
-      () => insider.set({ claims: { ...malloryKeys(), iat: insider.now - 600, exp: insider.now - 300 } }),
-    ],
-    'set for more than 24 hours': [
-      'KEY_SET_TIME',
-      () => insider.set({ claims: { ...malloryKeys(), exp: insider.now + 100_000 } }),
-    ],
-    'duplicate kid': [
-      'KEY_SET_DUPLICATE_KID',
-      () => insider.set({ claims: { keys: [insider.key.jwk, { ...mallory.key.jwk, kid: insider.key.jwk.kid }] } }),
-    ],
-    'private member': [
-      'KEY_SET_PRIVATE_MEMBER',
-      () => {
-        const { d } = mallory.key.privateKey.export({ format: 'jwk' });
-        return insider.set({ claims: { keys: [{ ...mallory.key.jwk, d }] } });
-      },
-    ],
-    'kid that is not the thumbprint': [
-      'KEY_SET_KID',
-      () => insider.set({ claims: { keys: [{ ...mallory.key.jwk, kid: harness.service.kid }] } }),
-    ],
-    'mixed curves': [
-      'KEY_SET_MIXED_CURVES',
-      () => insider.set({ claims: { keys: [mallory.key.jwk, makeSealingKey('P-256').jwk] } }),
-    ],
-    'coordinates of one curve under the name of another': [
-      'KEY_SET_KEY',
-      () => insider.set({ claims: { keys: [{ ...makeSealingKey('P-256').jwk, crv: 'P-521' }] } }),
-    ],
-    'duplicate names': [
-      'KEY_SET_DUPLICATE_NAME',
-      async (genuine) => {
-        const { dlg } = JSON.parse(Buffer.from(genuine.split('.')[0] ?? '', 'base64url').toString()) as { dlg: string };
-        const claims = JSON.stringify(insider.claims(malloryKeys()));
-        return signAny(insider.signer, { typ: 'jwk-set+jwt', dlg }, `{"keys":[],${claims.slice(1)}`);
-      },
-    ],
-    'key embedded in the header': [
-      'KEY_SET_HEADER',
-      () => insider.set({ signer: mallory.signer, header: { jwk: mallory.signer.jwk }, claims: malloryKeys() }),
-    ],
-    'set without a key': ['KEY_SET_NO_ACTIVE_KEY', () => insider.set({ claims: { keys: [] } })],
-    'empty answer': ['KEY_SET_FORM', () => ''],
-    'answer that is too long': ['KEY_SET_TOO_LARGE', () => 'A'.repeat(70_000)],
-    'answer that is much too long': ['KEY_SET_UNAVAILABLE', () => 'A'.repeat(1_100_000)],
-  };
+  const attacks = keySetAttacks({
+    mallory,
+    get insider() {
+      return insider;
+    },
+    get serviceKid() {
+      return harness.service.kid;
+    },
+  });
 
   describe('makes a client without a set send nothing, by a', () => {
     for (const [name, [code, forge]] of Object.entries(attacks)) {
@@ -302,7 +198,7 @@ describe('a hostile key service', () => {
       response: rewriteAs(GetKeySetResponse, (message, { path }) => {
         if (!path.endsWith('/GetKeySet')) return message;
         asked++;
-        return { ...message, keySetJws: replacePayload(message.keySetJws, malloryKeys()) };
+        return { ...message, keySetJws: replacePayload(message.keySetJws, { keys: [mallory.key.jwk] }) };
       }),
     };
     const error = await failureOf(pay(client));
@@ -314,7 +210,7 @@ describe('a hostile key service', () => {
     const next = await SigningKey.generate();
     const { client } = connect({ roots: [next.kid, harness.service.root] });
     await pay(client);
-    answerWith(() => mallory.set({ claims: malloryKeys() }));
+    answerWith(() => mallory.set({ claims: { keys: [mallory.key.jwk] } }));
     const error = await failureOf(pay(connect({ roots: [next.kid, harness.service.root] }).client));
     expect(error.details).to.include('KEY_SET_ROOT_UNKNOWN');
   });

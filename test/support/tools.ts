@@ -3,6 +3,7 @@ import { spawnSync } from 'node:child_process';
 
 /** How to get each tool. */
 const HINTS = {
+  chromium: 'apt-get install chromium',
   go: 'install Go from your distribution, or https://go.dev/dl',
   grpcurl: 'go install github.com/fullstorydev/grpcurl/cmd/grpcurl@latest',
   jose: 'apt-get install jose',
@@ -28,8 +29,12 @@ export const toolEnvironment: NodeJS.ProcessEnv = { ...process.env, PATH: `${pro
  * @param context `this` of a test or `before` hook
  */
 export function requireTool(context: Mocha.Context, tool: Tool): void {
-  const found = spawnSync('sh', ['-c', `command -v ${tool}`], { env: toolEnvironment }).status === 0;
-  if (!found) missing(context, `needs ${tool}: ${HINTS[tool]}`);
+  if (findTool(tool) === '') missing(context, `needs ${tool}: ${HINTS[tool]}`);
+}
+
+/** The path of a tool, or an empty text. */
+export function findTool(tool: Tool): string {
+  return spawnSync('sh', ['-c', `command -v ${tool}`], { env: toolEnvironment, encoding: 'utf8' }).stdout.trim();
 }
 
 /**

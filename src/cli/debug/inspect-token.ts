@@ -11,7 +11,7 @@ import {
   isCurve,
   isKeyAlgorithm,
 } from '../../profile/algorithms.js';
-import { resolveLimits } from '../../profile/limits.js';
+import { DEFAULT_LIMITS } from '../../profile/limits.js';
 import { checkPolicy, MAX_AGE_SECONDS, MAX_SKEW_SECONDS, TOKEN_TYPE } from '../../profile/policy.js';
 
 /** A rule of the strict policy that a token breaks. */
@@ -43,7 +43,6 @@ export interface Inspection {
 }
 
 const PARTS = ['header', 'encryptedKey', 'iv', 'ciphertext', 'tag'] as const;
-const limits = resolveLimits();
 
 /**
  * @param token any text
@@ -126,7 +125,7 @@ function notCanonical(part: string): Finding {
 
 function checkHeaderForm(part: string): Finding[] {
   try {
-    parseMembers(part, limits.headerBytes);
+    parseMembers(part, DEFAULT_LIMITS.headerBytes);
     return [];
   } catch (error) {
     if (!(error instanceof SealwireError)) throw error;
@@ -141,7 +140,7 @@ function checkMembers(header: Readonly<Record<string, unknown>>, sizes: Sizes): 
   const { alg, enc, kid, typ, cty, fld, iat } = header;
   const found: Finding[] = [];
   const add = (rule: string, problem: string, fix: string) => found.push(finding(rule, problem, fix));
-  if (sizes.token > limits.tokenBytes) add('size', 'the token is over 96 KiB', 'seal less');
+  if (sizes.token > DEFAULT_LIMITS.tokenBytes) add('size', 'the token is over 96 KiB', 'seal less');
   if (!isKeyAlgorithm(alg)) add('alg', `alg is ${told(alg)}`, 'use ECDH-ES+A256KW');
   if (!isContentEncryption(enc)) add('enc', `enc is ${told(enc)}`, 'use A256GCM');
   if (typeof kid !== 'string' || decodeCanonical(kid)?.length !== 32) {
@@ -234,7 +233,7 @@ function checkPlace(
 
 function askParser(token: string, { nowMs, field, bound }: InspectContext): Finding[] {
   try {
-    const { header } = parseToken(token, limits);
+    const { header } = parseToken(token, DEFAULT_LIMITS);
     const expected = bound === undefined ? header.bnd : (bound ?? undefined);
     checkPolicy(
       header,

@@ -1,5 +1,6 @@
 /** One session with a PKCS#11 token. Runs in a process of its own: modules block, and some crash. */
 import { createECDH, createPublicKey } from 'node:crypto';
+import { opensslCurves, toSpki } from '../../jwe/openssl-curves.js';
 import { type Curve, curves } from '../../profile/algorithms.js';
 import { type Attribute, CK, type Cryptoki, createCryptoki, type Handle } from './cryptoki.js';
 import type { KeyName, OpenRequest, Pkcs11Problem, TokenKey } from './pkcs11-messages.js';
@@ -68,10 +69,10 @@ export class Pkcs11Session {
    * @throws Pkcs11Failure `point`, `key`, `token`
    */
   agree(name: KeyName, crv: Curve, x: Uint8Array, y: Uint8Array): Buffer {
-    const { coordinateBytes, spkiPrefix } = curves[crv];
+    const { coordinateBytes } = curves[crv];
     try {
       // Tokens answer a bad point like a broken device, and a few not at all: OpenSSL looks first.
-      createPublicKey({ key: Buffer.concat([Buffer.from(spkiPrefix, 'hex'), x, y]), format: 'der', type: 'spki' });
+      createPublicKey({ key: toSpki(crv, x, y), format: 'der', type: 'spki' });
     } catch {
       throw new Pkcs11Failure('point', 'the point is not on the curve');
     }
@@ -142,10 +143,10 @@ export class Pkcs11Session {
 
   /** Two objects of one name need not be a pair, and what is sealed to a stranger's point can never be opened. */
   #tryOut(name: KeyName, { crv, x, y }: TokenKey): void {
-    const { openssl, coordinateBytes } = curves[crv];
+    const { coordinateBytes } = curves[crv];
     let isPair: boolean;
     try {
-      const ours = createECDH(openssl);
+      const ours = createECDH(opensslCurves[crv].name);
       const own = ours.generateKeys();
       const z = this.agree(name, crv, own.subarray(1, 1 + coordinateBytes), own.subarray(1 + coordinateBytes));
       isPair = z.equals(ours.computeSecret(Buffer.from(`04${x}${y}`, 'hex')));

@@ -1,7 +1,7 @@
 /** Seals and opens the calls of a page: one agreement session per recipient key, one object per call. */
 import { SealwireError } from '../../errors.js';
 import { REPLY_FIELD } from '../../profile/replies.js';
-import { Sessions } from '../../profile/sessions.js';
+import { DEFAULT_BOUNDS, Sessions } from '../../profile/sessions.js';
 import { agree } from './agreement.js';
 import type { WebKeySource, WebRecipientKey } from './recipient.js';
 import { type OpenedWebReply, WebReplyOpener } from './reply.js';
@@ -86,6 +86,7 @@ export class WebSealer {
     this.#credential = credential ?? (() => '');
     this.#now = now;
     this.#sessions = new Sessions<WebRecipientKey, WebSession>({
+      bounds: DEFAULT_BOUNDS,
       monotonicNow,
       async agree(key) {
         const agreement = await agree(key);

@@ -7,6 +7,7 @@ import type { WebAgreement, WebReplyKey } from './agreement.js';
 import { encodeBase64url, utf8 } from './subtle.js';
 
 const TAG_BYTES = 16;
+const { innerBytes, headerBytes } = DEFAULT_LIMITS;
 
 /** Seals tokens for one recipient key. */
 export class WebSession {
@@ -26,14 +27,14 @@ export class WebSession {
    * @returns a compact JWE by the token profile
    * @throws SealwireError `INNER_TOO_LARGE`, `HEADER_TOO_LARGE`
    */
-  async seal(plaintext: Uint8Array, parameters: SealParameters, maxBytes = DEFAULT_LIMITS.innerBytes): Promise<string> {
-    const most = Math.min(maxBytes, DEFAULT_LIMITS.innerBytes);
+  async seal(plaintext: Uint8Array, parameters: SealParameters, maxBytes = innerBytes): Promise<string> {
+    const most = Math.min(maxBytes, innerBytes);
     if (plaintext.length > most) throw new SealwireError('INNER_TOO_LARGE', `the inner message exceeds ${most} bytes`);
     const { iat, bound, call } = parameters;
     const fixed = fixedHeader(this.#agreement, parameters, call?.mth);
     const header = utf8.encode(JSON.stringify({ ...fixed, iat, bnd: bound, req: call?.req }));
-    if (header.length > DEFAULT_LIMITS.headerBytes) {
-      throw new SealwireError('HEADER_TOO_LARGE', `the header exceeds ${DEFAULT_LIMITS.headerBytes} bytes`);
+    if (header.length > headerBytes) {
+      throw new SealwireError('HEADER_TOO_LARGE', `the header exceeds ${headerBytes} bytes`);
     }
     // Before anything is waited for: calls that seal at the same time count too.
     this.#observe(plaintext.length);

@@ -3,12 +3,13 @@ import { inspect } from 'node:util';
 import { expect } from 'chai';
 import { SealwireError } from '../../../src/errors.js';
 import type { EphemeralPoint } from '../../../src/jwe/header.js';
+import { opensslCurves } from '../../../src/jwe/openssl-curves.js';
 import { importKey, type PublicJwk } from '../../../src/keys/import.js';
 import { CK } from '../../../src/keys/pkcs11/cryptoki.js';
 import { Pkcs11Custody, type Pkcs11CustodyOptions } from '../../../src/keys/pkcs11/pkcs11-custody.js';
 import { KeyRing } from '../../../src/keys/ring.js';
 import { exportRingKey } from '../../../src/keys/ring-file.js';
-import { type Curve, curves } from '../../../src/profile/algorithms.js';
+import type { Curve } from '../../../src/profile/algorithms.js';
 import { sessionPids } from '../../support/session-pids.js';
 import { createSoftToken, importToToken, onToken, type SoftToken } from '../../support/softhsm.js';
 import { compareAgreements } from '../../support/token-agreements.js';
@@ -28,7 +29,7 @@ interface EcdhVectors {
 }
 
 function makeEphemeral(crv: Curve): { readonly epk: EphemeralPoint; readonly privateKey: KeyObject } {
-  const { privateKey, publicKey } = generateKeyPairSync('ec', { namedCurve: curves[crv].openssl });
+  const { privateKey, publicKey } = generateKeyPairSync('ec', { namedCurve: opensslCurves[crv].name });
   const { x = '', y = '' } = publicKey.export({ format: 'jwk' });
   return { epk: { crv, x: Buffer.from(x, 'base64url'), y: Buffer.from(y, 'base64url') }, privateKey };
 }
