@@ -74,9 +74,9 @@ export class Analysis {
     return this.#problems;
   }
 
-  /** Whether the files declare the sealed option at all. */
-  get declaresOption(): boolean {
-    return this.#option !== undefined;
+  /** The sealed option; undefined where the files do not declare it. */
+  get option(): DescExtension | undefined {
+    return this.#option;
   }
 
   /** The message's sealed parts; undefined when nothing sealed is reachable from it. */

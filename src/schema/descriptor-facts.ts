@@ -1,23 +1,7 @@
 /** What descriptors say of fields and methods, sealed or not. */
 import { type DescField, type DescMessage, type DescMethod, ScalarType } from '@bufbuild/protobuf';
-import { FeatureSet_FieldPresence, MethodOptions_IdempotencyLevel } from '@bufbuild/protobuf/wkt';
+import { FeatureSet_FieldPresence } from '@bufbuild/protobuf/wkt';
 import type { BoundKind, FieldShape, MethodPlan } from './plan.js';
-
-const BOUND_KINDS: Readonly<Partial<Record<ScalarType, BoundKind>>> = {
-  [ScalarType.INT32]: 'int32',
-  [ScalarType.INT64]: 'int64',
-  [ScalarType.UINT32]: 'uint32',
-  [ScalarType.UINT64]: 'uint64',
-  [ScalarType.SINT32]: 'sint32',
-  [ScalarType.SINT64]: 'sint64',
-  [ScalarType.FIXED32]: 'fixed32',
-  [ScalarType.FIXED64]: 'fixed64',
-  [ScalarType.SFIXED32]: 'sfixed32',
-  [ScalarType.SFIXED64]: 'sfixed64',
-  [ScalarType.BOOL]: 'bool',
-  [ScalarType.STRING]: 'string',
-  [ScalarType.BYTES]: 'bytes',
-};
 
 /** The members of each oneof that can have two set by mistake. */
 export function oneofsOf({ oneofs }: DescMessage): (readonly DescField[])[] {
@@ -27,7 +11,8 @@ export function oneofsOf({ oneofs }: DescMessage): (readonly DescField[])[] {
 /** The kind of a field that may be bound; undefined for floats and everything that is not a scalar. */
 export function boundKind(field: DescField): BoundKind | undefined {
   if (field.fieldKind === 'enum') return 'enum';
-  return field.fieldKind === 'scalar' ? BOUND_KINDS[field.scalar] : undefined;
+  if (field.fieldKind !== 'scalar' || field.scalar === ScalarType.DOUBLE || field.scalar === ScalarType.FLOAT) return;
+  return ScalarType[field.scalar].toLowerCase() as BoundKind;
 }
 
 /** A field's shape, whatever its type. */
@@ -39,11 +24,8 @@ export function shapeOf(field: DescField): FieldShape {
   return isOptional ? 'optional' : 'singular';
 }
 
-const IDEMPOTENCY = {
-  [MethodOptions_IdempotencyLevel.IDEMPOTENCY_UNKNOWN]: 'unknown',
-  [MethodOptions_IdempotencyLevel.NO_SIDE_EFFECTS]: 'no-side-effects',
-  [MethodOptions_IdempotencyLevel.IDEMPOTENT]: 'idempotent',
-} as const;
+/** By their numbers in `google.protobuf.MethodOptions.IdempotencyLevel`. */
+const IDEMPOTENCY = ['unknown', 'no-side-effects', 'idempotent'] as const;
 
 /** The plan of a method without sealed fields. */
 export function methodFacts({ parent, name, idempotency, methodKind }: DescMethod): MethodPlan {

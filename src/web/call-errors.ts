@@ -2,27 +2,20 @@
 import { Code, ConnectError } from '@connectrpc/connect';
 import { SealwireError } from '../errors.js';
 import { BadRequestSchema, ErrorInfoSchema } from '../gen/google/rpc/error_details_pb.js';
-import {
-  describeFailure,
-  type ErrorDetails,
-  INTERNAL_STATUS,
-  type ServiceErrorDetails,
-  statusByReason,
-  toDetails,
-} from '../schema/error-status.js';
+import { describeFailure, type ErrorDetails, type ServiceErrorDetails, toDetails } from '../profile/error-details.js';
 
-/** The error that the service would give for the same fault, or one of this side, with the fault as its cause. */
+/** The error of a call that was not made, with the fault as its cause. */
 export function toConnectError(error: unknown): ConnectError {
   if (error instanceof ConnectError) return error;
   // What a key source or a credential function of the application has thrown is for the application alone.
-  if (!(error instanceof SealwireError)) return failure(INTERNAL_STATUS.code, INTERNAL_STATUS.text, error);
-  if (error.reason !== undefined) {
-    const { code, text } = statusByReason[error.reason];
-    return failure(code, text, error);
-  }
-  // Without a key set a later attempt may succeed; anything else has to be mended first.
-  const code = error.code === 'KEY_SET_UNAVAILABLE' ? Code.Unavailable : Code.FailedPrecondition;
-  return failure(code, `sealing failed: ${error.code}: ${error.message}`, error);
+  if (!(error instanceof SealwireError)) return failure(Code.Internal, 'internal error', error);
+  return failure(codeOf(error), `sealing failed: ${error.code}: ${error.message}`, error);
+}
+
+/** What the service would answer; to what it would never see, whether a later attempt may succeed. */
+function codeOf({ code, reason }: SealwireError): Code {
+  if (reason === undefined) return code === 'KEY_SET_UNAVAILABLE' ? Code.Unavailable : Code.FailedPrecondition;
+  return reason === 'LIMIT_EXCEEDED' ? Code.ResourceExhausted : Code.InvalidArgument;
 }
 
 /** The caller's own finding, not the service's: what came back is not what the service sealed. */
@@ -32,7 +25,6 @@ export function replyRefusal(error: unknown): ConnectError {
   return failure(Code.DataLoss, `the sealed reply was refused: ${cause?.code ?? 'INTERNAL'}${at}`, cause);
 }
 
-/** @param code those of gRPC, which Connect's are too */
 function failure(code: Code, text: string, cause: unknown): ConnectError {
   return new ConnectError(text, code, undefined, undefined, cause);
 }

@@ -8,12 +8,11 @@ import {
 } from '@bufbuild/protobuf';
 import { type CallOptions, Code, ConnectError, type Transport } from '@connectrpc/connect';
 import { REPLY_METADATA } from '../profile/replies.js';
-import type { MethodPlan } from '../schema/plan.js';
 import { hasOwnFields, recipientsOf } from '../schema/walk.js';
 import { errorDetails, replyRefusal, toConnectError } from './call-errors.js';
 import { CallTime } from './call-time.js';
 import type { WebSealer, WebSealingCall } from './crypto/sealer.js';
-import { DescribedPlans } from './messages/described-plans.js';
+import { type DescribedMethod, DescribedPlans, type SealedExtension } from './messages/described-plans.js';
 import { openResponse } from './messages/open-response.js';
 import { SealedRequest } from './messages/sealed-request.js';
 
@@ -37,7 +36,7 @@ const SINGLE_REQUEST: readonly string[] = ['unary', 'server_streaming'];
 /** A call that is made once, or twice if the service asks for a newer key. */
 interface PreparedCall {
   readonly method: Method;
-  readonly plan: MethodPlan;
+  readonly plan: DescribedMethod;
   readonly request: SealedRequest;
   readonly options: CallOptions;
   readonly time: CallTime;
@@ -60,18 +59,20 @@ export class SealedWebClient {
 
   /**
    * @param service the generated descriptor
+   * @param option the field option `sealwire.v1.sealed`
    * @param inner types of the inner messages of all methods with a single request
    * @param transport any of Connect's: its interceptors see tokens
    * @throws SealwireError `PLAN_INVALID` when the descriptor is not the one that the client was generated for
    */
   constructor(
     service: DescService,
+    option: SealedExtension,
     inner: readonly DescMessage[],
     transport: Transport,
     { sealer, binary = false }: SealedWebClientOptions,
   ) {
     const methods = service.methods.filter(({ methodKind }) => SINGLE_REQUEST.includes(methodKind));
-    this.#plans = new DescribedPlans(methods, inner);
+    this.#plans = new DescribedPlans(methods, option, inner);
     this.#transport = transport;
     this.#sealer = sealer;
     this.#binary = binary;
@@ -167,12 +168,12 @@ export class SealedWebClient {
   }
 
   /** For sealed responses, and for the credential wherever something is sealed. */
-  #needsReplies({ request, response }: MethodPlan): boolean {
+  #needsReplies({ request, response }: DescribedMethod): boolean {
     return hasOwnFields(response) || (this.#sealer.hasCredential && (request ?? response) !== undefined);
   }
 
   /** All to whom something is sealed in a method's calls. */
-  #recipientsOf(plan: MethodPlan): readonly string[] {
+  #recipientsOf(plan: DescribedMethod): readonly string[] {
     const named = plan.request === undefined ? [] : recipientsOf(plan.request);
     return this.#needsReplies(plan) && !named.includes('') ? ['', ...named] : named;
   }

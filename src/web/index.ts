@@ -14,7 +14,7 @@ export {
   type Violation,
 } from '../errors.js';
 export type { Curve } from '../profile/algorithms.js';
-export type { ErrorDetails } from '../schema/error-status.js';
+export type { ErrorDetails } from '../profile/error-details.js';
 export { isOpened, type SealedToken } from '../schema/opened.js';
 export { errorDetails } from './call-errors.js';
 export { SealedWebClient, type SealedWebClientOptions } from './client.js';

@@ -13,6 +13,7 @@ import loader, { type Options } from '@grpc/proto-loader';
 import { expect } from 'chai';
 import { JsonSchema } from '../../src/cli/json/json-messages.js';
 import { readJson } from '../../src/cli/json/json-reader.js';
+import { sealed } from '../../src/gen/sealwire/v1/sealed_pb.js';
 import { TokenOpener } from '../../src/jwe/opener.js';
 import { sha256 } from '../../src/jwe/sha256.js';
 import { KeyRing } from '../../src/keys/ring.js';
@@ -159,7 +160,7 @@ describe('bound fields that are unset, zero or set', function () {
     const desc = registry.getMessage(type)!;
     const inner = desc.file.messages.find(({ name }) => name.endsWith('Secret'))!;
     const [method] = registry.getService(service)!.methods;
-    const plans = new DescribedPlans([method!], [inner]);
+    const plans = new DescribedPlans([method!], sealed, [inner]);
     const own = (fields: Fields) => {
       const entries = desc.fields.flatMap(({ name, localName, oneof }): [string, unknown][] => {
         if (!(name in fields)) return [];

@@ -6,6 +6,7 @@ import { FileDescriptorSetSchema, StringValueSchema } from '@bufbuild/protobuf/w
 import loader, { Long, type Options } from '@grpc/proto-loader';
 import { expect } from 'chai';
 import { SealwireError } from '../../src/errors.js';
+import { sealed } from '../../src/gen/sealwire/v1/sealed_pb.js';
 import { sha256 } from '../../src/jwe/sha256.js';
 import { createPlans } from '../../src/loader/create-plans.js';
 import type { LoaderOptions } from '../../src/loader/loader-form.js';
@@ -110,7 +111,7 @@ describe('bnd vectors', () => {
 
   it("hold for protobuf-es's messages", () => {
     const { methods } = registry.getService('bnd.Vectors')!;
-    const plans = new DescribedPlans(methods, [StringValueSchema]);
+    const plans = new DescribedPlans(methods, sealed, [StringValueSchema]);
     bndVectors.forEach((vector, index) => {
       const [field] = plans.method(methods[index]!).request!.sealed;
       const message = fromBinary(registry.getMessage(`bnd.M${index}`)!, Buffer.from(vector.encoded, 'hex'));

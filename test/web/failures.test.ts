@@ -6,6 +6,7 @@ import { Code, type ConnectError } from '@connectrpc/connect';
 import { expect } from 'chai';
 import { type ErrorCode, type Reason, SealwireError } from '../../src/errors.js';
 import { PaymentService, PostalAddressSchema } from '../../src/gen/payments/v1/payments_pb.js';
+import { sealed } from '../../src/gen/sealwire/v1/sealed_pb.js';
 import { errorDetails } from '../../src/web/call-errors.js';
 import { SealedWebClient } from '../../src/web/client.js';
 import type { WebKeySource, WebRecipientKey } from '../../src/web/crypto/recipient.js';
@@ -61,7 +62,7 @@ describe('a failure on the side of the page', () => {
     for (const [change, field, said] of [
       [{ card: 'a card' }, 'card', 'card must be a payments.v1.CardDetails'],
       [{ card: create(PostalAddressSchema) }, 'card', 'card is not a valid payments.v1.CardDetails'],
-      [{ card: { number: '4', expiryMonth: 'canary' } }, 'card', 'card.expiry_month is not a valid int32'],
+      [{ card: { number: '4', expiryMonth: 'canary' } }, 'card', 'card.expiry_month is not valid'],
       [{ amountMinor: 'canary' }, 'card', 'amount_minor is not a valid int64'],
       [{ orderId: 5 }, 'card', 'order_id is not a valid string'],
     ] as const) {
@@ -159,7 +160,7 @@ describe('a failure on the side of the page', () => {
     const options = { sealer: new WebSealer({ keys: webKeys(server.keys) }) };
     const inner = PaymentService.method.authorize.input.file.messages.filter(({ name }) => name === 'CardDetails');
     for (const types of [[], inner, [...inner, PostalAddressSchema, PostalAddressSchema]]) {
-      expect(() => new SealedWebClient(PaymentService, types, grpcTransport(server.address), options))
+      expect(() => new SealedWebClient(PaymentService, sealed, types, grpcTransport(server.address), options))
         .to.throw(SealwireError, /generate both files again/)
         .with.property('code', 'PLAN_INVALID');
     }

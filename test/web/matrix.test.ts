@@ -1,5 +1,7 @@
 /** Every place of a sealed field, each way and both ways, between a browser client and a service on grpc-js. */
 import { fromBinary } from '@bufbuild/protobuf';
+import { sealed } from '../../src/gen/sealwire/v1/sealed_pb.js';
+import { methodFacts } from '../../src/schema/descriptor-facts.js';
 import type { SealedServiceDefinition } from '../../src/schema/plan.js';
 import { WebSealer } from '../../src/web/crypto/sealer.js';
 import { DescribedPlans } from '../../src/web/messages/described-plans.js';
@@ -22,8 +24,11 @@ function describedSource(): Source {
     name: 'protobuf-es',
     service(typeName) {
       const { methods } = registry.getService(typeName)!;
-      const plans = new DescribedPlans(methods, inner);
-      const entries = methods.map((method) => [`/${typeName}/${method.name}`, plans.method(method)] as const);
+      const plans = new DescribedPlans(methods, sealed, inner);
+      const entries = methods.map((method) => {
+        const { path, request, response } = plans.method(method);
+        return [path, { ...methodFacts(method), ...(request && { request }), ...(response && { response }) }] as const;
+      });
       return { definition: {}, plan: { typeName, methods: Object.fromEntries(entries) } };
     },
     decode: (typeName, bytes) => fromBinary(registry.getMessage(typeName)!, bytes),

@@ -1,5 +1,5 @@
 /** Prints a service's client for browsers. */
-import type { DescMessage, DescMethod, DescService } from '@bufbuild/protobuf';
+import type { DescExtension, DescMessage, DescMethod, DescService } from '@bufbuild/protobuf';
 import type { Printable } from '@bufbuild/protoplugin';
 import type { Analysis, SealedField } from '../../schema/analysis.js';
 import { quoteKey } from '../names.js';
@@ -17,6 +17,7 @@ export function printClient(file: WebFile, service: DescService, analysis: Analy
   const left = service.methods.filter((method) => !canCarry(method)).map(({ name }) => `\`${name}\``);
   const descriptor = output.importSchema(service);
   const inner = innerSchemas(file, methods, analysis);
+  const option = output.importSchema(analysis.option as DescExtension);
   output.print(
     output.jsDoc(
       [
@@ -29,7 +30,7 @@ export function printClient(file: WebFile, service: DescService, analysis: Analy
   output.print(output.export('class', name), ' extends ', file.runtime('SealedWebClient', false), ' {');
   const transport = output.import('Transport', CONNECT, true);
   output.print('  constructor(transport: ', transport, ', options: ', file.runtime('SealedWebClientOptions'), ') {');
-  output.print('    super(', descriptor, ', ', output.array(inner), ', transport, options);');
+  output.print('    super(', descriptor, ', ', option, ', ', output.array(inner), ', transport, options);');
   output.print('  }');
   for (const method of methods) printMethod(file, method, descriptor, analysis);
   output.print('}');

@@ -12,7 +12,7 @@ type Fields = Readonly<Record<string, unknown>>;
 
 /**
  * @param desc the message's type
- * @param value the message, in any form that ts-proto, protobuf-es or proto-loader has
+ * @param value the message, in any form that ts-proto or proto-loader has
  * @param needs whether the encoder needs a field that has presence or not
  * @returns e.g. `items[3].expiry_month is not a valid int32`; undefined if nothing wrong was found
  */
@@ -119,14 +119,13 @@ function succeeds(work: () => unknown): boolean {
 
 /** A field's value under its proto name or in camel case, also in a union. */
 function readLoosely(message: object, field: DescField): unknown {
-  const names = [field.name, field.jsonName, field.localName];
+  const names = [field.name, field.jsonName];
   const own = names.find((name) => Object.hasOwn(message, name));
   if (own !== undefined) return (message as Fields)[own];
   for (const property of field.oneof === undefined ? [] : [field.oneof.name, field.oneof.localName]) {
     const union = Object.hasOwn(message, property) ? (message as Fields)[property] : undefined;
-    if (!isObject(union)) continue;
-    const set = String((union as Fields)['$case'] ?? (union as Fields)['case']);
-    if (names.includes(set)) return (union as Fields)[set] ?? (union as Fields)['value'];
+    if (!isObject(union) || !names.includes(String((union as Fields)['$case']))) continue;
+    return (union as Fields)[(union as Fields)['$case'] as string] ?? (union as Fields)['value'];
   }
   return undefined;
 }

@@ -53,8 +53,8 @@ export class DescriptorPlans {
     this.registry = readDescriptors(descriptors);
     this.#analysis = new Analysis([...this.registry.files]);
     this.#form = form;
-    const { declaresOption, problems } = this.#analysis;
-    if (!declaresOption) {
+    const { option, problems } = this.#analysis;
+    if (option === undefined) {
       throw new SealwireError(
         'PLAN_INVALID',
         'the descriptor set lacks sealwire/v1/sealed.proto, so nothing is sealed',

@@ -12,30 +12,35 @@ import {
   toBinary,
 } from '@bufbuild/protobuf';
 import { SealwireError } from '../../errors.js';
-import { sealed } from '../../gen/sealwire/v1/sealed_pb.js';
-import { findFault } from '../../schema/checks/find-fault.js';
-import { hasPresence, isRequired } from '../../schema/checks/presence.js';
-import { boundKind, methodFacts, shapeOf } from '../../schema/descriptor-facts.js';
-import type {
-  BoundFieldPlan,
-  InnerCodec,
-  MessagePlan,
-  MethodPlan,
-  NestedFieldPlan,
-  SealedFieldPlan,
-} from '../../schema/plan.js';
+import type { sealed } from '../../gen/sealwire/v1/sealed_pb.js';
+import { hasPresence } from '../../schema/checks/presence.js';
+import { boundKind, shapeOf } from '../../schema/descriptor-facts.js';
+import type { BoundFieldPlan, InnerCodec, MessagePlan, NestedFieldPlan, SealedFieldPlan } from '../../schema/plan.js';
+
+/** The field option `sealwire.v1.sealed`, as protobuf-es generates it. */
+export type SealedExtension = typeof sealed;
+
+/** The sealed parts of one method. */
+export interface DescribedMethod {
+  /** `/payments.v1.PaymentService/Authorize`. */
+  readonly path: string;
+  readonly request: MessagePlan | undefined;
+  readonly response: MessagePlan | undefined;
+}
 
 /** The plans of a service's methods. The generator has checked what they are made from. */
 export class DescribedPlans {
+  readonly #option: SealedExtension;
   readonly #codecs: ReadonlyMap<string, InnerCodec>;
   readonly #messages = new Map<DescMessage, MessagePlan | undefined>();
-  readonly #methods: ReadonlyMap<DescMethod, MethodPlan>;
+  readonly #methods: ReadonlyMap<DescMethod, DescribedMethod>;
 
   /**
    * @param inner all types that the methods' sealed fields name: a file need not import those of its own folder
    * @throws SealwireError `PLAN_INVALID` for descriptors in which other fields are sealed than the generator has seen
    */
-  constructor(methods: readonly DescMethod[], inner: readonly DescMessage[]) {
+  constructor(methods: readonly DescMethod[], option: SealedExtension, inner: readonly DescMessage[]) {
+    this.#option = option;
     this.#codecs = new Map(inner.map((desc) => [desc.typeName, createCodec(desc)]));
     this.#methods = new Map(methods.map((method) => [method, this.#method(method)]));
     const sealedTypes = [...this.#messages.values()].flatMap((plan) => plan?.sealed.map(({ codec }) => codec) ?? []);
@@ -44,19 +49,17 @@ export class DescribedPlans {
   }
 
   /** @param desc one of those that were given */
-  method(desc: DescMethod): MethodPlan {
-    return this.#methods.get(desc) as MethodPlan;
+  method(desc: DescMethod): DescribedMethod {
+    return this.#methods.get(desc) as DescribedMethod;
   }
 
-  #method(desc: DescMethod): MethodPlan {
-    const request = this.#message(desc.input);
-    const response = this.#message(desc.output);
-    return { ...methodFacts(desc), ...(request && { request }), ...(response && { response }) };
+  #method({ parent, name, input, output }: DescMethod): DescribedMethod {
+    return { path: `/${parent.typeName}/${name}`, request: this.#message(input), response: this.#message(output) };
   }
 
   #message(desc: DescMessage): MessagePlan | undefined {
     if (this.#messages.has(desc)) return this.#messages.get(desc);
-    if (!hasSealed(desc)) return undefined;
+    if (!this.#reaches(desc)) return undefined;
     const sealed: SealedFieldPlan[] = [];
     const nested: NestedFieldPlan[] = [];
     const plan = { typeName: desc.typeName, sealed, nested };
@@ -64,17 +67,16 @@ export class DescribedPlans {
     this.#messages.set(desc, plan);
     for (const field of desc.fields) {
       const child = field.message && this.#message(field.message);
-      if (isSealed(field)) sealed.push(this.#sealed(field));
+      if (hasOption(field, this.#option)) sealed.push(this.#sealed(field));
       else if (child !== undefined) nested.push({ ...locate(field), shape: shapeOf(field), plan: () => child });
     }
     return plan;
   }
 
   #sealed(field: DescField): SealedFieldPlan {
-    const { type, recipient, required, transient, maxBytes, bind } = getOption(field, sealed);
+    const { type, recipient, required, transient, maxBytes, bind } = getOption(field, this.#option);
     const codec = this.#codecs.get(type);
-    if (field.scalar !== ScalarType.STRING || codec === undefined)
-      throw stale(`${field.parent.typeName}.${field.name} is sealed in another way`);
+    if (field.scalar !== ScalarType.STRING || codec === undefined) throw otherwise(field);
     return {
       fullName: `${field.parent.typeName}.${field.name}`,
       ...locate(field),
@@ -87,13 +89,23 @@ export class DescribedPlans {
       bind: [...new Set(bind)].map((name) => bound(field, name)).sort((a, b) => a.number - b.number),
     };
   }
+
+  /** Whether a message, or one in it, has a sealed field. */
+  #reaches(desc: DescMessage): boolean {
+    const seen = new Set([desc]);
+    // A set grows while it is walked.
+    for (const { fields } of seen) {
+      if (fields.some((field) => hasOption(field, this.#option))) return true;
+      for (const { message } of fields) if (message !== undefined) seen.add(message);
+    }
+    return false;
+  }
 }
 
 function bound(field: DescField, name: string): BoundFieldPlan {
   const sibling = field.parent.fields.find((candidate) => candidate.name === name);
   const kind = sibling && boundKind(sibling);
-  if (sibling === undefined || kind === undefined)
-    throw stale(`${field.parent.typeName}.${field.name} is sealed in another way`);
+  if (sibling === undefined || kind === undefined) throw otherwise(field);
   return { ...locate(sibling), number: sibling.number, kind, explicitPresence: hasPresence(sibling) };
 }
 
@@ -101,33 +113,28 @@ function locate({ name, localName, oneof }: DescField): Pick<SealedFieldPlan, 'n
   return { name, key: localName, ...(oneof && { oneof: { property: oneof.localName, style: 'case' } }) };
 }
 
-function isSealed(field: DescField): boolean {
-  return hasOption(field, sealed);
-}
-
-/** Whether a message, or one in it, has a sealed field. */
-function hasSealed(desc: DescMessage): boolean {
-  const seen = new Set([desc]);
-  // A set grows while it is walked.
-  for (const { fields } of seen) {
-    if (fields.some(isSealed)) return true;
-    for (const { message } of fields) if (message !== undefined) seen.add(message);
-  }
-  return false;
-}
-
 function createCodec(desc: DescMessage): InnerCodec {
+  const { typeName } = desc;
   return {
-    typeName: desc.typeName,
+    typeName,
     encode(value) {
       const init = value as Record<string, unknown>;
-      if ((init['$typeName'] ?? desc.typeName) !== desc.typeName) throw new TypeError('a message of another type');
-      return toBinary(desc, create(desc, init));
+      if ((init['$typeName'] ?? typeName) !== typeName) throw new TypeError('a message of another type');
+      try {
+        return toBinary(desc, create(desc, init));
+      } catch (error) {
+        // It names the field before it quotes the value.
+        const name = /^cannot encode field \S+\.(\w+) to /.exec(String((error as Error).message))?.[1];
+        throw name === undefined ? error : new SealwireError('SEAL_INPUT', `${name} is not valid`);
+      }
     },
-    findFault: (value) => findFault(desc, value as object, isRequired),
     decode: (bytes) => fromBinary(desc, bytes),
     decodeJson: (json) => fromJsonString(desc, json),
   };
+}
+
+function otherwise({ parent, name }: DescField): SealwireError {
+  return stale(`${parent.typeName}.${name} is sealed in another way`);
 }
 
 function stale(what: string): SealwireError {

@@ -1,12 +1,10 @@
 /** Opening a response of protobuf-es. */
 import { withPath } from '../../errors.js';
-import { resolveLimits } from '../../profile/limits.js';
+import { DEFAULT_LIMITS } from '../../profile/limits.js';
 import { boundAtSite, decodeInner, putOpened } from '../../schema/open-sites.js';
 import type { MessagePlan } from '../../schema/plan.js';
 import { collectSealed, type SealedSite } from '../../schema/walk.js';
 import type { WebSealingCall } from '../crypto/sealer.js';
-
-const { tokensPerMessage } = resolveLimits();
 
 /**
  * Opens one response. Messages must be given in the order they came, each after the one before: replies are numbered.
@@ -21,7 +19,7 @@ export async function openResponse(
   message: object,
   call: WebSealingCall | undefined,
 ): Promise<object> {
-  const sites = collectSealed(plan, message, tokensPerMessage);
+  const sites = collectSealed(plan, message, DEFAULT_LIMITS.tokensPerMessage);
   const values = sites.map((site) =>
     call !== undefined && site.field.recipient === '' ? openSite(site, call) : site.value,
   );

@@ -2,7 +2,6 @@ import { createFileRegistry } from '@bufbuild/protobuf';
 import { expect } from 'chai';
 import { createDynamicCodec } from '../../../src/loader/dynamic-codec.js';
 import { parseLoaderOptions } from '../../../src/loader/loader-form.js';
-import { findFault } from '../../../src/schema/checks/find-fault.js';
 import { createInnerCodec } from '../../../src/schema/codec.js';
 import type { InnerCodec, SealedFieldPlan } from '../../../src/schema/plan.js';
 import { encodeSite } from '../../../src/schema/seal-sites.js';
@@ -57,14 +56,6 @@ describe('what is wrong with a message that cannot be sealed', function () {
       expect(fault(generated, { ...base(), ...change })).to.equal(`items[3].card.${said}`);
     });
   }
-
-  it("finds members of protobuf-es's oneofs", () => {
-    const desc = registry.getMessage('shapes.v1.Elsewhere')!;
-    const say = (value: object) => findFault(desc, value, () => false);
-    expect(say({ choice: { case: 'number', value: 'canary' } })).to.equal('number is not a valid int64');
-    expect(say({ choice: { case: 'flag', value: true } })).to.equal(undefined);
-    expect(say({ choice: { case: undefined } })).to.equal(undefined);
-  });
 
   it('finds nothing wrong with what can be sealed', () => {
     expect(fault(generated, base())).to.equal('token');

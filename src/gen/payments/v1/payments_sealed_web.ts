@@ -11,6 +11,7 @@ import { StringValueSchema } from "@bufbuild/protobuf/wkt";
 import type { OpenedInit, SealedWebClientOptions } from "../../../web/index.js";
 import { SealedWebClient } from "../../../web/index.js";
 import type { CallOptions, Transport } from "@connectrpc/connect";
+import { sealed } from "../../sealwire/v1/sealed_pb.js";
 import type { MessageInitShape } from "@bufbuild/protobuf";
 
 /**
@@ -70,7 +71,7 @@ export interface OpenedReconcileResponse extends Omit<ReconcileResponse, "note">
  */
 export class SealedPaymentServiceClient extends SealedWebClient {
   constructor(transport: Transport, options: SealedWebClientOptions) {
-    super(PaymentService, [CardDetailsSchema, PostalAddressSchema, StringValueSchema], transport, options);
+    super(PaymentService, sealed, [CardDetailsSchema, PostalAddressSchema, StringValueSchema], transport, options);
   }
 
   authorize(request: OpenedInit<OpenedAuthorizeRequest>, options?: CallOptions): Promise<AuthorizeResponse> {

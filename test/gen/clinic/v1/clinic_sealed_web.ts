@@ -11,6 +11,7 @@ import { StructSchema } from "@bufbuild/protobuf/wkt";
 import type { OpenedInit, SealedToken, SealedWebClientOptions } from "../../../../src/web/index.js";
 import { SealedWebClient } from "../../../../src/web/index.js";
 import type { CallOptions, Transport } from "@connectrpc/connect";
+import { sealed } from "../../sealwire/v1/sealed_pb.js";
 
 /**
  * `clinic.v1.SaveRecordRequest` with its inner messages in place.
@@ -26,7 +27,7 @@ export interface OpenedSaveRecordRequest extends Omit<SaveRecordRequest, "findin
  */
 export class SealedPatientServiceClient extends SealedWebClient {
   constructor(transport: Transport, options: SealedWebClientOptions) {
-    super(PatientService, [FindingsSchema, ContactSchema, StructSchema], transport, options);
+    super(PatientService, sealed, [FindingsSchema, ContactSchema, StructSchema], transport, options);
   }
 
   saveRecord(request: OpenedInit<OpenedSaveRecordRequest>, options?: CallOptions): Promise<SaveRecordResponse> {

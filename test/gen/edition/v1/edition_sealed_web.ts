@@ -9,6 +9,7 @@ import { EditionService, SecretSchema } from "./edition_pb.js";
 import type { OpenedInit, SealedWebClientOptions } from "../../../../src/web/index.js";
 import { SealedWebClient } from "../../../../src/web/index.js";
 import type { CallOptions, Transport } from "@connectrpc/connect";
+import { sealed } from "../../sealwire/v1/sealed_pb.js";
 
 /**
  * `edition.v1.KeepRequest` with its inner messages in place.
@@ -23,7 +24,7 @@ export interface OpenedKeepRequest extends Omit<KeepRequest, "sealed" | "absent"
  */
 export class SealedEditionServiceClient extends SealedWebClient {
   constructor(transport: Transport, options: SealedWebClientOptions) {
-    super(EditionService, [SecretSchema], transport, options);
+    super(EditionService, sealed, [SecretSchema], transport, options);
   }
 
   keep(request: OpenedInit<OpenedKeepRequest>, options?: CallOptions): Promise<KeepResponse> {

@@ -9,6 +9,7 @@ import { ScoreSchema, ScoreService } from "./games_pb.js";
 import type { OpenedInit, SealedWebClientOptions } from "../../../../src/web/index.js";
 import { SealedWebClient } from "../../../../src/web/index.js";
 import type { CallOptions, Transport } from "@connectrpc/connect";
+import { sealed } from "../../sealwire/v1/sealed_pb.js";
 
 /**
  * `games.v1.SubmitRequest` with its inner messages in place.
@@ -22,7 +23,7 @@ export interface OpenedSubmitRequest extends Omit<SubmitRequest, "scores"> {
  */
 export class SealedScoreServiceClient extends SealedWebClient {
   constructor(transport: Transport, options: SealedWebClientOptions) {
-    super(ScoreService, [ScoreSchema], transport, options);
+    super(ScoreService, sealed, [ScoreSchema], transport, options);
   }
 
   submit(request: OpenedInit<OpenedSubmitRequest>, options?: CallOptions): Promise<SubmitResponse> {

@@ -11,6 +11,7 @@ import { StringValueSchema } from "@bufbuild/protobuf/wkt";
 import type { OpenedInit, SealedWebClientOptions } from "../../../../src/web/index.js";
 import { SealedWebClient } from "../../../../src/web/index.js";
 import type { CallOptions, Transport } from "@connectrpc/connect";
+import { sealed } from "../../sealwire/v1/sealed_pb.js";
 import type { MessageInitShape } from "@bufbuild/protobuf";
 
 /**
@@ -45,7 +46,7 @@ export interface OpenedLeaf extends Omit<Leaf, "secret"> {
  */
 export class SealedRequestServiceClient extends SealedWebClient {
   constructor(transport: Transport, options: SealedWebClientOptions) {
-    super(RequestService, [SecretSchema, StringValueSchema], transport, options);
+    super(RequestService, sealed, [SecretSchema, StringValueSchema], transport, options);
   }
 
   unary_(request: OpenedInit<OpenedPlaces>, options?: CallOptions): Promise<Clear> {
@@ -63,7 +64,7 @@ export class SealedRequestServiceClient extends SealedWebClient {
  */
 export class SealedResponseServiceClient extends SealedWebClient {
   constructor(transport: Transport, options: SealedWebClientOptions) {
-    super(ResponseService, [SecretSchema, StringValueSchema], transport, options);
+    super(ResponseService, sealed, [SecretSchema, StringValueSchema], transport, options);
   }
 
   unary_(request: MessageInitShape<typeof ClearSchema>, options?: CallOptions): Promise<OpenedPlaces> {
@@ -81,7 +82,7 @@ export class SealedResponseServiceClient extends SealedWebClient {
  */
 export class SealedExchangeServiceClient extends SealedWebClient {
   constructor(transport: Transport, options: SealedWebClientOptions) {
-    super(ExchangeService, [SecretSchema, StringValueSchema], transport, options);
+    super(ExchangeService, sealed, [SecretSchema, StringValueSchema], transport, options);
   }
 
   unary_(request: OpenedInit<OpenedPlaces>, options?: CallOptions): Promise<OpenedPlaces> {

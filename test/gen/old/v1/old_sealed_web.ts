@@ -9,6 +9,7 @@ import { OldService, SecretSchema } from "./old_pb.js";
 import type { OpenedInit, SealedWebClientOptions } from "../../../../src/web/index.js";
 import { SealedWebClient } from "../../../../src/web/index.js";
 import type { CallOptions, Transport } from "@connectrpc/connect";
+import { sealed } from "../../sealwire/v1/sealed_pb.js";
 
 /**
  * `old.v1.KeepRequest` with its inner messages in place.
@@ -23,7 +24,7 @@ export interface OpenedKeepRequest extends Omit<KeepRequest, "sealed" | "absent"
  */
 export class SealedOldServiceClient extends SealedWebClient {
   constructor(transport: Transport, options: SealedWebClientOptions) {
-    super(OldService, [SecretSchema], transport, options);
+    super(OldService, sealed, [SecretSchema], transport, options);
   }
 
   keep(request: OpenedInit<OpenedKeepRequest>, options?: CallOptions): Promise<KeepResponse> {

@@ -9,6 +9,7 @@ import { PlainService, SecretSchema } from "./plain_pb.js";
 import type { OpenedInit, SealedWebClientOptions } from "../../../../src/web/index.js";
 import { SealedWebClient } from "../../../../src/web/index.js";
 import type { CallOptions, Transport } from "@connectrpc/connect";
+import { sealed } from "../../sealwire/v1/sealed_pb.js";
 
 /**
  * `plain.v1.KeepRequest` with its inner messages in place.
@@ -23,7 +24,7 @@ export interface OpenedKeepRequest extends Omit<KeepRequest, "sealed" | "absent"
  */
 export class SealedPlainServiceClient extends SealedWebClient {
   constructor(transport: Transport, options: SealedWebClientOptions) {
-    super(PlainService, [SecretSchema], transport, options);
+    super(PlainService, sealed, [SecretSchema], transport, options);
   }
 
   keep(request: OpenedInit<OpenedKeepRequest>, options?: CallOptions): Promise<KeepResponse> {

@@ -16,6 +16,7 @@ import type { OpenedInit, SealedToken, SealedWebClientOptions } from "../../../.
 import { SealedWebClient } from "../../../../src/web/index.js";
 import type { OpenedSaveRecordRequest } from "../../clinic/v1/clinic_sealed_web.js";
 import type { CallOptions, Transport } from "@connectrpc/connect";
+import { sealed } from "../../sealwire/v1/sealed_pb.js";
 
 /**
  * `shapes.v1.Shapes` with its inner messages in place.
@@ -96,7 +97,7 @@ export interface OpenedStreamResponse extends Omit<StreamResponse, "values"> {
  */
 export class SealedFirstServiceClient extends SealedWebClient {
   constructor(transport: Transport, options: SealedWebClientOptions) {
-    super(FirstService, [BoolValueSchema, ElsewhereSchema, Int64ValueSchema, StructSchema, StringValueSchema, Elsewhere_DeepSchema, ContactSchema, FindingsSchema], transport, options);
+    super(FirstService, sealed, [BoolValueSchema, ElsewhereSchema, Int64ValueSchema, StructSchema, StringValueSchema, Elsewhere_DeepSchema, ContactSchema, FindingsSchema], transport, options);
   }
 
   echo(request: OpenedInit<OpenedEchoRequest>, options?: CallOptions): Promise<OpenedEchoResponse> {

@@ -11,6 +11,7 @@ import { StringValueSchema } from "@bufbuild/protobuf/wkt";
 import type { OpenedInit, SealedWebClientOptions } from "../../../../src/web/index.js";
 import { SealedWebClient } from "../../../../src/web/index.js";
 import type { CallOptions, Transport } from "@connectrpc/connect";
+import { sealed } from "../../sealwire/v1/sealed_pb.js";
 
 /**
  * `shop.v1.Item` with its inner messages in place.
@@ -38,7 +39,7 @@ export interface OpenedCheckoutRequest extends Omit<CheckoutRequest, "notes" | "
  */
 export class SealedCheckoutServiceClient extends SealedWebClient {
   constructor(transport: Transport, options: SealedWebClientOptions) {
-    super(CheckoutService, [CardSchema, IbanSchema, StringValueSchema, GiftMessageSchema], transport, options);
+    super(CheckoutService, sealed, [CardSchema, IbanSchema, StringValueSchema, GiftMessageSchema], transport, options);
   }
 
   checkout(request: OpenedInit<OpenedCheckoutRequest>, options?: CallOptions): Promise<CheckoutResponse> {
