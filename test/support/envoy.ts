@@ -3,7 +3,7 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { environment, run } from './command.js';
-import { requireTool, toolEnvironment } from './tools.js';
+import { toolEnvironment } from './tools.js';
 
 /** A running one. */
 export interface Envoy {
@@ -28,12 +28,10 @@ const pagesCluster = (port: string) => `
 `;
 
 /**
- * @param context of the calling hook, which is pending where there is no Envoy
  * @param service `HOST:PORT` of gRPC
  * @param pages `HOST:PORT` of pages
  */
-export async function startEnvoy(context: Mocha.Context, service: string, pages: string): Promise<Envoy> {
-  requireTool(context, 'envoy');
+export async function startEnvoy(service: string, pages: string): Promise<Envoy> {
   const portOf = (address: string) => address.slice(address.lastIndexOf(':') + 1);
   const folder = mkdtempSync(join(tmpdir(), 'sealwire-envoy-'));
   const config = readFileSync('deploy/envoy.yaml', 'utf8')

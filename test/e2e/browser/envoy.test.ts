@@ -8,6 +8,7 @@ import { WebKeyDirectory } from '../../../src/web/keys/key-directory.js';
 import { launchBrowser } from '../../support/browser.js';
 import { CARD, Checkout, formsOf, HOLDER, outcomeOf, payByKeyboard, stepText } from '../../support/checkout.js';
 import { type Envoy, startEnvoy } from '../../support/envoy.js';
+import { requireTool } from '../../support/tools.js';
 import { webRequest } from '../../web/helpers.js';
 
 describe('calls of browsers through Envoy', () => {
@@ -16,11 +17,12 @@ describe('calls of browsers through Envoy', () => {
   let envoy: Envoy | undefined;
   before(async function () {
     this.timeout(60_000);
+    requireTool(this, 'envoy');
+    browser = await launchBrowser(this);
     checkout = await Checkout.start({ trustedProxies: ['127.0.0.1'] }, async ({ service }) => {
-      envoy = await startEnvoy(this, service.address, service.webAddress as string);
+      envoy = await startEnvoy(service.address, service.webAddress as string);
       return envoy.address;
     });
-    browser = await launchBrowser(this);
   });
   after(async () => {
     await browser?.close();
@@ -89,7 +91,7 @@ describe('calls of browsers through Envoy', () => {
       .split('\n')
       .map((line) => JSON.parse(line) as Record<string, unknown>);
     const line = lines.findLast(({ path }) => path === '/payments.v1.PaymentService/Authorize');
-    expect(line).to.include({ method: 'POST', status: 200, flags: null, client: '127.0.0.1' });
+    expect(line).to.include({ method: 'POST', status: 200, flags: '-', client: '127.0.0.1' });
     const texts = { wire: checkout.relay.seen(), log, 'audit log': await checkout.harness.auditText() };
     for (const [where, text] of Object.entries(texts)) {
       const found = [CARD, HOLDER].flatMap(formsOf).filter((form) => text.includes(form));
