@@ -1,5 +1,6 @@
 /** Base class of generated clients for browsers: promises for single replies, async iterables for streams. */
 import {
+  type DescExtension,
   type DescMessage,
   type DescMethodServerStreaming,
   type DescMethodUnary,
@@ -66,13 +67,13 @@ export class SealedWebClient {
    */
   constructor(
     service: DescService,
-    option: SealedExtension,
+    option: DescExtension,
     inner: readonly DescMessage[],
     transport: Transport,
     { sealer, binary = false }: SealedWebClientOptions,
   ) {
     const methods = service.methods.filter(({ methodKind }) => SINGLE_REQUEST.includes(methodKind));
-    this.#plans = new DescribedPlans(methods, option, inner);
+    this.#plans = new DescribedPlans(methods, option as SealedExtension, inner);
     this.#transport = transport;
     this.#sealer = sealer;
     this.#binary = binary;

@@ -5,7 +5,7 @@ import { isCanonicalBase64url } from '../../profile/base64url.js';
 /** A key of the platform's WebCrypto. */
 export type WebCryptoKey = Awaited<ReturnType<typeof globalThis.crypto.subtle.importKey>>;
 
-export const utf8 = new TextEncoder();
+export const utf8: InstanceType<typeof globalThis.TextEncoder> = new TextEncoder();
 
 /** @returns base64url without padding */
 export function encodeBase64url(bytes: Uint8Array): string {
