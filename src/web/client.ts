@@ -1,5 +1,6 @@
 /** Base class of generated clients for browsers: promises for single replies, async iterables for streams. */
 import {
+  type DescExtension,
   type DescMessage,
   type DescMethodServerStreaming,
   type DescMethodUnary,
@@ -50,7 +51,28 @@ interface SealedCall {
   readonly headers: Headers;
 }
 
-/** Calls a service whose messages have sealed fields; generated subclasses give each method its types. */
+/**
+ * Calls a service whose messages have sealed fields; generated subclasses give each method its types.
+ *
+ * A call fails with a `ConnectError`: what `errorDetails` says of it, and the code that Connect gives any other failure.
+ * When the service asks for a newer key, the key source is refreshed and the call made once more.
+ *
+ * @example
+ * ```ts
+ * import { createConnectTransport } from '@connectrpc/connect-web';
+ * import { createIndexedDbMemory, WebKeyDirectory, WebSealer } from 'sealwire/web';
+ * import { SealedPaymentServiceClient } from './gen/payments/v1/payments_sealed_web.js';
+ *
+ * const transport = createConnectTransport({ baseUrl: 'https://shop.example', useBinaryFormat: true });
+ * const keys = new WebKeyDirectory({
+ *   transport,
+ *   issuer: 'payments',
+ *   roots: ['PtlKbMAjCZDbCpMA4mVnV0ZwTGGyAJu0NUj8SpYLp0s'],
+ *   memory: createIndexedDbMemory(),
+ * });
+ * const client = new SealedPaymentServiceClient(transport, { sealer: new WebSealer({ keys }), binary: true });
+ * ```
+ */
 export class SealedWebClient {
   readonly #transport: Transport;
   readonly #plans: DescribedPlans;
@@ -66,13 +88,13 @@ export class SealedWebClient {
    */
   constructor(
     service: DescService,
-    option: SealedExtension,
+    option: DescExtension,
     inner: readonly DescMessage[],
     transport: Transport,
     { sealer, binary = false }: SealedWebClientOptions,
   ) {
     const methods = service.methods.filter(({ methodKind }) => SINGLE_REQUEST.includes(methodKind));
-    this.#plans = new DescribedPlans(methods, option, inner);
+    this.#plans = new DescribedPlans(methods, option as SealedExtension, inner);
     this.#transport = transport;
     this.#sealer = sealer;
     this.#binary = binary;

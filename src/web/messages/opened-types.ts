@@ -3,27 +3,29 @@ import type { Message } from '@bufbuild/protobuf';
 import type { SealedToken } from '../../schema/opened.js';
 
 /**
- * What a client takes for an opened message: the message itself, or an object in which everything but required sealed
- * fields may be left out, as protobuf-es's `create` takes one.
+ * What a client takes for an opened message: the message itself, or an object in which everything but required inner
+ * messages may be left out, as protobuf-es's `create` takes one.
+ *
+ * Where none is required it is a type of optional properties only, for which a `Date` or a number does not pass. Nor do
+ * text and lists, by their iterator, whatever properties they have in common with the message.
  */
-export type OpenedInit<T extends Message> =
-  | T
-  | ({ [K in RequiredSealed<T>]: ValueInit<T[K]> } & {
-      [K in Exclude<keyof T, RequiredSealed<T> | '$typeName' | '$unknown'>]?: ValueInit<T[K]> | undefined;
-    });
-
-/** Messages can be left out, unless they are required inner messages. */
-type RequiredSealed<T> = keyof {
-  [K in keyof T as undefined extends T[K] ? never : T[K] extends Message | SealedToken ? K : never]: T[K];
-};
-
-/** `object`: text would pass for a message of which everything can be left out. */
-type ValueInit<V> = V extends Message
-  ? OpenedInit<V> & object
+export type OpenedInit<V> = V extends Message
+  ?
+      | V
+      // The keys of required inner messages: all other messages can be left out.
+      | (keyof {
+          [K in keyof V as undefined extends V[K] ? never : V[K] extends Message | SealedToken ? K : never]: V[K];
+        } extends infer R extends keyof V
+          ? {
+              [K in Exclude<keyof V, R>]?: K extends '$typeName' | '$unknown' ? never : OpenedInit<V[K]> | undefined;
+            } & { readonly [Symbol.iterator]?: never } & ([R] extends [never]
+                ? unknown
+                : { [K in R]: OpenedInit<V[K]> })
+          : never)
   : V extends { readonly case: infer C extends string; readonly value: infer M extends Message }
-    ? { case: C; value: ValueInit<M> }
+    ? { case: C; value: OpenedInit<M> }
     : V extends readonly (infer E)[]
-      ? ValueInit<E>[]
+      ? OpenedInit<E>[]
       : V extends { [key: string | number]: infer M extends Message }
-        ? { [K in keyof V]: ValueInit<M> }
+        ? { [K in keyof V]: OpenedInit<M> }
         : V;
