@@ -3,6 +3,7 @@ import { spawnSync } from 'node:child_process';
 import { cpSync, mkdtempSync, rmSync, symlinkSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
+import { scripts, templates } from './generators.mjs';
 
 const copy = mkdtempSync(join(tmpdir(), 'sealwire-generated-'));
 try {
@@ -11,10 +12,10 @@ try {
   for (const name of ['node_modules', 'dist']) symlinkSync(resolve(name), join(copy, name));
   const run = (command, args, cwd) => spawnSync(command, args, { cwd, stdio: ['ignore', 'inherit', 'inherit'] }).status;
   const buf = resolve('node_modules/@bufbuild/buf/bin/buf');
-  for (const template of ['buf.gen.yaml', 'proto/buf.gen.yaml', 'proto/web.gen.yaml', 'test/protos/buf.gen.yaml']) {
+  for (const template of templates) {
     if (run(process.execPath, [buf, 'generate', '--template', template], copy) !== 0) process.exit(1);
   }
-  for (const script of ['make-descriptors.mjs', 'make-programs.mjs']) {
+  for (const script of scripts) {
     if (run(process.execPath, [resolve('scripts', script)], copy) !== 0) process.exit(1);
   }
   for (const output of ['src/gen', 'test/gen']) {

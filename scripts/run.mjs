@@ -5,6 +5,7 @@
 import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { followNpm } from './follow-npm.mjs';
+import { scripts, templates } from './generators.mjs';
 import { root, run, say, setUp } from './setup.mjs';
 
 /** A terminal that closes sends SIGHUP. */
@@ -64,11 +65,11 @@ function onSignalOfService(signal) {
 
 async function generate() {
   const buf = join(root, 'node_modules/@bufbuild/buf/bin/buf');
-  for (const template of ['buf.gen.yaml', 'proto/buf.gen.yaml', 'proto/web.gen.yaml', 'test/protos/buf.gen.yaml']) {
+  for (const template of templates) {
     const code = await run(process.execPath, [buf, 'generate', '--template', template], { stdio: 'inherit' });
     if (code !== 0) return code;
   }
-  for (const script of ['make-descriptors.mjs', 'make-programs.mjs']) {
+  for (const script of scripts) {
     const code = await run(process.execPath, [join(root, 'scripts', script)], { stdio: 'inherit' });
     if (code !== 0) return code;
   }

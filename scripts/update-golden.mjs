@@ -11,4 +11,5 @@ process.chdir(root);
 const golden = join(FIXTURES, 'golden');
 rmSync(golden, { recursive: true, force: true });
 const options = ['outputServices=grpc-js', 'esModuleInterop=true', 'importSuffix=.js', 'env=node', 'forceLong=string'];
-writeFiles(golden, generateSealed(buildProtos(FIXTURES), options));
+const protos = buildProtos(FIXTURES);
+writeFiles(golden, generateSealed(protos, options), generateSealed(protos, ['target=web', 'import_extension=js']));

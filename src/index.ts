@@ -55,9 +55,9 @@ export { createPlans, type Plans } from './loader/create-plans.js';
 export type { LoadedService } from './loader/definition-check.js';
 export type { LoaderOptions } from './loader/loader-form.js';
 export type { ContentEncryption, Curve, KeyAlgorithm } from './profile/algorithms.js';
+export type { ErrorDetails } from './profile/error-details.js';
 export type { OpenLimits } from './profile/limits.js';
 export type { PolicyName } from './profile/policy.js';
-export type { ErrorDetails } from './schema/error-status.js';
 export { isOpened, type SealedToken, tokenOf } from './schema/opened.js';
 export type {
   BoundFieldPlan,

@@ -14,7 +14,8 @@ import type { MeterProvider } from '@opentelemetry/api';
 import { SealwireError } from '../errors.js';
 import type { SealingSessions } from '../jwe/sender.js';
 import type { KeySource } from '../keys/key-source.js';
-import { type ErrorDetails, readErrorDetails, STATUS_DETAILS_KEY } from '../schema/error-status.js';
+import { describeFailure, type ErrorDetails } from '../profile/error-details.js';
+import { readErrorDetails, STATUS_DETAILS_KEY } from '../schema/error-status.js';
 import type { SealedServiceDefinition, ServicePlan } from '../schema/plan.js';
 import { cancelOnAbort, checkCredentials, type SealedCallOptions } from './call-options.js';
 import type { CallSealer, CredentialFunction } from './call-sealer.js';
@@ -273,14 +274,10 @@ function takeEncoded(definition: ServiceDefinition): ServiceDefinition {
  * ```
  */
 export function errorDetails(error: unknown): ErrorDetails | undefined {
-  const { metadata, cause } = (error ?? {}) as Partial<ServiceError>;
+  const { metadata } = (error ?? {}) as Partial<ServiceError>;
   // Not `instanceof`: a wrapper may have made the error with another copy of grpc-js.
   const [details] = typeof metadata?.get === 'function' ? metadata.get(STATUS_DETAILS_KEY) : [];
-  const told = Buffer.isBuffer(details) ? readErrorDetails(details) : undefined;
-  const own = error instanceof SealwireError ? error : cause;
-  if (!(own instanceof SealwireError)) return told;
-  const { reason, code, path: field, violations = [] } = own;
-  return { reason, code, field, metadata: told?.metadata ?? {}, violations };
+  return describeFailure(error, Buffer.isBuffer(details) ? readErrorDetails(details) : undefined);
 }
 
 /**

@@ -6,7 +6,7 @@ import { sha256 } from '../jwe/sha256.js';
 import type { ReplyCall } from '../profile/seal-parameters.js';
 import { looksLikeToken } from '../profile/token-form.js';
 import type { MessagePlan } from '../schema/plan.js';
-import { encodeSite } from '../schema/seal-sites.js';
+import { encodeSite, forwardedToken } from '../schema/seal-sites.js';
 import { collectToSeal, replaceSealed, type SealedSite } from '../schema/walk.js';
 import { CallReplies } from './open-reply.js';
 
@@ -103,9 +103,9 @@ export class MessageSealer {
     visit: (recipient: string, key: RecipientKey) => void,
   ): void {
     const visited = new Set<string>();
-    for (const { field, value } of sites) {
-      const { recipient } = field;
-      if (visited.has(recipient) || this.#isForwarded(recipient, value)) continue;
+    for (const site of sites) {
+      const { recipient } = site.field;
+      if (visited.has(recipient) || this.#forwarded(site) !== undefined) continue;
       const key = keys.get(recipient);
       if (key === undefined) throw new SealwireError('KEY_NOT_FOUND', `no key for recipient '${recipient}'`);
       visited.add(recipient);
@@ -117,10 +117,11 @@ export class MessageSealer {
     return Math.floor(this.#now() / 1000);
   }
 
-  /** A token for another recipient always passes. */
-  #isForwarded(recipient: string, value: unknown): value is string {
-    if (typeof value !== 'string') return false;
-    return recipient !== '' || (this.#forwardTokens && looksLikeToken(value));
+  /** The token that goes out as it is; one for another recipient always does. */
+  #forwarded(site: SealedSite): string | undefined {
+    const { value } = site;
+    const isToken = this.#forwardTokens && typeof value === 'string' && looksLikeToken(value);
+    return isToken ? value : forwardedToken(site);
   }
 
   #sealAll(
@@ -130,10 +131,9 @@ export class MessageSealer {
     sessions: ReadonlyMap<string, AgreementSession>,
   ): object {
     const iat = this.#seconds();
-    const tokens = sites.map((site) => {
-      const { field, value } = site;
-      return this.#isForwarded(field.recipient, value) ? value : sealSite(site, sessions.get(field.recipient), iat);
-    });
+    const tokens = sites.map(
+      (site) => this.#forwarded(site) ?? sealSite(site, sessions.get(site.field.recipient), iat),
+    );
     return replaceSealed(plan, message, sites, tokens, { absent: '' });
   }
 }

@@ -1,8 +1,7 @@
 /** Names that generated files declare for messages: files that import one another must agree on them. */
 import type { DescFile, DescMessage } from '@bufbuild/protobuf';
 import { type Analysis, allMessages } from '../schema/analysis.js';
-import { NameScope, typeScriptName } from './names.js';
-import type { GeneratorOptions } from './options.js';
+import { NameScope } from './names.js';
 
 /** What a generated file declares for one message. */
 export interface MessageNames {
@@ -18,12 +17,13 @@ interface FileNames {
 /** Computes each file's names once, always in the file's own order. */
 export class DeclaredNames {
   readonly #analysis: Analysis;
-  readonly #options: GeneratorOptions;
+  readonly #nameOf: (message: DescMessage) => string;
   readonly #files = new Map<DescFile, FileNames>();
 
-  constructor(analysis: Analysis, options: GeneratorOptions) {
+  /** @param nameOf gives the name of a message's type in TypeScript */
+  constructor(analysis: Analysis, nameOf: (message: DescMessage) => string) {
     this.#analysis = analysis;
-    this.#options = options;
+    this.#nameOf = nameOf;
   }
 
   /** @param message one from which something sealed can be reached */
@@ -43,7 +43,7 @@ export class DeclaredNames {
     const messages = new Map<DescMessage, MessageNames>();
     for (const message of allMessages(file)) {
       if (this.#analysis.describe(message) === undefined) continue;
-      const name = typeScriptName(message, this.#options);
+      const name = this.#nameOf(message);
       messages.set(message, { opened: scope.claim(`Opened${name}`), plan: scope.claim(`${name}Plan`) });
     }
     const names = { scope, messages };

@@ -7,9 +7,11 @@ import { isLostByTsProto } from '../schema/checks/presence.js';
 import { wellKnownFileNames } from '../schema/codec.js';
 import { DeclaredNames } from './declared-names.js';
 import { FileContext } from './file-context.js';
+import { typeScriptName } from './names.js';
 import { type GeneratorOptions, parseOptions } from './options.js';
 import { printMessage } from './print-messages.js';
 import { hasSealed, printService } from './print-service.js';
+import { webGenerator } from './web/web-generator.js';
 
 const generator = createEcmaScriptPlugin<GeneratorOptions>({
   name: 'protoc-gen-sealwire',
@@ -18,19 +20,26 @@ const generator = createEcmaScriptPlugin<GeneratorOptions>({
   generateTs: generate,
 });
 
-/** The plugin. Only TypeScript is printed, so `target` is not an option. */
+/** The plugin: `target=ts`, the default, is for ts-proto's messages, `target=web` for protobuf-es's. */
 export const plugin: Plugin = {
   ...generator,
   run(request) {
-    const parameter = ['target=ts', request.parameter].filter(Boolean).join(',');
-    return generator.run({ ...request, parameter });
+    const options = request.parameter.split(',').filter(Boolean);
+    const others = options.filter((option) => option !== 'target=web');
+    const isWeb = others.length < options.length;
+    const parameter = ['target=ts', ...others].join(',');
+    const response = (isWeb ? webGenerator : generator).run({ ...request, parameter });
+    // What generated files say of themselves.
+    if (isWeb)
+      for (const file of response.file) file.content = file.content?.replace('"target=ts', '"target=web') ?? '';
+    return response;
   },
 };
 
 function generate(schema: Schema<GeneratorOptions>): void {
   const analysis = new Analysis(schema.allFiles, isLostByTsProto);
   if (analysis.problems.length > 0) throw new Error(analysis.problems.join('\n'));
-  const names = new DeclaredNames(analysis, schema.options);
+  const names = new DeclaredNames(analysis, (message) => typeScriptName(message, schema.options));
   for (const file of schema.files) {
     const messages = allMessages(file).flatMap((message) => analysis.describe(message) ?? []);
     if (messages.length === 0 && file.services.length === 0) continue;

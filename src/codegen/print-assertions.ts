@@ -1,7 +1,8 @@
 /** Prints types that compile only when ts-proto ran with the options that this plugin was told. */
 import type { DescField, DescMessage } from '@bufbuild/protobuf';
-import { boundKind, messageOf, type SealedMessage } from '../schema/analysis.js';
+import { messageOf, type SealedMessage } from '../schema/analysis.js';
 import { hasPresence } from '../schema/checks/presence.js';
+import { boundKind } from '../schema/descriptor-facts.js';
 import type { FileContext } from './file-context.js';
 import { propertyName } from './names.js';
 

@@ -1,15 +1,8 @@
 /** Prints the opened types, type assertions and plans of a file's messages. */
 import type { DescField, DescMessage } from '@bufbuild/protobuf';
-import {
-  boundKind,
-  messageOf,
-  oneofsOf,
-  type SealedField,
-  type SealedMessage,
-  shapeOf,
-  wellKnownName,
-} from '../schema/analysis.js';
+import { messageOf, type SealedField, type SealedMessage, wellKnownName } from '../schema/analysis.js';
 import { hasPresence, isPlainInTsProto } from '../schema/checks/presence.js';
+import { boundKind, oneofsOf, shapeOf } from '../schema/descriptor-facts.js';
 import type { FileContext } from './file-context.js';
 import { propertyName, quoteKey } from './names.js';
 import { printAssertions, unionProperty } from './print-assertions.js';

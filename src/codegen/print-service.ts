@@ -1,7 +1,7 @@
 /** Prints a service: definition with plans, handler types, client class, and the function that adds it. */
 import type { DescMessage, DescMethod, DescService } from '@bufbuild/protobuf';
 import { type Analysis, messageOf } from '../schema/analysis.js';
-import { methodFacts } from '../schema/method-facts.js';
+import { methodFacts } from '../schema/descriptor-facts.js';
 import type { FileContext } from './file-context.js';
 import { methodKey, quoteKey } from './names.js';
 import { innerMessageType } from './print-messages.js';

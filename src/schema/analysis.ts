@@ -2,8 +2,8 @@
 
 import type { DescExtension } from '@bufbuild/protobuf';
 import { type DescField, type DescFile, type DescMessage, getOption, ScalarType } from '@bufbuild/protobuf';
-import { FeatureSet_FieldPresence } from '@bufbuild/protobuf/wkt';
-import type { BoundKind, FieldShape } from './plan.js';
+import { boundKind, shapeOf } from './descriptor-facts.js';
+import type { FieldShape } from './plan.js';
 import { lineOf } from './source-line.js';
 import { wellKnownCodecs } from './well-known.js';
 
@@ -42,33 +42,6 @@ export interface SealedMessage {
 /** The general limit of the token profile. */
 const MOST_BYTES = 65_536;
 
-const BOUND_KINDS: Readonly<Partial<Record<ScalarType, BoundKind>>> = {
-  [ScalarType.INT32]: 'int32',
-  [ScalarType.INT64]: 'int64',
-  [ScalarType.UINT32]: 'uint32',
-  [ScalarType.UINT64]: 'uint64',
-  [ScalarType.SINT32]: 'sint32',
-  [ScalarType.SINT64]: 'sint64',
-  [ScalarType.FIXED32]: 'fixed32',
-  [ScalarType.FIXED64]: 'fixed64',
-  [ScalarType.SFIXED32]: 'sfixed32',
-  [ScalarType.SFIXED64]: 'sfixed64',
-  [ScalarType.BOOL]: 'bool',
-  [ScalarType.STRING]: 'string',
-  [ScalarType.BYTES]: 'bytes',
-};
-
-/** The members of each oneof that can have two set by mistake. */
-export function oneofsOf({ oneofs }: DescMessage): (readonly DescField[])[] {
-  return oneofs.map(({ fields }) => fields).filter(({ length }) => length > 1);
-}
-
-/** The kind of a field that may be bound; undefined for floats and everything that is not a scalar. */
-export function boundKind(field: DescField): BoundKind | undefined {
-  if (field.fieldKind === 'enum') return 'enum';
-  return field.fieldKind === 'scalar' ? BOUND_KINDS[field.scalar] : undefined;
-}
-
 /** Reads and checks the sealed fields of a set of files: what the generator and run-time plans are made from. */
 export class Analysis {
   readonly #option: DescExtension | undefined;
@@ -101,9 +74,9 @@ export class Analysis {
     return this.#problems;
   }
 
-  /** Whether the files declare the sealed option at all. */
-  get declaresOption(): boolean {
-    return this.#option !== undefined;
+  /** The sealed option; undefined where the files do not declare it. */
+  get option(): DescExtension | undefined {
+    return this.#option;
   }
 
   /** The message's sealed parts; undefined when nothing sealed is reachable from it. */
@@ -211,15 +184,6 @@ function isWellKnown(typeName: string): boolean {
 /** The message that a field holds, in a list or map too. */
 export function messageOf(field: DescField): DescMessage | undefined {
   return field.message;
-}
-
-/** A field's shape, whatever its type. */
-export function shapeOf(field: DescField): FieldShape {
-  if (field.fieldKind === 'list') return 'repeated';
-  if (field.fieldKind === 'map') return 'map';
-  if (field.oneof !== undefined) return 'oneof';
-  const isOptional = field.fieldKind !== 'message' && field.presence === FeatureSet_FieldPresence.EXPLICIT;
-  return isOptional ? 'optional' : 'singular';
 }
 
 function sealedShape(field: DescField): FieldShape | undefined {

@@ -6,9 +6,8 @@
 import { type ErrorCode, type Reason, SealwireError, type Violation } from '../errors.js';
 import { BadRequest, ErrorInfo } from '../gen/portable/google/rpc/error_details.js';
 import { Status } from '../gen/portable/google/rpc/status.js';
+import { ERROR_DOMAIN, type ServiceErrorDetails, toDetails } from '../profile/error-details.js';
 
-/** `google.rpc.ErrorInfo.domain` of every error of ours. */
-export const ERROR_DOMAIN = 'sealwire';
 /** Trailer that carries a serialized `google.rpc.Status`. */
 export const STATUS_DETAILS_KEY = 'grpc-status-details-bin';
 
@@ -158,23 +157,6 @@ function toFieldViolation({ path, rule }: Violation): BadRequest['fieldViolation
   return { field: path, description: rule, reason: '', localizedMessage: undefined };
 }
 
-/** What is known of a failed call. */
-export interface ErrorDetails {
-  /** Undefined for failures on this side that no service could have, such as `KEY_SET_EXPIRED`. */
-  readonly reason: Reason | undefined;
-  /** Which check or rule failed, for failures found on this side; undefined for what the service said. */
-  readonly code: ErrorCode | undefined;
-  /** Path of the sealed field, such as `items[3].card`. */
-  readonly field: string | undefined;
-  /** All of `ErrorInfo.metadata`. */
-  readonly metadata: Readonly<Record<string, string>>;
-  /** With `INNER_MESSAGE_INVALID`: the rules that the inner messages break, as many as the trailers hold. */
-  readonly violations: readonly Violation[];
-}
-
-/** What a service said about a failed call. */
-export type ServiceErrorDetails = ErrorDetails & { readonly reason: Reason; readonly code: undefined };
-
 /**
  * Reads our `ErrorInfo` out of a serialized `google.rpc.Status`.
  *
@@ -186,19 +168,10 @@ export function readErrorDetails(statusDetails: Uint8Array): ServiceErrorDetails
     const { details } = Status.decode(statusDetails);
     const info = details.find(({ typeUrl }) => typeUrl === ERROR_INFO_TYPE);
     if (info === undefined) return undefined;
-    const { reason, domain, metadata } = ErrorInfo.decode(info.value);
-    if (domain !== ERROR_DOMAIN || !isReason(reason)) return undefined;
     const badRequest = details.find(({ typeUrl }) => typeUrl === BAD_REQUEST_TYPE);
-    const { fieldViolations } =
-      badRequest === undefined ? { fieldViolations: [] } : BadRequest.decode(badRequest.value);
-    const violations = fieldViolations.map(({ field, description }) => ({ path: field, rule: description }));
-    return { reason, code: undefined, field: metadata['field'], metadata, violations };
+    return toDetails(ErrorInfo.decode(info.value), badRequest && BadRequest.decode(badRequest.value));
   } catch {
     // Malformed details say nothing; the status code still does.
   }
   return undefined;
-}
-
-function isReason(text: string): text is Reason {
-  return Object.hasOwn(statusByReason, text);
 }

@@ -1,6 +1,6 @@
 /** The steps of opening a message that client and server share: decoding inner messages and putting them in place. */
 import { SealwireError } from '../errors.js';
-import { boundDigest, type Sha256 } from './binding.js';
+import { encodeBound, type Sha256 } from './binding.js';
 import { markHolder, markOpened, recordToken } from './opened.js';
 import type { MessagePlan, SealedFieldPlan } from './plan.js';
 import { replaceSealed, type SealedSite } from './walk.js';
@@ -19,21 +19,27 @@ export interface ExpectedAtSite {
 }
 
 /** @returns field and binding; reading `bound` throws SealwireError `BOUND_VALUE` when there can be none */
-export function expectationOf({ field, holder }: SealedSite, sha256: Sha256): ExpectedAtSite {
+export function expectationOf(site: SealedSite, sha256: Sha256): ExpectedAtSite {
+  const { field } = site;
   const { fullName, maxBytes } = field;
   const expected = maxBytes === undefined ? { field: fullName } : { field: fullName, maxBytes };
   if (field.bind.length === 0) return expected;
   return {
     ...expected,
     get bound() {
-      try {
-        return boundDigest(field, holder, sha256) as string;
-      } catch {
-        // E.g. an enum value this service does not know: nothing can have been bound to it here.
-        throw new SealwireError('BOUND_VALUE', 'a bound sibling has no valid value');
-      }
+      return sha256(boundAtSite(site));
     },
   };
+}
+
+/** @returns the encoded bound siblings of a token that was received. @throws SealwireError `BOUND_VALUE` */
+export function boundAtSite({ field, holder }: SealedSite): Uint8Array {
+  try {
+    return encodeBound(field, holder);
+  } catch {
+    // E.g. an enum value that is not known here: nothing can have been bound to it.
+    throw new SealwireError('BOUND_VALUE', 'a bound sibling has no valid value');
+  }
 }
 
 /** @throws SealwireError `INNER_TOO_LARGE` when the field's own limit is exceeded */

@@ -4,8 +4,8 @@ declare const sealedToken: unique symbol;
 /** A compact JWE that the type system keeps apart from plain strings. */
 export type SealedToken = string & { readonly [sealedToken]: true };
 
-/** One prototype per inner type: its methods do the redacting, its instances hold ordinary properties. */
-const prototypes = new Map<string, object>();
+/** Prototypes by the one that a message had, and by inner type: their methods do the redacting. */
+const prototypes = new WeakMap<object, Map<string, object>>();
 
 /** `util.inspect.custom`, by the name that it has everywhere. */
 const INSPECT = Symbol.for('nodejs.util.inspect.custom');
@@ -54,7 +54,7 @@ class Mark extends Returned {
  * @returns a message with the same own properties
  */
 export function markOpened<T extends object>(typeName: string, value: T): T {
-  const marked = Object.assign(Object.create(prototypeOf(typeName)) as T, value);
+  const marked = Object.assign(Object.create(prototypeOf(typeName, value)) as T, value);
   Mark.add(marked);
   return marked;
 }
@@ -111,17 +111,21 @@ function slot(key: string, at: number | string | undefined): string {
   return at === undefined ? key : `${key}[${at}]`;
 }
 
-function prototypeOf(typeName: string): object {
-  const known = prototypes.get(typeName);
+function prototypeOf(typeName: string, value: object): object {
+  // Of proto2, protobuf-es keeps defaults there.
+  const original = Object.getPrototypeOf(value) as object;
+  const byName = prototypes.get(original) ?? new Map<string, object>();
+  prototypes.set(original, byName);
+  const known = byName.get(typeName);
   if (known !== undefined) return known;
   const text = `[opened ${typeName}]`;
   // Writable, since a message may have a field called `toString`; the generator refuses `toJSON`.
   const redact = { value: () => text, enumerable: false, writable: true };
-  const prototype = Object.create(Object.prototype, {
+  const prototype = Object.create(original, {
     toString: redact,
     toJSON: redact,
     [INSPECT]: redact,
   }) as object;
-  prototypes.set(typeName, prototype);
+  byName.set(typeName, prototype);
   return prototype;
 }

@@ -23,17 +23,17 @@ export type FieldShape = 'singular' | 'optional' | 'oneof' | 'repeated' | 'map';
 
 /**
  * Where a member of a `oneof` is found. ts-proto's default puts members beside their siblings
- * (no locator needed); `oneof=unions` and `unions-value` group them under one property. proto-loader's
- * `oneofs` puts them beside their siblings too and adds a property that names the one that is set.
+ * (no locator needed); `oneof=unions` and `unions-value` group them under one property, and so does protobuf-es.
+ * proto-loader's `oneofs` puts them beside their siblings too and adds a property that names the one that is set.
  */
 export interface OneofLocator {
   /** Property that holds the union or the member's name, e.g. `method`. */
   readonly property: string;
   /**
    * `unions`: `{ $case: 'card', card: … }`; `unions-value`: `{ $case: 'card', value: … }`;
-   * `named`: `method: 'card', card: …` in the message itself.
+   * `case`: `{ case: 'card', value: … }`; `named`: `method: 'card', card: …` in the message itself.
    */
-  readonly style: 'unions' | 'unions-value' | 'named';
+  readonly style: 'unions' | 'unions-value' | 'case' | 'named';
 }
 
 /** Scalar kinds that can be bound, by their protobuf names, plus `enum`. */

@@ -1,6 +1,7 @@
 /** Sealing one field: what client and server share of it. */
 import { SealwireError, withPath } from '../errors.js';
 import type { SealParameters } from '../profile/seal-parameters.js';
+import { looksLikeToken } from '../profile/token-form.js';
 import { boundDigest, type Sha256 } from './binding.js';
 import { checkInnerSize } from './open-sites.js';
 import type { InnerCodec } from './plan.js';
@@ -20,7 +21,22 @@ export interface TokenSealer {
  * @throws SealwireError `SEAL_INPUT`, `INNER_TOO_LARGE`, `HEADER_TOO_LARGE`, with the path
  */
 export function encodeSite(site: SealedSite, sealer: TokenSealer, iat: number, sha256: Sha256): string {
-  const { field, value, holder, path } = site;
+  const { field, holder } = site;
+  const plaintext = encodeInner(site);
+  try {
+    const bound = boundDigest(field, holder, sha256);
+    return sealer.seal(plaintext, { field: field.fullName, cty: 'application/protobuf', iat, bound });
+  } catch (error) {
+    throw atSite(site, error);
+  }
+}
+
+/**
+ * Encodes the inner message of one field.
+ *
+ * @throws SealwireError `SEAL_INPUT`, `INNER_TOO_LARGE`, with the path
+ */
+export function encodeInner({ field, value, path }: SealedSite): Uint8Array {
   if (typeof value !== 'object' || value === null) {
     throw new SealwireError('SEAL_INPUT', `${path} must be a ${field.codec.typeName}`, { path });
   }
@@ -35,14 +51,20 @@ export function encodeSite(site: SealedSite, sealer: TokenSealer, iat: number, s
     throw new SealwireError('SEAL_INPUT', `${path}${what}`, { path });
   }
   checkInnerSize(field, plaintext.length, path);
-  try {
-    const bound = boundDigest(field, holder, sha256);
-    return sealer.seal(plaintext, { field: field.fullName, cty: 'application/protobuf', iat, bound });
-  } catch (error) {
-    if (!(error instanceof SealwireError) || error.code !== 'SEAL_INPUT') throw withPath(error, path);
-    // Of a bound sibling, by its name.
-    throw new SealwireError('SEAL_INPUT', `${path.slice(0, -nameOf(site).length)}${error.message}`, { path });
-  }
+  return plaintext;
+}
+
+/** @returns the token for another recipient that a site holds, to be sent as it is; other text is no inner message */
+export function forwardedToken({ field, value }: SealedSite): string | undefined {
+  return field.recipient !== '' && typeof value === 'string' && looksLikeToken(value) ? value : undefined;
+}
+
+/** An error of sealing a site or of encoding its siblings, with the path. */
+export function atSite(site: SealedSite, error: unknown): unknown {
+  const { path } = site;
+  if (!(error instanceof SealwireError) || error.code !== 'SEAL_INPUT') return withPath(error, path);
+  // Of a bound sibling, by its name.
+  return new SealwireError('SEAL_INPUT', `${path.slice(0, -nameOf(site).length)}${error.message}`, { path });
 }
 
 /** Undefined too where looking at the message throws: a getter may. */

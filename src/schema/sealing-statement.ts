@@ -4,7 +4,8 @@
  */
 import type { DescField, DescMessage, DescMethod, FileRegistry } from '@bufbuild/protobuf';
 import { SealwireError } from '../errors.js';
-import { Analysis, boundKind, messageOf, type SealedField } from './analysis.js';
+import { Analysis, messageOf, type SealedField } from './analysis.js';
+import { boundKind } from './descriptor-facts.js';
 
 /** Longest statement, in characters. */
 const MAX_STATEMENT_CHARS = 524_288;

@@ -92,6 +92,7 @@ function collect(plan: MessagePlan, message: object, found: Found, depth: number
     if (isAbsent(value)) {
       if (field.required) throw missing(found, field);
     } else if (field.shape === 'repeated' || field.shape === 'map') {
+      checkContainer(field, value, found);
       const before = found.sites.length;
       for (const [index, element] of elements(value, field.shape === 'map')) {
         const path = pathTo(found, field.name, index);
@@ -105,6 +106,8 @@ function collect(plan: MessagePlan, message: object, found: Found, depth: number
   }
   for (const field of plan.nested) {
     const value = read(message, field);
+    if (isAbsent(value)) continue;
+    checkContainer(field, value, found);
     if (!isObject(value)) continue;
     found.trail.push(field.name, undefined);
     if (field.shape === 'repeated' || field.shape === 'map') {
@@ -127,6 +130,15 @@ function checkOneofs(oneofs: NonNullable<MessagePlan['oneofs']>, message: object
     const path = pathTo(found, second.name);
     throw new SealwireError('SEAL_INPUT', `${path} cannot be set together with ${first.name}`, { path });
   }
+}
+
+/** An encoder takes more for a list than arrays, and text too: what the walk does not see would go out in clear. */
+function checkContainer({ name, shape }: AnyField, value: unknown, found: Found): void {
+  const fits = shape === 'repeated' ? Array.isArray(value) : isObject(value);
+  if (fits || !found.isSent) return;
+  const path = pathTo(found, name);
+  const what = shape === 'repeated' ? 'list' : shape === 'map' ? 'map' : 'message';
+  throw new SealwireError('SEAL_INPUT', `${path} is not a ${what}`, { path });
 }
 
 function missing(found: Found, { name }: SealedFieldPlan): SealwireError {
@@ -177,10 +189,10 @@ class Replacement {
     for (const field of plan.sealed) {
       const value = read(message, field);
       if (this.#isNext(field, message)) {
-        copy ??= { ...message };
+        copy ??= copyOf(message);
         write(copy, field, this.#takeAll(field, message, copy, value));
       } else if (this.#mustClear(field, value)) {
-        copy ??= { ...message };
+        copy ??= copyOf(message);
         clear(copy, field, this.#options.absent);
       }
     }
@@ -189,7 +201,7 @@ class Replacement {
       if (!isObject(value)) continue;
       const replaced = this.#copyNested(field, value);
       if (replaced === value) continue;
-      copy ??= { ...message };
+      copy ??= copyOf(message);
       write(copy, field, replaced);
     }
     return copy ?? message;
@@ -264,9 +276,10 @@ export function read(message: object, field: { readonly key: string; readonly on
   if (field.oneof === undefined || field.oneof.style === 'named') {
     return Object.hasOwn(message, field.key) ? (message as Fields)[field.key] : undefined;
   }
-  const union = (message as Fields)[field.oneof.property];
-  if (!isObject(union) || (union as Fields)['$case'] !== field.key) return undefined;
-  return (union as Fields)[field.oneof.style === 'unions' ? field.key : 'value'];
+  const { property, style } = field.oneof;
+  const union = (message as Fields)[property];
+  if (!isObject(union) || (union as Fields)[caseOf(style)] !== field.key) return undefined;
+  return (union as Fields)[style === 'unions' ? field.key : 'value'];
 }
 
 function write(copy: Fields, field: AnyField, value: unknown): void {
@@ -275,7 +288,7 @@ function write(copy: Fields, field: AnyField, value: unknown): void {
     return;
   }
   const { property, style } = field.oneof;
-  copy[property] = { $case: field.key, [style === 'unions' ? field.key : 'value']: value };
+  copy[property] = { [caseOf(style)]: field.key, [style === 'unions' ? field.key : 'value']: value };
 }
 
 /** Empties a field; a oneof whose member is empty has no member. */
@@ -283,9 +296,23 @@ function clear(copy: Fields, { key, oneof }: SealedFieldPlan, absent: '' | undef
   if (oneof?.style === 'named') {
     copy[key] = absent;
     if (copy[oneof.property] === key) delete copy[oneof.property];
+  } else if (oneof?.style === 'case') {
+    copy[oneof.property] = { case: undefined };
   } else {
     copy[oneof?.property ?? key] = absent;
   }
+}
+
+/** The property of a union that names the member that is set. */
+function caseOf(style: OneofLocator['style']): string {
+  return style === 'case' ? 'case' : '$case';
+}
+
+/** A copy of a message to change. Of proto2, protobuf-es keeps defaults in the prototype. */
+function copyOf(message: object): Fields {
+  const prototype: unknown = Object.getPrototypeOf(message);
+  if (prototype === Object.prototype) return { ...message };
+  return Object.assign(Object.create(prototype as object | null) as Fields, message);
 }
 
 /** The end of a site's path: the field, and where in it. */

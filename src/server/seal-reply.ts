@@ -7,7 +7,7 @@ import type { AgreementSession, SealingSessions } from '../jwe/sender.js';
 import { sha256 } from '../jwe/sha256.js';
 import type { KeySource } from '../keys/key-source.js';
 import type { MessagePlan } from '../schema/plan.js';
-import { encodeSite } from '../schema/seal-sites.js';
+import { encodeSite, forwardedToken } from '../schema/seal-sites.js';
 import { collectToSeal, replaceSealed, type SealedSite } from '../schema/walk.js';
 import type { CallRecord } from './audit-sink.js';
 import type { Granter, GrantMaker, Grants } from './granter.js';
@@ -55,7 +55,7 @@ export class MessageReplier {
   ): SealedReply | Promise<SealedReply> {
     const startedAt = performance.now();
     const sites = collectToSeal(plan, message);
-    const named = sites.filter(({ field, value }) => field.recipient !== '' && typeof value !== 'string');
+    const named = sites.filter((site) => site.field.recipient !== '' && forwardedToken(site) === undefined);
     const finish = (sessions: ReadonlyMap<string, AgreementSession>, maker: GrantMaker | undefined): SealedReply => {
       const iat = Math.floor(this.#options.now() / 1000);
       const grants = sites.map(({ field }) => (field.transient ? undefined : maker?.createGrant()));
@@ -86,9 +86,9 @@ function sealSite(
   iat: number,
   grant: Grant | undefined,
 ): string {
-  const { field, value, path } = site;
-  // A token for another recipient is forwarded as it is.
-  if (typeof value === 'string' && field.recipient !== '') return value;
+  const { field, path } = site;
+  const forwarded = forwardedToken(site);
+  if (forwarded !== undefined) return forwarded;
   const target = field.recipient === '' ? sealer : sessions.get(field.recipient);
   if (target === undefined) throw new SealwireError('NO_REPLY_KEY', 'no agreement to seal with', { path });
   if (grant === undefined) return encodeSite(site, target, iat, sha256);

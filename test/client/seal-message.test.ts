@@ -3,6 +3,8 @@ import { MessageSealer } from '../../src/client/seal-message.js';
 import { AuthorizeRequestPlan } from '../../src/gen/payments/v1/payments_sealed.js';
 import { SealingSessions } from '../../src/jwe/sender.js';
 import { KeyRing } from '../../src/keys/ring.js';
+import { SaveRecordRequest } from '../gen/clinic/v1/clinic.js';
+import { SaveRecordRequestPlan } from '../gen/clinic/v1/clinic_sealed.js';
 
 const TOKEN = 'eyJhbGciOiJFQ0RILUVTIn0..AAAAAAAAAAAAAAAA.AA.AAAAAAAAAAAAAAAAAAAAAA';
 
@@ -33,6 +35,21 @@ describe('MessageSealer', () => {
 
   it('forwards no token of the service by default', async () => {
     expect(await refusal(seal(TOKEN))).to.equal('SEAL_INPUT');
+  });
+
+  it('sends a token for another recipient as it is, and no other text', async () => {
+    const sealer = new MessageSealer({ sessions });
+    const sealClaim = async (claim: string) => {
+      const record = { ...SaveRecordRequest.decode(new Uint8Array()), findings: { diagnoses: [], measurements: {} } };
+      const key = (await KeyRing.create('P-256')).current();
+      const keys = new Map([
+        ['', key],
+        ['insurer', key],
+      ]);
+      return (await sealer.seal(SaveRecordRequestPlan, { ...record, claim }, keys)) as { claim: string };
+    };
+    expect((await sealClaim(TOKEN)).claim).to.equal(TOKEN);
+    expect(await refusal(sealClaim('4242424242424242'))).to.equal('SEAL_INPUT');
   });
 
   it('never sends other text in a sealed field', async () => {

@@ -65,6 +65,16 @@ export function generateTsProto(set: FileDescriptorSet, options: readonly string
   return toFiles(fromBinary(CodeGeneratorResponseSchema, ran.stdout));
 }
 
+/** protoc-gen-es, with our option's file. */
+export function generateEs(set: FileDescriptorSet, options: readonly string[]): Files {
+  const names = set.file.map((file) => file.name).filter((name) => !name.startsWith('google/'));
+  const input = toBinary(CodeGeneratorRequestSchema, createRequest(set, options, names));
+  const program = 'node_modules/@bufbuild/protoc-gen-es/bin/protoc-gen-es';
+  const ran = spawnSync(process.execPath, [program], { input, maxBuffer: 1 << 26 });
+  if (ran.status !== 0) throw new Error(`protoc-gen-es: ${ran.stderr}`);
+  return toFiles(fromBinary(CodeGeneratorResponseSchema, ran.stdout));
+}
+
 /** Options of both generators that all tests here give. */
 export const BASE = ['outputServices=grpc-js', 'esModuleInterop=true', 'importSuffix=.js', 'env=node'];
 const RUNTIME = fileURLToPath(new URL('../../src/runtime.js', import.meta.url));

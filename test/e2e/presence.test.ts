@@ -5,7 +5,7 @@ import { createHash } from 'node:crypto';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { type DescMessage, type FileRegistry, fromBinary, toBinary } from '@bufbuild/protobuf';
+import { create, type DescMessage, type FileRegistry, fromBinary, type Message, toBinary } from '@bufbuild/protobuf';
 import { reflect } from '@bufbuild/protobuf/reflect';
 import { FileDescriptorSetSchema } from '@bufbuild/protobuf/wkt';
 import type { ServiceDefinition } from '@grpc/grpc-js';
@@ -13,6 +13,7 @@ import loader, { type Options } from '@grpc/proto-loader';
 import { expect } from 'chai';
 import { JsonSchema } from '../../src/cli/json/json-messages.js';
 import { readJson } from '../../src/cli/json/json-reader.js';
+import { sealed } from '../../src/gen/sealwire/v1/sealed_pb.js';
 import { TokenOpener } from '../../src/jwe/opener.js';
 import { sha256 } from '../../src/jwe/sha256.js';
 import { KeyRing } from '../../src/keys/ring.js';
@@ -21,6 +22,7 @@ import { boundDigest } from '../../src/schema/binding.js';
 import type { SealedFieldPlan, ServicePlan } from '../../src/schema/plan.js';
 import { readDescriptors } from '../../src/schema/run-time/descriptor-plans.js';
 import { collectToSeal, replaceSealed } from '../../src/schema/walk.js';
+import { DescribedPlans } from '../../src/web/messages/described-plans.js';
 import { buildProtos } from '../codegen/helpers.js';
 import * as edition from '../gen/edition/v1/edition.js';
 import { KeepRequestPlan as editionPlan } from '../gen/edition/v1/edition_sealed.js';
@@ -42,6 +44,8 @@ interface Codec {
   readonly field: SealedFieldPlan;
   encode(fields: Fields): Uint8Array;
   decode(bytes: Uint8Array): object;
+  /** The message that a sender has. Default: an object with the fields in camel case. */
+  own?(fields: Fields): object;
 }
 
 /** One message type. */
@@ -148,6 +152,27 @@ describe('bound fields that are unset, zero or set', function () {
       field: plan.request?.sealed[0] ?? expect.fail('no plan'),
       encode: (fields) => request.encode(request.fromJson(readJson(JSON.stringify(fields, replacer)))),
       decode: (bytes) => request.decode(bytes),
+      own: withText,
+    };
+  }
+
+  function described({ service, type }: Subject): Codec {
+    const desc = registry.getMessage(type)!;
+    const inner = desc.file.messages.find(({ name }) => name.endsWith('Secret'))!;
+    const [method] = registry.getService(service)!.methods;
+    const plans = new DescribedPlans([method!], sealed, [inner]);
+    const own = (fields: Fields) => {
+      const entries = desc.fields.flatMap(({ name, localName, oneof }): [string, unknown][] => {
+        if (!(name in fields)) return [];
+        return oneof ? [[oneof.localName, { case: localName, value: fields[name] }]] : [[localName, fields[name]]];
+      });
+      return create(desc, Object.fromEntries(entries));
+    };
+    return {
+      field: plans.method(method!).request!.sealed[0]!,
+      own,
+      encode: (fields) => toBinary(desc, own(fields) as Message),
+      decode: (bytes) => fromBinary(desc, bytes),
     };
   }
 
@@ -165,6 +190,7 @@ describe('bound fields that are unset, zero or set', function () {
       }),
       'proto-loader': loaded(subject, {}),
       'the command line': json(subject),
+      'the browser client': described(subject),
     };
   }
 
@@ -177,11 +203,12 @@ describe('bound fields that are unset, zero or set', function () {
         const message = reflect(desc);
         for (const field of desc.fields) if (field.name in fields) message.set(field, fields[field.name] as never);
         const wires: Record<string, Uint8Array> = { 'protobuf-es': toBinary(desc, message.message) };
-        for (const [sender, { encode, field }] of Object.entries(codecs)) {
+        for (const [sender, { encode, field, own }] of Object.entries(codecs)) {
           const wire = encode(fields);
           wires[sender] = wire;
-          const own = sender === 'the command line' ? withText(fields) : renamed(fields);
-          expect(boundDigest(field, own, sha256), `${sender} sends ${state}`).to.equal(reference(desc, wire));
+          expect(boundDigest(field, own?.(fields) ?? renamed(fields), sha256), `${sender} sends ${state}`).to.equal(
+            reference(desc, wire),
+          );
         }
         for (const [sender, wire] of Object.entries(wires)) {
           const expected = reference(desc, wire);

@@ -45,6 +45,7 @@ describe('the entry points', function () {
       'sealwire/host',
       'sealwire/pkcs11',
       'sealwire/runtime',
+      'sealwire/web',
     ]);
   });
 

@@ -16,6 +16,7 @@ const MAIN = [
   'createOpenInterceptor',
   'createPlans',
   'createSealInterceptor',
+  'SealedWebClient',
   'errorDetails',
   'fileKeySource',
   'readRecentTokens',

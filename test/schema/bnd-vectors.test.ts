@@ -2,16 +2,18 @@ import { execFileSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { createFileRegistry, type FileRegistry, fromBinary, fromJson, toBinary } from '@bufbuild/protobuf';
-import { FileDescriptorSetSchema } from '@bufbuild/protobuf/wkt';
+import { FileDescriptorSetSchema, StringValueSchema } from '@bufbuild/protobuf/wkt';
 import loader, { Long, type Options } from '@grpc/proto-loader';
 import { expect } from 'chai';
 import { SealwireError } from '../../src/errors.js';
+import { sealed } from '../../src/gen/sealwire/v1/sealed_pb.js';
 import { sha256 } from '../../src/jwe/sha256.js';
 import { createPlans } from '../../src/loader/create-plans.js';
 import type { LoaderOptions } from '../../src/loader/loader-form.js';
 import { boundDigest, encodeBound } from '../../src/schema/binding.js';
 import type { BoundKind, SealedFieldPlan } from '../../src/schema/plan.js';
 import { wellKnownCodecs } from '../../src/schema/well-known.js';
+import { DescribedPlans } from '../../src/web/messages/described-plans.js';
 import { type BndVector, bndVectors, type JsonScalar, vectorDescriptorSet } from '../support/bnd-vectors.js';
 
 const SIXTY_FOUR: readonly BoundKind[] = ['int64', 'uint64', 'sint64', 'fixed64', 'sfixed64'];
@@ -106,6 +108,16 @@ describe('bnd vectors', () => {
       }
     });
   }
+
+  it("hold for protobuf-es's messages", () => {
+    const { methods } = registry.getService('bnd.Vectors')!;
+    const plans = new DescribedPlans(methods, sealed, [StringValueSchema]);
+    bndVectors.forEach((vector, index) => {
+      const [field] = plans.method(methods[index]!).request!.sealed;
+      const message = fromBinary(registry.getMessage(`bnd.M${index}`)!, Buffer.from(vector.encoded, 'hex'));
+      expect(Buffer.from(encodeBound(field!, message)).toString('hex'), vector.comment).to.equal(vector.encoded);
+    });
+  });
 
   for (const options of loaderForms) {
     const shown = Object.entries(options).map(

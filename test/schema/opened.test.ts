@@ -41,6 +41,13 @@ describe('opened messages', () => {
       .that.does.not.contain('secret');
   });
 
+  it('keep what their prototype gives, each type its own text', () => {
+    const old = Object.assign(Object.create({ age: 7 }) as { age: number }, { name: 'secret' });
+    const [first, second] = [markOpened('t.Old', old), markOpened('t.Older', old)];
+    expect([first.age, Object.hasOwn(first, 'age'), first.name]).to.deep.equal([7, false, 'secret']);
+    expect([inspect(first), inspect(second)]).to.deep.equal(['[opened t.Old]', '[opened t.Older]']);
+  });
+
   it('keep their token by field and position', () => {
     const message = { card: opened, cards: [opened], byKey: { k: opened } };
     recordToken(message, 'card', undefined, 'a.b.c.d.e');

@@ -1,7 +1,7 @@
 import { expect } from 'chai';
 import { SealwireError } from '../../src/errors.js';
 import type { InnerCodec, MessagePlan, SealedFieldPlan } from '../../src/schema/plan.js';
-import { collectSealed, hasOwnFields, recipientsOf, replaceSealed } from '../../src/schema/walk.js';
+import { collectSealed, collectToSeal, hasOwnFields, recipientsOf, replaceSealed } from '../../src/schema/walk.js';
 
 const codec: InnerCodec = {
   typeName: 't.Inner',
@@ -150,6 +150,46 @@ describe('walking a message', () => {
     expect(open({ method: 'card', card: '' })).to.deep.equal({ card: undefined });
     // protobufjs keeps both when both were on the wire: the name belongs to the other one.
     expect(open({ method: 'cash', cash: 5, card: '' })).to.deep.equal({ method: 'cash', cash: 5, card: undefined });
+  });
+
+  it("takes protobuf-es's oneofs, and leaves none where the member is absent", () => {
+    const oneof = { property: 'method', style: 'case' } as const;
+    const members = ['card', 'iban'].map((key) => field(key, { shape: 'oneof', oneof }));
+    const pay: MessagePlan = { typeName: 't.Pay', sealed: members, nested: [] };
+    const paid = { method: { case: 'iban', value: 't1' } };
+    const sites = collectSealed(pay, paid);
+    expect(sites.map(({ path, value }) => [path, value])).to.deep.equal([['iban', 't1']]);
+    const opened = { method: { case: 'iban', value: { v: 1 } } };
+    expect(replaceSealed(pay, paid, sites, [{ v: 1 }], { absent: undefined })).to.deep.equal(opened);
+    const open = (message: object) => replaceSealed(pay, message, [], [], { absent: undefined });
+    expect(open({ method: { case: 'iban', value: '' } })).to.deep.equal({ method: { case: undefined } });
+    const other = { method: { case: 'cash', value: 5 } };
+    expect(open(other)).to.equal(other);
+  });
+
+  it('keeps the prototype of a message', () => {
+    const message = Object.assign(Object.create({ inherited: 7 }) as { inherited: number }, { one: 't' });
+    const copy = replaceSealed(plan, message, collectSealed(plan, message), ['x'], { absent: '' });
+    expect(copy).to.include({ one: 'x', inherited: 7 }).and.not.have.own.property('inherited');
+  });
+
+  it('refuses to send a list, a map or a message that is none: encoders would write what is in it', () => {
+    for (const [message, said] of [
+      [{ list: 'in clear' }, 'list'],
+      [{ list: new Set(['in clear']) }, 'list'],
+      [{ map: 'in clear' }, 'map'],
+      [{ items: new Set([{ one: 'in clear' }]) }, 'items'],
+      [{ byKey: 'in clear' }, 'by_key'],
+      [{ child: 'in clear' }, 'child'],
+      [{ child: { list: 'in clear' } }, 'child.list'],
+    ] as const) {
+      expect(
+        codeOf(() => collectToSeal(plan, message)),
+        said,
+      ).to.equal(`SEAL_INPUT ${said}`);
+      expect(collectSealed(plan, message)).to.deep.equal([]);
+    }
+    expect(codeOf(() => collectToSeal(plan, { map: new Set(['in clear']) }))).to.equal('MAP_KEY_FORBIDDEN');
   });
 
   it("takes a map as the list of entries that proto-loader's descriptor sets give", () => {

@@ -60,9 +60,10 @@ export function readEntryPoints(files: ReadonlyMap<string, string>, root: string
     const visible = new Set(exported.map(resolveAlias));
     const hidden = new Set<string>();
     const visit = (where: string, node: ts.Node): void => {
-      // Of `keyof T` and `z.input<typeof schema>` users see what comes out.
+      // Of `keyof T`, `z.input<typeof schema>` and `(typeof list)[number]` users see what comes out.
       if (ts.isTypeOperatorNode(node) && node.operator === ts.SyntaxKind.KeyOfKeyword) return;
       if (ts.isTypeQueryNode(node) && ts.isTypeReferenceNode(node.parent)) return;
+      if (ts.isIndexedAccessTypeNode(node) && ts.isParenthesizedTypeNode(node.objectType)) return;
       if (ts.canHaveModifiers(node) && node.modifiers?.some(({ kind }) => kind === ts.SyntaxKind.PrivateKeyword))
         return;
       const named = nameOf(node);

@@ -1,10 +1,9 @@
 /** Every call type × direction × place of a sealed field, between two sources of plans. */
-import { Server, ServerCredentials } from '@grpc/grpc-js';
+import { Server, ServerCredentials, type ServiceDefinition } from '@grpc/grpc-js';
 import { expect } from 'chai';
-import { SealingSessions } from '../../src/jwe/sender.js';
 import { staticKeySource } from '../../src/keys/key-source.js';
 import { KeyRing } from '../../src/keys/ring.js';
-import type { MessagePlan } from '../../src/schema/plan.js';
+import type { MessagePlan, SealedServiceDefinition } from '../../src/schema/plan.js';
 import { addSealedService } from '../../src/server/add-service.js';
 import type { CallRecord } from '../../src/server/audit-sink.js';
 import { createOpenInterceptor } from '../../src/server/open-interceptor.js';
@@ -22,7 +21,7 @@ const directions = {
   response: { service: 'matrix.v1.ResponseService', request: false, response: true },
   'request and response': { service: 'matrix.v1.ExchangeService', request: true, response: true },
 } as const;
-const callTypes = {
+export const callTypes = {
   Unary: { requests: 1, responses: 1 },
   ClientStream: { requests: 3, responses: 1 },
   ServerStream: { requests: 1, responses: 3 },
@@ -36,16 +35,22 @@ const LABEL = 'label-in-clear';
  * Declares the matrix for a client of one source and a server of another (or the same).
  *
  * @param client made in a hook, since some sources need descriptors
+ * @param ways what differs for clients that are not on grpc-js
  */
-export function describeMatrix(name: string, client: () => Source, server: () => Source = client): void {
+export function describeMatrix(
+  name: string,
+  client: () => Source,
+  server: () => Source = client,
+  { connect = connectGrpc, methods = callTypes }: Partial<ClientWays> = {},
+): void {
   describe(`every call, direction and place with ${name}`, () => {
     let bench: MatrixBench;
     before(async () => {
-      bench = await MatrixBench.start(client(), server());
+      bench = await MatrixBench.start(client(), server(), connect);
     });
     after(() => bench.stop());
 
-    for (const [method, { requests, responses }] of Object.entries(callTypes)) {
+    for (const [method, { requests, responses }] of Object.entries(methods)) {
       for (const [direction, sealedIn] of Object.entries(directions)) {
         for (const [place, make] of Object.entries(places)) {
           it(`${method}: ${direction}, ${place}`, async () => {
@@ -67,6 +72,26 @@ export function describeMatrix(name: string, client: () => Source, server: () =>
     }
   });
 }
+
+/** Calls a service's methods by name. */
+export interface MatrixClient {
+  /** @returns all responses */
+  exchange(method: string, requests: readonly object[]): Promise<object[]>;
+  close(): void;
+}
+
+/** Clients of another kind, and the methods that they can call. */
+export interface ClientWays {
+  readonly connect: (
+    address: string,
+    service: SealedServiceDefinition<ServiceDefinition>,
+    ring: KeyRing,
+  ) => MatrixClient;
+  readonly methods: Readonly<Record<string, { readonly requests: number; readonly responses: number }>>;
+}
+
+const connectGrpc: ClientWays['connect'] = (address, service, ring) =>
+  new AnyClient(address, service, { keys: staticKeySource(ring.current()) });
 
 const clear = (): PlacedMessage => ({ json: {}, paths: [] });
 
@@ -104,7 +129,7 @@ class MatrixBench {
   readonly #registry = descriptorRegistry();
   readonly #server: Server;
   readonly #relay: RecordingRelay;
-  readonly #clients: ReadonlyMap<string, AnyClient>;
+  readonly #clients: ReadonlyMap<string, MatrixClient>;
   readonly #records: CallRecord[];
   readonly #talk: { now: Conversation };
 
@@ -114,7 +139,7 @@ class MatrixBench {
     parts: {
       grpcServer: Server;
       relay: RecordingRelay;
-      clients: Map<string, AnyClient>;
+      clients: Map<string, MatrixClient>;
       records: CallRecord[];
       talk: { now: Conversation };
     },
@@ -126,7 +151,7 @@ class MatrixBench {
     this.#talk = parts.talk;
   }
 
-  static async start(client: Source, server: Source): Promise<MatrixBench> {
+  static async start(client: Source, server: Source, connect: ClientWays['connect']): Promise<MatrixBench> {
     const ring = await KeyRing.create();
     const records: CallRecord[] = [];
     const talk = { now: { receive: () => {}, replies: [] } as Conversation };
@@ -147,10 +172,7 @@ class MatrixBench {
       grpcServer.bindAsync('127.0.0.1:0', ServerCredentials.createInsecure(), bound);
     });
     const relay = await startRecordingRelay(`127.0.0.1:${port}`);
-    const options = { keys: staticKeySource(ring.current()), sessions: new SealingSessions() };
-    const clients = new Map(
-      SERVICES.map((name) => [name, new AnyClient(relay.address, client.service(name), options)]),
-    );
+    const clients = new Map(SERVICES.map((name) => [name, connect(relay.address, client.service(name), ring)]));
     return new MatrixBench(client, server, { grpcServer, relay, clients, records, talk });
   }
 

@@ -1,6 +1,7 @@
 /** `sealwire explain`: what a reason, a step of an audit record, a local code, or the output of a gRPC tool means. */
 import { type LocalCode, type Reason, reasonByStep, SealwireError, type StepCode } from '../../errors.js';
-import { ERROR_DOMAIN, nameOfCode, statusByReason } from '../../schema/error-status.js';
+import { ERROR_DOMAIN } from '../../profile/error-details.js';
+import { nameOfCode, statusByReason } from '../../schema/error-status.js';
 import { readAllText } from '../json/messages-in.js';
 import { formatTable, print, printJson } from '../output.js';
 import { type Explanation, explanations } from './explanations.js';

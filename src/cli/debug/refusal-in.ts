@@ -1,7 +1,8 @@
 /** Finds the details of an error in what gRPC tools print. The text is untrusted. */
 import { BadRequest, ErrorInfo } from '../../gen/portable/google/rpc/error_details.js';
 import { Status } from '../../gen/portable/google/rpc/status.js';
-import { readErrorDetails, type ServiceErrorDetails } from '../../schema/error-status.js';
+import type { ServiceErrorDetails } from '../../profile/error-details.js';
+import { readErrorDetails } from '../../schema/error-status.js';
 
 /** A `google.protobuf.Any`. */
 interface Packed {

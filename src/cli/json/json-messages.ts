@@ -4,7 +4,7 @@ import { SealwireError } from '../../errors.js';
 import { createPlans, type Plans } from '../../loader/create-plans.js';
 import { type LoaderForm, type LoaderOptions, parseLoaderOptions } from '../../loader/loader-form.js';
 import { Analysis } from '../../schema/analysis.js';
-import { methodFacts } from '../../schema/method-facts.js';
+import { methodFacts } from '../../schema/descriptor-facts.js';
 import type { MessagePlan, MethodPlan, SealedFieldPlan } from '../../schema/plan.js';
 import { readDescriptors } from '../../schema/run-time/descriptor-plans.js';
 import { SealingStatements } from '../../schema/sealing-statement.js';

@@ -14,10 +14,10 @@ import {
 import { nestedTypes } from '@bufbuild/protobuf/reflect';
 import { type FileDescriptorSet, FileDescriptorSetSchema } from '@bufbuild/protobuf/wkt';
 import { SealwireError } from '../../errors.js';
-import { Analysis, boundKind, messageOf, oneofsOf, type SealedField, shapeOf } from '../analysis.js';
+import { Analysis, messageOf, type SealedField } from '../analysis.js';
 import { hasPresence } from '../checks/presence.js';
 import { wellKnownFiles } from '../codec.js';
-import { methodFacts } from '../method-facts.js';
+import { boundKind, methodFacts, oneofsOf, shapeOf } from '../descriptor-facts.js';
 import type { BoundFieldPlan, InnerCodec, MessagePlan, MethodPlan, SealedFieldPlan, ServicePlan } from '../plan.js';
 
 /** How the messages are presented that plans are made for. */
@@ -53,8 +53,8 @@ export class DescriptorPlans {
     this.registry = readDescriptors(descriptors);
     this.#analysis = new Analysis([...this.registry.files]);
     this.#form = form;
-    const { declaresOption, problems } = this.#analysis;
-    if (!declaresOption) {
+    const { option, problems } = this.#analysis;
+    if (option === undefined) {
       throw new SealwireError(
         'PLAN_INVALID',
         'the descriptor set lacks sealwire/v1/sealed.proto, so nothing is sealed',

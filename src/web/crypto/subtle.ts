@@ -6,7 +6,7 @@ import { isCanonicalBase64url } from '../../profile/base64url.js';
 /** A key of the platform's WebCrypto. */
 export type WebCryptoKey = Awaited<ReturnType<typeof globalThis.crypto.subtle.importKey>>;
 
-export const utf8 = new TextEncoder();
+export const utf8: InstanceType<typeof globalThis.TextEncoder> = new TextEncoder();
 
 /** @throws SealwireError `OPTIONS_INVALID` where the platform keeps WebCrypto from the page */
 export function checkPlatform(): void {
