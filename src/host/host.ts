@@ -211,7 +211,7 @@ async function start<R extends RunningApp, O>(
   };
   const insight = async (requestId: string | undefined, calls: readonly WebCallLine[]): Promise<Insight> => {
     const records = requestId === undefined ? [] : await findRecords(servicePaths(dir).audit, requestId);
-    return { service: origin, root, calls, records };
+    return { service: config.name, root, calls, records };
   };
   const web = await createWeb({ app, services: description.forWeb, config, server, certificates, logger, insight });
   const metricsAddress = config.metrics.listen === 'off' ? undefined : await metrics.listen(config.metrics.listen);

@@ -1,7 +1,8 @@
 /** `sealwire audit backup`: a copy of a log, also of one that is being written. */
 import { Progress, print } from '../output.js';
 import { copyLog } from './copy-log.js';
-import { readVerifier, verify } from './verify.js';
+import { readVerifier } from './kept.js';
+import { verify } from './verify.js';
 
 /** Flags of `backup`. */
 export interface BackupFlags {
@@ -15,7 +16,7 @@ export interface BackupFlags {
  * @returns exit code: 1 when something is wrong with the copy, and so with the log
  */
 export async function backup(to: string, flags: BackupFlags): Promise<number> {
-  const { dir, vkey } = flags;
+  const { dir, vkey, checkpoint } = flags;
   let all = 0;
   const progress = new Progress((bytes) => `${kilobytes(bytes)} of ${kilobytes(all)}`);
   const { files, bytes } = await copyLog({
@@ -28,7 +29,7 @@ export async function backup(to: string, flags: BackupFlags): Promise<number> {
     },
   }).finally(() => progress.end());
   await print(`copied ${files} files of ${dir}, ${kilobytes(bytes)}, to ${to}\n`);
-  return verify({ ...flags, dir: to, format: 'table' });
+  return verify({ dir: [to], ...(checkpoint && { checkpoint }), ...(vkey && { vkey: [vkey] }), format: 'table' });
 }
 
 function kilobytes(bytes: number): string {

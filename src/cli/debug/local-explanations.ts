@@ -64,6 +64,10 @@ export const localExplanations: Readonly<Record<Exclude<LocalCode, KeySetCode>, 
     meaning: 'There is no key with that ID, or none for that recipient.',
     remedy: 'See `sealwire keys list`; a field with a recipient of its own needs a key source for that name.',
   },
+  KEY_MEMORY_FAILED: {
+    meaning: "The browser's storage, where a page remembers the highest version of a key set, cannot be used.",
+    remedy: 'Let the page use IndexedDB, or give its key directory another memory, or none.',
+  },
   SEAL_INPUT: {
     meaning: 'What was to be sealed or read has not the form that it should; the path says where.',
     remedy: 'Correct the message or the token; nothing was sent.',
