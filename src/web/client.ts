@@ -54,8 +54,8 @@ interface SealedCall {
 /**
  * Calls a service whose messages have sealed fields; generated subclasses give each method its types.
  *
- * A call fails with a `ConnectError`: what `errorDetails` says of it, and the code that Connect gives any other failure.
- * When the service asks for a newer key, the key source is refreshed and the call made once more.
+ * A call fails with a `ConnectError`: what `errorDetails` says of it, and the code that Connect gives any other
+ * failure. When the service asks for a newer key, the key source is refreshed and the call made once more.
  *
  * @example
  * ```ts

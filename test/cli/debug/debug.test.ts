@@ -555,6 +555,7 @@ const LIGHT = [
   'host/process/exit',
   'host/process/flags',
   'host/process/version',
+  'files/descriptors',
   'files/own-files',
   'files/replace-file',
   'files/file-text',
