@@ -163,8 +163,8 @@ export class MerkleLog {
    */
   async append(lines: readonly string[]): Promise<boolean> {
     this.#throwFailure();
-    // Leaves have found no space for long: lines must not go on without them.
-    if (this.#pendingBytes >= MAX_PENDING_BYTES) return false;
+    // Leaves have found no space for long: lines must not go on without them. Nor behind lines of later times.
+    if (this.#pendingBytes >= MAX_PENDING_BYTES || this.#isSetBack()) return false;
     const segment = this.#segment;
     const { bytes, leaves } = encodeBatch(lines);
     try {
@@ -224,13 +224,16 @@ export class MerkleLog {
   }
 
   #isRotationDue(): boolean {
-    const { lineBytes, startedAtMs, latestMs = 0, firstSeq } = this.#segment;
+    const { lineBytes, startedAtMs, firstSeq } = this.#segment;
     if (firstSeq === this.#frontier.size) return false;
-    // The clock was set back: within a segment, whoever finds a record that is too old knows that those before it are,
-    // too.
-    if (this.#now() < latestMs - CLOCK_SLACK_MS) return true;
+    if (this.#isSetBack()) return true;
     const age = startedAtMs === undefined ? 0 : this.#now() - startedAtMs;
     return lineBytes >= this.#limits.segmentBytes || age >= this.#limits.segmentAgeMs;
+  }
+
+  /** Within a segment, whoever finds a record that is too old knows that those before it are, too. */
+  #isSetBack(): boolean {
+    return this.#now() < (this.#segment.latestMs ?? 0) - CLOCK_SLACK_MS;
   }
 
   #isCheckpointDue(): boolean {

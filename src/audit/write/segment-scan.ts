@@ -3,7 +3,7 @@ import { existsSync, readFileSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { SealwireError } from '../../errors.js';
 import { segmentFile } from '../format/log-files.js';
-import { timeOf } from '../format/log-record.js';
+import { CLOCK_SLACK_MS, timeOf } from '../format/log-record.js';
 import { HASH_BYTES, type MerkleFrontier } from '../format/merkle-tree.js';
 import { type LineBlock, readLineBlocks } from '../read/line-blocks.js';
 
@@ -42,7 +42,7 @@ const NO_LEAF = Buffer.alloc(HASH_BYTES);
 
 /**
  * @throws SealwireError `AUDIT_FILE_INVALID` with the place: fewer lines than the checkpoint covers, a line behind it
- *   that is not the next record or does not fit its leaf
+ *   that is not the next record, does not fit its leaf or is older than those before it
  */
 export function scanSegment(options: ScanOptions): ScannedSegment {
   return new SegmentScan(options).run();
@@ -110,16 +110,29 @@ class SegmentScan {
     const { firstSeq, signedSize } = this.#options;
     const seq = this.#frontier.size;
     const at = block.at(index);
-    const time = timeOf(block.line(index));
+    const line = block.line(index);
+    const time = timeOf(line);
+    if (seq >= signedSize) this.#checkUnsigned(line, seq, at, time);
     if (seq === firstSeq) this.#startedAtMs = time;
     if (time !== undefined && time > (this.#latestMs ?? Number.NEGATIVE_INFINITY)) this.#latestMs = time;
-    if (seq >= signedSize && readSeq(block.line(index)) !== seq) {
-      throw this.#invalid(`the line at byte ${at} is not record ${seq}`);
-    }
     const leaf = block.leafHash(index);
     this.#compare(leaf, seq, at);
     this.#frontier.append(leaf);
     this.#noteRoot();
+  }
+
+  /**
+   * What is signed next: replay guard and retention lean on the order of times, which the writer keeps, and whoever can
+   * write the folder need not.
+   */
+  #checkUnsigned(line: Buffer, seq: number, at: number, time: number | undefined): void {
+    const record = parse(line);
+    if (record?.['seq'] !== seq) throw this.#invalid(`the line at byte ${at} is not record ${seq}`);
+    if (this.#options.ignoreLeaves) return;
+    const isInOrder = time !== undefined && time >= (this.#latestMs ?? time) - CLOCK_SLACK_MS;
+    // A name that stands twice could say two times.
+    if (isInOrder && Date.parse(String(record['time'])) === time) return;
+    throw this.#invalid(`record ${seq}, at byte ${at}, is older than those before it, or has no time`);
   }
 
   #compare(leaf: Buffer, seq: number, at: number): void {
@@ -160,10 +173,6 @@ class SegmentScan {
 
 function sizeOf(path: string): number {
   return statSync(path).size;
-}
-
-function readSeq(line: Buffer): unknown {
-  return parse(line)?.['seq'];
 }
 
 function parse(line: Buffer): Record<string, unknown> | undefined {

@@ -5,6 +5,7 @@ import { chmod, readdir, readFile, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { expect } from 'chai';
 import { segmentFile } from '../../../src/audit/format/log-files.js';
+import { MerkleLog } from '../../../src/audit/write/merkle-log.js';
 import { expectCode, inFolder, input, openStore, readLines, readText, segments, withLog } from '../helpers.js';
 import { verify } from './crashed-log.js';
 
@@ -51,11 +52,27 @@ describe('the audit folder', () => {
     inFolder(async (dir) => {
       const log = await openStore(dir);
       expect(log.nextSeq).to.equal(0);
-      await log.append(['{"seq":0}', `{"seq":1,"detail":"${'x'.repeat(200_000)}"}`]);
+      const line = (seq: number, detail: string) =>
+        `{"v":1,"seq":${seq},"time":"${new Date(0).toISOString()}"${detail}}`;
+      await log.append([line(0, ''), line(1, `,"detail":"${'x'.repeat(200_000)}"`)]);
       await log.close();
       const again = await openStore(dir);
       expect(again.nextSeq).to.equal(2);
       await again.close();
+    }));
+
+  it('takes nothing behind lines of later times: the next segment has to begin first', () =>
+    inFolder(async (dir) => {
+      let now = Date.UTC(2026, 0, 1);
+      const { log } = await MerkleLog.open({ dir, origin: 'test', now: () => now });
+      expect(await log.append(['{"seq":0}'])).to.equal(true);
+      now -= 61_000;
+      expect(await log.append(['{"seq":1}'])).to.equal(false);
+      await log.sync();
+      expect(log.isDue()).to.equal(true);
+      await log.upkeep();
+      expect(await log.append(['{"seq":1}'])).to.equal(true);
+      await log.close();
     }));
 
   for (const line of ['not JSON', '{}', '{"seq":"1"}', '{"seq":-1}', '{"seq":1.5}', 'null', '']) {

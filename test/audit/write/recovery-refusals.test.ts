@@ -33,6 +33,17 @@ function withLines(log: CrashedLog, change: (lines: string[], first: number) => 
   return { [name]: Buffer.from(changed.map((line) => `${line}\n`).join('')) };
 }
 
+const LONG_AGO = '2020-01-01T00:00:00.000Z';
+
+/** One more line, as nobody signed it. */
+function slipIn(log: CrashedLog, change: (line: string) => string, time = LONG_AGO) {
+  const { name, lines, first, startOf } = last(log);
+  const seq = first + lines.length;
+  const line = (lines.at(-1) as string).replace(/"seq":\d+,"time":"[^"]*"/, `"seq":${seq},"time":"${time}"`);
+  const changes = withLines(log, (all) => all.push(change(line)));
+  return { changes, says: [name, `record ${seq}, at byte ${startOf(seq)}, is older than those before it`] };
+}
+
 /** What was done to a log, and what the refusal says: file, record, byte. */
 const refusals: Readonly<Record<string, (log: CrashedLog) => { changes: Changes; says: readonly string[] }>> = {
   'a line that was changed before the checkpoint': (log) => {
@@ -74,6 +85,9 @@ const refusals: Readonly<Record<string, (log: CrashedLog) => { changes: Changes;
     const changes = withLines(log, (lines, first) => lines.splice(log.signed - first, 1, 'rubbish'));
     return { changes, says: [last(log).name, `byte ${last(log).startOf(log.signed)} is not record ${log.signed}`] };
   },
+  'a line behind the checkpoint that is older than those before it': (log) => slipIn(log, (text) => text),
+  'a line behind the checkpoint with two times': (log) =>
+    slipIn(log, (line) => `${line.slice(0, -1)},"time":"${LONG_AGO}"}`, new Date().toISOString()),
   'lines that were cut away, checkpointed ones too': (log) => {
     const { name, startOf } = last(log);
     const changes = withLines(log, (lines, first) => lines.splice(log.signed - first - 1));
