@@ -402,7 +402,8 @@ const byContent: readonly SetCase[] = [
         { ...jwk, crv: 'P-384' },
         { ...jwk, crv: 'secp256k1' },
         { ...jwk, x: `${jwk.x}=` },
-        { ...jwk, x: `AA${jwk.x}` },
+        // Leading zeros.
+        { ...jwk, x: `AAAA${jwk.x}` },
         { ...jwk, use: 'sig' },
         { ...jwk, use: undefined },
         { ...jwk, alg: 'ES512' },

@@ -4,7 +4,7 @@ import { CompactEncrypt, compactDecrypt } from 'jose';
 import { type ErrorCode, SealwireError } from '../../src/errors.js';
 import type { Curve } from '../../src/profile/algorithms.js';
 import { agree } from '../../src/web/crypto/agreement.js';
-import { importWebRecipientKey } from '../../src/web/crypto/recipient.js';
+import { importPoint, importWebRecipientKey } from '../../src/web/crypto/recipient.js';
 import {
   type WebSealedField,
   WebSealer,
@@ -229,12 +229,18 @@ const sessionCases: readonly WebCase[] = [
     async run() {
       const [old, next] = [await makeRecipient(), await makeRecipient()];
       const { keys, call, sealer } = await start(old);
-      keys.byName[''] = next.key;
+      keys.byName['fraud'] = old.key;
+      const kidOf = async (of: WebSealingCall, recipient: string) =>
+        headerOf(await of.seal({ ...FIELD, recipient }, INNER, undefined))['kid'];
+      expect(await kidOf(call, 'fraud')).to.equal(old.kid);
+      for (const recipient of ['', 'fraud']) keys.byName[recipient] = next.key;
       await sealer.refresh('');
       expect(keys.refreshed).to.deep.equal(['']);
-      const kid = async (of: WebSealingCall) => headerOf(await sealOne(of))['kid'];
-      expect(await kid(call)).to.equal(old.kid);
-      expect(await kid(await sealer.startCall(CALL))).to.equal(next.kid);
+      const later = await sealer.startCall(CALL);
+      for (const recipient of ['', 'fraud']) {
+        expect(await kidOf(call, recipient)).to.equal(old.kid);
+        expect(await kidOf(later, recipient)).to.equal(next.kid);
+      }
     },
   },
   {
@@ -281,8 +287,38 @@ const sessionCases: readonly WebCase[] = [
   },
 ];
 
+const platformCases: readonly WebCase[] = [
+  {
+    name: 'a curve that the platform lacks is called that',
+    async run() {
+      const { privateKey } = await makeRecipient();
+      const { x, y } = (await crypto.subtle.exportKey('jwk', privateKey)) as { x: string; y: string };
+      const read = (crv: string, at = y) => importPoint({ kty: 'EC', crv: crv as Curve, x, y: at }, 'ECDH');
+      const messageOf = (reading: Promise<unknown>) => reading.catch((error: Error) => error.message);
+      expect(await messageOf(read('P-999'))).to.equal('WebCrypto has no P-999 here');
+      expect(await messageOf(read('P-256', x))).to.equal('the point is not on the curve');
+    },
+  },
+  {
+    name: 'a page without WebCrypto is told so at once',
+    async run() {
+      const { key } = await makeRecipient();
+      const platform = Object.getOwnPropertyDescriptor(globalThis, 'crypto') as PropertyDescriptor;
+      Object.defineProperty(globalThis, 'crypto', { ...platform, get: () => ({}) });
+      try {
+        expect(() => new WebSealer({ keys: new WebTestKeys({ '': key }) }))
+          .to.throw(SealwireError, 'https')
+          .with.property('code', 'OPTIONS_INVALID');
+      } finally {
+        Object.defineProperty(globalThis, 'crypto', platform);
+      }
+    },
+  },
+];
+
 export const sealingCases: readonly WebCase[] = [
   ...(['P-521', 'P-384', 'P-256'] as const).flatMap(curveCases),
   ...callCases,
   ...sessionCases,
+  ...platformCases,
 ];

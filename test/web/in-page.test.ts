@@ -1,4 +1,4 @@
-/** The cases of the browser client in a page of Chromium, under a policy that lets a page do nothing but run its script. */
+/** The cases of the browser client in a page of Chromium, which may do nothing but run its script. */
 import { createServer, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { expect } from 'chai';

@@ -47,12 +47,13 @@ export function thumbprint(point: JwkPoint): Promise<string> {
   return sha256(utf8.encode(thumbprintInput(point)));
 }
 
-/** @throws SealwireError `KEY_INVALID` for a point that is not on the curve */
+/** @throws SealwireError `KEY_INVALID` for a point that is not on the curve, and on a curve that the browser lacks */
 export async function importPoint({ kty, crv, x, y }: JwkPoint, name: 'ECDH' | 'ECDSA'): Promise<WebCryptoKey> {
   try {
     const usages = name === 'ECDSA' ? (['verify'] as const) : [];
     return await crypto.subtle.importKey('jwk', { kty, crv, x, y }, { name, namedCurve: crv }, false, [...usages]);
-  } catch {
-    throw invalidKey('the point is not on the curve');
+  } catch (error) {
+    const isUnknown = (error as { readonly name?: unknown }).name === 'NotSupportedError';
+    throw invalidKey(isUnknown ? `WebCrypto has no ${crv} here` : 'the point is not on the curve');
   }
 }

@@ -6,7 +6,7 @@ import { agree } from './agreement.js';
 import type { WebKeySource, WebRecipientKey } from './recipient.js';
 import { type OpenedWebReply, WebReplyOpener } from './reply.js';
 import { WebSession } from './session.js';
-import { sha256, utf8 } from './subtle.js';
+import { checkPlatform, sha256, utf8 } from './subtle.js';
 
 /** Options of {@link WebSealer}. */
 export interface WebSealerOptions {
@@ -80,7 +80,9 @@ export class WebSealer {
   readonly #now: () => number;
   readonly #sessions: Sessions<WebRecipientKey, WebSession>;
 
+  /** @throws SealwireError `OPTIONS_INVALID` where there is no WebCrypto */
   constructor({ keys, credential, now = Date.now, monotonicNow }: WebSealerOptions) {
+    checkPlatform();
     this.hasCredential = credential !== undefined;
     this.#keys = keys;
     this.#credential = credential ?? (() => '');

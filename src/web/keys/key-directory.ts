@@ -12,6 +12,7 @@ import type { FetchedSet } from '../../profile/key-sets/cached-key-set.js';
 import { KeySets } from '../../profile/key-sets/key-sets.js';
 import { verifyKeySet } from '../../profile/key-sets/verify-key-set.js';
 import type { WebKeySource, WebRecipientKey } from '../crypto/recipient.js';
+import { checkPlatform } from '../crypto/subtle.js';
 import { webVerifier } from './verifier.js';
 
 export type {
@@ -39,8 +40,9 @@ export interface WebKeyDirectoryOptions extends KeySetOptions {
 export class WebKeyDirectory implements WebKeySource {
   readonly #sets: KeySets<WebRecipientKey>;
 
-  /** @throws SealwireError `OPTIONS_INVALID` */
+  /** @throws SealwireError `OPTIONS_INVALID`, also where there is no WebCrypto */
   constructor(options: WebKeyDirectoryOptions) {
+    checkPlatform();
     const { transport, issuer, memory = noMemory } = options;
     const settings = resolveCacheSettings<WebRecipientKey>(options, {
       memory,
