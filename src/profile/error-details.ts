@@ -34,7 +34,10 @@ interface ToldViolation {
   readonly description: string;
 }
 
-/** @returns what two decoded details say; undefined when they are not ours, or have a reason that this version does not know */
+/**
+ * @returns what two decoded details say; undefined when they are not ours, or have a reason that this version does not
+ *   know
+ */
 export function toDetails(
   { reason, domain, metadata }: ToldInfo,
   badRequest: { readonly fieldViolations: readonly ToldViolation[] } | undefined,
