@@ -1,6 +1,6 @@
 /**
- * Browsers: sealing in Chromium; what a service can take of pages that come once, each with an agreement of its own; and
- * how many fresh agreements a core makes on each curve.
+ * Browsers: sealing in Chromium; what a service can take of pages that come once, each with an agreement of its own;
+ * and how many fresh agreements a core makes on each curve.
  */
 import { fork } from 'node:child_process';
 import { createPrivateKey, createPublicKey } from 'node:crypto';

@@ -1,6 +1,6 @@
 /**
- * Takes the picture of the checkout page that README.md and docs/browsers.md show, after a build: a card is typed, sealed
- * and on its way, and the answer is held back so that the form can still be seen.
+ * Takes the picture of the checkout page that README.md and docs/browsers.md show, after a build: a card is typed,
+ * sealed and on its way, and the answer is held back so that the form can still be seen.
  */
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';

@@ -47,8 +47,8 @@ export interface AppWeb {
    */
   readonly pages?: string;
   /**
-   * `HOST:PORT` where the gateway listens unless the option `web.listen` says otherwise. If it cannot, the service starts
-   * without a gateway and says so. Default: it does not listen.
+   * `HOST:PORT` where the gateway listens unless the option `web.listen` says otherwise. If it cannot, the service
+   * starts without a gateway and says so. Default: it does not listen.
    */
   readonly listen?: string;
   /**
