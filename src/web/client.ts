@@ -54,8 +54,8 @@ interface SealedCall {
 /**
  * Calls a service whose messages have sealed fields; generated subclasses give each method its types.
  *
- * A call fails with a `ConnectError`: what `errorDetails` says of it, and the code that Connect gives any other
- * failure. When the service asks for a newer key, the key source is refreshed and the call made once more.
+ * A call fails with a `ConnectError`; `errorDetails` says what is known of it beyond Connect's own code. When the
+ * service asks for a newer key, the key source is refreshed and the call made once more.
  *
  * @example
  * ```ts
@@ -91,8 +91,9 @@ export class SealedWebClient {
     option: DescExtension,
     inner: readonly DescMessage[],
     transport: Transport,
-    { sealer, binary = false }: SealedWebClientOptions,
+    options: SealedWebClientOptions,
   ) {
+    const { sealer, binary = false } = options;
     const methods = service.methods.filter(({ methodKind }) => SINGLE_REQUEST.includes(methodKind));
     this.#plans = new DescribedPlans(methods, option as SealedExtension, inner);
     this.#transport = transport;

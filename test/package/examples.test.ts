@@ -59,7 +59,9 @@ describe('the examples of the API pages', () => {
       const program = code.replaceAll("'./gen/", "'../../dist/src/gen/");
       writeFileSync(join(folder, `${name}.ts`), `${program}export {};\n`);
     }
-    const compilerOptions = { module: 'nodenext', target: 'es2023', lib: ['es2023'], types: ['node'], noEmit: true };
+    // Connect's declarations name types of browsers.
+    const lib = ['es2023', 'dom'];
+    const compilerOptions = { module: 'nodenext', target: 'es2023', lib, types: ['node'], noEmit: true };
     writeFileSync(
       join(folder, 'tsconfig.json'),
       JSON.stringify({ compilerOptions: { ...compilerOptions, strict: true }, include: ['*.ts'] }),

@@ -5,6 +5,7 @@ import { dirname, join, resolve } from 'node:path';
 import { expect } from 'chai';
 
 const PLUGIN = 'node_modules/.bin/protoc-gen-sealwire';
+const BLOCK = /```(?:yaml|ts)\n([\s\S]*?)```/g;
 const LINTED = '// buf:lint:ignore IMPORT_USED\nimport "inner/v1/inner.proto";';
 
 const inner = 'syntax = "proto3";\npackage inner.v1;\nmessage Card { string number = 1; }\n';
@@ -66,8 +67,10 @@ describe('docs/generator.md', function () {
   /** @param change applied to the documented template */
   function generate(change = (yaml: string) => yaml) {
     const tsProto = resolve('node_modules/ts-proto/protoc-gen-ts_proto');
+    const es = resolve('node_modules/@bufbuild/protoc-gen-es/bin/protoc-gen-es');
     const yaml = change(template)
-      .replace(PLUGIN, `[node, ${resolve('dist/src/codegen/main.js')}]`)
+      .replaceAll(PLUGIN, `[node, ${resolve('dist/src/codegen/main.js')}]`)
+      .replace('node_modules/.bin/protoc-gen-es', `[node, ${es}]`)
       .replace('node_modules/.bin/protoc-gen-ts_proto', `[node, ${tsProto}]`);
     write('buf.gen.yaml', yaml);
     return buf('generate');
@@ -77,15 +80,19 @@ describe('docs/generator.md', function () {
     `version: v2\ninputs: [{directory: proto}]\nplugins:\n  - local: ${yaml.slice(yaml.indexOf(PLUGIN))}`;
   const has = (path: string) => existsSync(join(dir, 'src/gen', path));
 
-  it('shows a first typed call that compiles with the documented tsconfig, and works', function () {
+  it('shows first typed calls that compile with the documented tsconfig, and work', function () {
     this.timeout(180_000);
     const section = (page: string, heading: string) => readFileSync(page, 'utf8').split(`\n## ${heading}\n`)[1] ?? '';
     const proto = /```proto\n(.*?)```/s.exec(section('README.md', 'A first sealed call'))?.[1] ?? '';
     const config = /```json\n(.*?)```/s.exec(section('docs/packages.md', 'TypeScript'))?.[1] ?? '';
     const main = /```ts\n(.*?)```/s.exec(section('docs/generator.md', 'Using what it writes'))?.[1] ?? '';
+    const [web = '', page = ''] = [...section('docs/generator.md', 'For browsers: target=web').matchAll(BLOCK)].map(
+      ([, block]) => block,
+    );
     write('proto/shop.proto', proto);
-    expect(generate()).to.deep.equal({ status: 0, output: '' });
+    expect(generate((yaml) => yaml + web)).to.deep.equal({ status: 0, output: '' });
     write('src/main.ts', main);
+    write('src/page.ts', page);
     write('tsconfig.json', config);
     const node = (...args: string[]) => {
       const { status, stdout, stderr } = spawnSync(process.execPath, args, { cwd: dir, encoding: 'utf8' });

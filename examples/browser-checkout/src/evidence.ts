@@ -6,7 +6,7 @@ import type { AuditRecord, Insight, Sent } from './payment.js';
 import { showToken } from './token-view.js';
 
 const STEPS = {
-  typed: ['You type', 'In this tab, and nowhere else in this form.'],
+  typed: ['You type', 'Only this tab ever has it like this.'],
   sent: ['This leaves your browser', 'Whoever carries it sees this: Wi-Fi, proxies, a CDN, developer tools.'],
   gateway: ['The gateway logs', 'It ends the connection of your browser and has no key.'],
   audit: [

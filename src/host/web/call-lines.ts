@@ -1,6 +1,4 @@
-/**
- * The gateway's lines on calls: what a proxy knows of them. Nothing of a message, and no header but the request's id.
- */
+/** The gateway's lines on calls: what a proxy knows of them. No message, and no header but the request's id. */
 import type { AppLogger } from '../host-app.js';
 
 /** One call that has ended. */
