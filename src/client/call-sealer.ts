@@ -70,6 +70,13 @@ export class CallSealer {
     this.#metrics = options.metrics;
   }
 
+  /** Whether a method has sealed fields; then its calls will be counted. */
+  begin({ request, response, path }: MethodPlan): boolean {
+    if (request === undefined && response === undefined) return false;
+    this.#metrics.begin(path);
+    return true;
+  }
+
   /**
    * Whether a method's calls carry a reply token: for sealed responses, and for the credential wherever something is
    * sealed.

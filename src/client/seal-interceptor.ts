@@ -72,13 +72,11 @@ export function interceptWith(
 ): Interceptor {
   const methods = new Map<string, MethodPlan>();
   for (const { plan } of services) {
-    for (const method of Object.values(plan.methods)) methods.set(method.path, method);
+    for (const method of Object.values(plan.methods)) if (callSealer.begin(method)) methods.set(method.path, method);
   }
   return (callOptions: InterceptorOptions, nextCall: NextCall) => {
     const method = methods.get(callOptions.method_definition.path);
-    if (method === undefined || (method.request === undefined && method.response === undefined)) {
-      return new InterceptingCall(nextCall(callOptions));
-    }
+    if (method === undefined) return new InterceptingCall(nextCall(callOptions));
     const { requestSerialize } = callOptions.method_definition;
     const { deadline } = callOptions;
     const serialize = isLast ? requestSerialize : undefined;

@@ -183,7 +183,11 @@ async function removeStale(path: string, own: Holder, { onWait }: FileLockOption
   const holder = parse(found.text);
   const isGone = isKnownGone(holder, own);
   if (!isGone) {
-    const name = `process ${holder.pid ?? 'unknown'} of another container, machine or boot`;
+    const place =
+      holder.place === own.place
+        ? 'of another mount or the original of this folder'
+        : 'of another container, machine or boot';
+    const name = `process ${holder.pid ?? 'unknown'} ${place}`;
     onWait?.(name);
     for (let look = 0; look < LOOKS; look++) {
       await sleep(LOOK_MS);

@@ -110,6 +110,7 @@ const REQUEST_MS = 10_000;
 class BoundedHttp extends transports.Http {
   readonly #waiting: (() => void)[] = [];
   #requests = 0;
+  #idle = () => {};
 
   constructor(options: Options) {
     if (options['batch']) throw new Error('batch is not supported');
@@ -117,6 +118,7 @@ class BoundedHttp extends transports.Http {
     const done = () => {
       this.#requests--;
       this.#waiting.shift()?.();
+      if (this.#requests === 0) this.#idle();
     };
     this.on('logged', done);
     this.on('warn', done);
@@ -127,6 +129,12 @@ class BoundedHttp extends transports.Http {
     super.log?.(info, () => {});
     if (this.#requests < MAX_REQUESTS) setImmediate(next);
     else this.#waiting.push(next);
+  }
+
+  /** The end of the stream waits for the answers. */
+  override _final(done: () => void): void {
+    if (this.#requests === 0) done();
+    else this.#idle = done;
   }
 }
 

@@ -2,11 +2,13 @@ import { credentials } from '@grpc/grpc-js';
 import { PrometheusSerializer } from '@opentelemetry/exporter-prometheus';
 import { MeterProvider, MetricReader } from '@opentelemetry/sdk-metrics';
 import { expect } from 'chai';
+import { createSealInterceptor } from '../../src/client/seal-interceptor.js';
 import { AuthorizeRequest } from '../../src/gen/payments/v1/payments.js';
 import { SealedPaymentService, SealedPaymentServiceClient } from '../../src/gen/payments/v1/payments_sealed.js';
 import { staticKeySource } from '../../src/keys/key-source.js';
 import { recipientKey } from '../../src/keys/public-keys.js';
 import { KeyRing } from '../../src/keys/ring.js';
+import { statusByReason } from '../../src/schema/error-status.js';
 import { failureOf, type Harness, startHarness, validRequest } from '../support/harness.js';
 import { AnyClient } from '../support/sealed-bench.js';
 
@@ -61,7 +63,7 @@ describe("a client's metrics", () => {
     const text = await reader.text();
     const calls = text.split('\n').filter((line) => line.startsWith('sealwire_client_calls_total'));
     const counted = calls.map((line) => /PaymentService\/(\w+)",reason="(\w+)".* (\d+)/.exec(line)?.slice(1).join(' '));
-    expect(counted).to.have.members([
+    expect(counted.filter((line) => !line?.endsWith(' 0'))).to.have.members([
       'Authorize OK 3',
       'Authorize CANCELLED 1',
       'GetPayment OK 1',
@@ -71,5 +73,22 @@ describe("a client's metrics", () => {
     expect(text).to.match(/sealwire_client_seal_duration_count\{[^}]*Authorize"[^}]*\} 5/);
     expect(text).to.match(/sealwire_client_open_duration_count\{[^}]*GetPayment"[^}]*\} 1/);
     expect(text).not.to.match(/canary|4111111111111111/);
+  });
+
+  it('count from 0 on, from the creation of a client or an interceptor, so that a first failure shows as a rise', async () => {
+    const keys = staticKeySource((await KeyRing.create('P-256')).current());
+    const make: readonly ((meterProvider: MeterProvider) => void)[] = [
+      (meterProvider) =>
+        new SealedPaymentServiceClient('127.0.0.1:1', credentials.createInsecure(), { keys, meterProvider }).close(),
+      (meterProvider) => void createSealInterceptor({ services: [SealedPaymentService], keys, meterProvider }),
+    ];
+    for (const create of make) {
+      const reader = new TestReader();
+      create(new MeterProvider({ readers: [reader] }));
+      const counts = (await reader.text()).matchAll(/^sealwire_client_calls_total\{(.*)\} (\d+)/gm);
+      const begun = [...counts].map(([, labels = '', count]) => `${/reason="(\w+)"/.exec(labels)?.[1]} ${count}`);
+      expect(begun).to.include.members(['OK 0', 'SEALED_FIELD_INVALID 0', 'UNAVAILABLE 0', 'DATA_LOSS 0']);
+      expect(new Set(begun).size).to.equal(1 + Object.keys(statusByReason).length + 16);
+    }
   });
 });

@@ -5,6 +5,8 @@ import { status } from '@grpc/grpc-js';
 import { expect } from 'chai';
 import { z } from 'zod';
 import { explanations } from '../../src/cli/debug/explanations.js';
+import { keySetExplanations } from '../../src/cli/debug/key-set-explanations.js';
+import { localExplanations } from '../../src/cli/debug/local-explanations.js';
 import { stepExplanations } from '../../src/cli/debug/step-explanations.js';
 import { KEY_SET_CODES, type Reason, reasonByStep, type StepCode } from '../../src/errors.js';
 import { ENVIRONMENT } from '../../src/host/config.js';
@@ -62,9 +64,12 @@ describe('the documents', () => {
     expect(await readTable('docs/errors.md', 'step')).to.deep.equal(expected);
   });
 
-  it('list every refusal of a key set, and no other', async () => {
-    const rows = await readTable('docs/key-sets.md', 'code');
-    expect(rows.map(([code]) => code)).to.deep.equal([...KEY_SET_CODES]);
+  it('list every code of a local failure, in the words of sealwire explain, and no other', async () => {
+    const local = Object.entries(localExplanations).map(([code, { meaning, remedy }]) => [code, meaning, remedy]);
+    expect(await readTable('docs/errors.md', 'code')).to.deep.equal(local.map((cells) => cells.map(plain)));
+    const ofSets = Object.entries(keySetExplanations).map(([code, { meaning }]) => [code, plain(meaning)]);
+    expect(await readTable('docs/key-sets.md', 'code')).to.deep.equal(ofSets);
+    expect(Object.keys(keySetExplanations)).to.deep.equal([...KEY_SET_CODES]);
   });
 
   it('list every option with default, meaning and variable, and no other', async () => {

@@ -240,10 +240,8 @@ export function readSmallFile(path: string): Buffer {
 export function readOrThrow<T>(path: string, read: () => T): T {
   try {
     return read();
-  } catch (error) {
-    throw new SealwireError(
-      'AUDIT_FILE_INVALID',
-      `${path}: ${(error as NodeJS.ErrnoException).code ?? 'cannot be read'}`,
-    );
+  } catch (cause) {
+    const why = (cause as NodeJS.ErrnoException).code ?? 'cannot be read';
+    throw new SealwireError('AUDIT_FILE_INVALID', `${path}: ${why}`, { cause });
   }
 }

@@ -155,7 +155,7 @@ export class AuditLog {
     return { ...this.#writer.stats(), fanOutDropped: dropped, fanOutFailed: failed };
   }
 
-  /** Writes what is queued and closes the log. */
+  /** Writes what is queued, waits up to 2 s for the transports to take it, and closes the log. */
   async close(): Promise<void> {
     if (this.#closed) return;
     clearInterval(this.#retentionTimer);
@@ -168,7 +168,7 @@ export class AuditLog {
     await delivered;
     await this.#writer.close();
     await this.#removing;
-    this.#fanOut.close();
+    await this.#fanOut.close();
   }
 
   #commit(input: RecordInput, always: boolean): Promise<void> {

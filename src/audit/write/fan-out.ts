@@ -1,4 +1,5 @@
 /** Copies of committed records: a second logger whose transports may be slow or broken. */
+import { setTimeout as sleep } from 'node:timers/promises';
 import { createLogger, format, type Logger } from 'winston';
 import type Transport from 'winston-transport';
 import { type AuditReport, QuietReporter, type Reporter } from './reports.js';
@@ -16,20 +17,25 @@ export interface FanOutOptions {
   readonly report?: Reporter;
   /** Default 60,000. */
   readonly reportMs?: number;
+  /** How long {@link FanOut.close} waits for transports, in ms. Default 2,000. */
+  readonly closeMs?: number;
 }
 
 /** One transport behind a bounded queue. */
 class BoundedOutput {
+  readonly #transport: Transport;
   readonly #logger: Logger;
   readonly #queueRecords: number;
   readonly #queue: string[] = [];
   readonly #name: string;
   readonly #reporter: QuietReporter;
   #blocked = false;
+  #ending = false;
   dropped = 0;
   failed = 0;
 
   constructor(transport: Transport, queueRecords: number, reporter: QuietReporter) {
+    this.#transport = transport;
     this.#queueRecords = queueRecords;
     this.#reporter = reporter;
     this.#name = transport.constructor.name;
@@ -57,7 +63,20 @@ class BoundedOutput {
     this.#drain();
   }
 
-  close(): void {
+  /** Ends the transport behind what waits for it. @returns when it has taken that, or `closeMs` later */
+  async close(closeMs: number): Promise<void> {
+    const timer = new AbortController();
+    const finished = new Promise((resolve) => this.#logger.once('finish', resolve));
+    this.#ending = true;
+    this.#drain();
+    await Promise.race([finished, sleep(closeMs, undefined, timer).catch(() => {})]);
+    timer.abort();
+    const left = [this.#logger.writableLength, this.#logger.readableLength, this.#transport.writableLength];
+    const lost = left.reduce((sum, length) => sum + length, this.#queue.length);
+    if (lost > 0) {
+      this.dropped += lost;
+      this.#reporter.tell(() => this.#describe('did not take the last records in time'));
+    }
     this.#reporter.close();
     this.#logger.close();
   }
@@ -78,7 +97,11 @@ class BoundedOutput {
   #drain(): void {
     while (!this.#blocked) {
       const line = this.#queue.shift();
-      if (line === undefined) return;
+      if (line === undefined) {
+        if (this.#ending) this.#logger.end();
+        this.#ending = false;
+        return;
+      }
       try {
         this.#blocked = !this.#logger.write({ level: 'info', message: line });
       } catch (error) {
@@ -92,10 +115,12 @@ class BoundedOutput {
 /** Copies committed lines to winston transports; none of them can hold up a call. */
 export class FanOut {
   readonly #outputs: readonly BoundedOutput[];
+  readonly #closeMs: number;
 
   constructor(options: FanOutOptions) {
     const queueRecords = options.queueRecords ?? 1_024;
-    const { report = () => {}, reportMs = 60_000 } = options;
+    const { report = () => {}, reportMs = 60_000, closeMs = 2_000 } = options;
+    this.#closeMs = closeMs;
     this.#outputs = options.transports.map(
       (transport) => new BoundedOutput(transport, queueRecords, new QuietReporter(report, reportMs)),
     );
@@ -112,7 +137,8 @@ export class FanOut {
     return { dropped: sum((output) => output.dropped), failed: sum((output) => output.failed) };
   }
 
-  close(): void {
-    for (const output of this.#outputs) output.close();
+  /** Waits, for a bounded time, until the transports have taken what was pushed. */
+  async close(): Promise<void> {
+    await Promise.all(this.#outputs.map((output) => output.close(this.#closeMs)));
   }
 }

@@ -38,7 +38,10 @@ export class QuietReporter {
     this.#timer.unref();
   }
 
+  /** Tells what was held back. */
   close(): void {
     clearTimeout(this.#timer);
+    if (this.#held !== undefined) this.#report(this.#held);
+    this.#held = undefined;
   }
 }

@@ -3,6 +3,7 @@ import { type Command, Option } from 'commander';
 import { collect, wholeNumber } from '../flag-values.js';
 import { endWithReader } from '../output.js';
 import { addFilterOptions, addFormatOption, addLogOption } from './audit-options.js';
+import type { BackupFlags } from './backup.js';
 import type { ReviewerKeyFlags } from './make-reviewer-key.js';
 import type { OpenFlags } from './open-record.js';
 import type { ProveFlags } from './prove.js';
@@ -16,9 +17,10 @@ const VKEY = ['--vkey <key>', 'file with the verifier key, or the key itself (de
 export function registerAudit(program: Command): void {
   const audit = program
     .command('audit')
-    .description('read, search and verify audit logs; opens nothing for writing')
+    .description('read, search, verify and copy audit logs; opens nothing of them for writing')
     .addHelpText('after', '\ndocs/audit.md is a guide for reviewers.');
   registerVerify(audit);
+  registerBackup(audit);
   registerSearch(audit);
   registerRead(audit);
   registerProofs(audit);
@@ -56,6 +58,28 @@ Examples:
     .action(async (flags: { dir: string; vkey?: string }) => {
       const { checkpoint } = await import('./verify.js');
       await end(() => checkpoint(flags));
+    });
+}
+
+function registerBackup(audit: Command): void {
+  addLogOption(audit.command('backup'))
+    .argument('<to>', 'where to: a folder that is empty, or is made')
+    .description('copy a log, also while it is written, and verify the copy')
+    .option('--checkpoint <file>', 'checkpoints that were kept, to verify the copy with; can be repeated', collect)
+    .option(...VKEY)
+    .addHelpText(
+      'after',
+      `
+The copy has all that the latest checkpoint covers, and most of what came since. It can be read, verified and put back.
+The key that signs the log is not in it: copy the folder keys of the service, too.
+Exit code 1: the copy does not verify, because something is wrong with the log.
+
+Example:
+  sealwire audit backup backup/audit --vkey kept/log.vkey --checkpoint kept/checkpoint`,
+    )
+    .action(async (to: string, flags: BackupFlags) => {
+      const { backup } = await import('./backup.js');
+      await end(() => backup(to, flags));
     });
 }
 

@@ -23,7 +23,7 @@ export function registerDebug(program: Command): void {
   program
     .command('explain [reason]')
     .hook('preAction', endWithReader)
-    .description('explain a reason of a refused call, or a step of an audit record')
+    .description('explain a reason of a refused call, a step of an audit record, or the code of a local failure')
     .option('--json', 'print JSON')
     .addHelpText(
       'after',
@@ -34,6 +34,7 @@ Examples:
   sealwire explain
   sealwire explain SEALED_FIELD_STALE
   sealwire explain BINDING_MISMATCH
+  sealwire explain KEY_SET_EXPIRED
   grpcurl … 2>&1 | sealwire explain @`,
     )
     .action(async (reason: string | undefined, flags: ExplainFlags) =>

@@ -1,10 +1,12 @@
-/** `sealwire explain`: what a reason, a step of an audit record, or the output of a gRPC tool means. */
-import { type Reason, reasonByStep, SealwireError, type StepCode } from '../../errors.js';
+/** `sealwire explain`: what a reason, a step of an audit record, a local code, or the output of a gRPC tool means. */
+import { type LocalCode, type Reason, reasonByStep, SealwireError, type StepCode } from '../../errors.js';
 import { ERROR_DOMAIN, nameOfCode, statusByReason } from '../../schema/error-status.js';
 import { readAllText } from '../json/messages-in.js';
 import { formatTable, print, printJson } from '../output.js';
-import { explanations } from './explanations.js';
+import { type Explanation, explanations } from './explanations.js';
 import { told } from './inspect-token.js';
+import { keySetExplanations } from './key-set-explanations.js';
+import { localExplanations } from './local-explanations.js';
 import { findRefusal } from './refusal-in.js';
 import { stepExplanations } from './step-explanations.js';
 
@@ -13,31 +15,48 @@ export interface ExplainFlags {
   readonly json?: boolean;
 }
 
+const codeExplanations: Readonly<Record<LocalCode, Explanation>> = { ...localExplanations, ...keySetExplanations };
+
 /**
- * @param name a reason or a step, in any case; `@` reads what a gRPC tool, `sealwire call` or an audit log has said
- *   from stdin; undefined lists all.
+ * @param name a reason, a step or another code, in any case; `@` reads what a gRPC tool, `sealwire call` or an audit
+ *   log has said from stdin; undefined lists all.
  * @throws SealwireError `OPTIONS_INVALID` for other words, `SEAL_INPUT` for other texts
  */
 export async function explain(name: string | undefined, { json = false }: ExplainFlags): Promise<void> {
   if (name === undefined) return listAll(json);
   if (name === '@') return explainText(await readAllText(''), json);
   const word = name.toUpperCase();
-  if (!isKnown(word)) {
-    throw new SealwireError('OPTIONS_INVALID', `no such reason; there are ${Object.keys(explanations).join(', ')}`);
-  }
-  await explainWord(word, json);
+  if (isKnown(word)) return explainWord(word, json);
+  throw new SealwireError('OPTIONS_INVALID', 'no such reason, step or code; sealwire explain lists them');
 }
+
+type Word = Reason | StepCode | LocalCode;
 
 function isStep(word: string): word is StepCode {
   return Object.hasOwn(stepExplanations, word);
 }
 
-function isKnown(word: string): word is StepCode | Reason {
-  return isStep(word) || Object.hasOwn(explanations, word);
+function isCode(word: string): word is LocalCode {
+  return Object.hasOwn(codeExplanations, word);
 }
 
-function explainWord(word: StepCode | Reason, json: boolean): Promise<void> {
-  return isStep(word) ? explainStep(word, json) : explainReason(word, json);
+function isKnown(word: string): word is Word {
+  return isStep(word) || isCode(word) || Object.hasOwn(explanations, word);
+}
+
+function explainWord(word: Word, json: boolean): Promise<void> {
+  if (isStep(word)) return explainStep(word, json);
+  return isCode(word) ? explainCode(word, json) : explainReason(word, json);
+}
+
+async function explainCode(code: LocalCode, json: boolean): Promise<void> {
+  const { meaning, remedy } = codeExplanations[code];
+  if (json) return printJson({ code, meaning, remedy });
+  await print(`${code} is a failure on this side; no service tells it
+
+  what    ${meaning}
+  do      ${remedy}
+`);
 }
 
 async function explainStep(step: StepCode, json: boolean): Promise<void> {
@@ -99,12 +118,18 @@ async function explainText(text: string, json: boolean): Promise<void> {
 }
 
 async function listAll(json: boolean): Promise<void> {
-  const rows = Object.entries(explanations).map(([reason, { meaning, remedy }]) => ({ reason, meaning, remedy }));
-  if (json) return printJson(rows);
-  await print(
-    formatTable(rows, [
-      { title: 'reason', value: ({ reason }) => reason },
-      { title: 'what has happened', value: ({ meaning }) => meaning },
-    ]),
+  const lists = { reason: explanations, step: stepExplanations, code: codeExplanations };
+  const rows = Object.entries(lists).map(([kind, list]) =>
+    Object.entries(list).map(([word, { meaning, remedy }]) => ({ [kind]: word, meaning, remedy })),
   );
+  if (json) return printJson(rows.flat());
+  for (const [index, kind] of Object.keys(lists).entries()) {
+    if (index > 0) await print('\n');
+    await print(
+      formatTable(rows[index] ?? [], [
+        { title: kind, value: (row) => row[kind] ?? '' },
+        { title: 'what has happened', value: ({ meaning = '' }) => meaning },
+      ]),
+    );
+  }
 }

@@ -1,5 +1,8 @@
+import { existsSync } from 'node:fs';
+import { join } from 'node:path';
 import { expect } from 'chai';
 import Transport from 'winston-transport';
+import { AuditLog } from '../../../src/audit/write/audit-log.js';
 import { FanOut } from '../../../src/audit/write/fan-out.js';
 import type { AuditReport } from '../../../src/audit/write/reports.js';
 import {
@@ -9,7 +12,9 @@ import {
   makeGate,
   readText,
   reject,
+  segments,
   settle,
+  until,
   withLog,
   withTestFile,
 } from '../helpers.js';
@@ -93,6 +98,7 @@ describe('FanOut', () => {
         expect(hanging.received).to.equal(1);
         expect(log.stats().fanOutDropped).to.be.greaterThan(900);
         expect(log.stats().fanOutDropped).to.be.at.most(2_001 - 1_024);
+        hanging.release();
       });
     }));
 
@@ -109,14 +115,14 @@ describe('FanOut', () => {
     fanOut.push('more');
     await settle();
     expect(hanging.received).to.equal(201 - dropped);
-    fanOut.close();
+    await fanOut.close();
   });
 
   it('tells that a transport has failed, and that it takes records again, with what was lost', async () => {
     const hanging = new Hanging();
     const told: unknown[] = [];
     const report = ({ message, facts }: AuditReport) => told.push([message, facts['why'], facts['dropped']]);
-    const fanOut = new FanOut({ transports: [hanging], queueRecords: 5, report, reportMs: 0 });
+    const fanOut = new FanOut({ transports: [hanging], queueRecords: 5, report, reportMs: 0, closeMs: 1 });
     hanging.emit('warn', Object.assign(new Error('no room'), { code: 'ENOSPC' }));
     for (let line = 0; line < 200; line++) fanOut.push(String(line));
     const { dropped } = fanOut.stats();
@@ -127,7 +133,7 @@ describe('FanOut', () => {
       ['an audit transport takes records again', undefined, dropped],
     ]);
     expect(fanOut.stats().failed).to.equal(1);
-    fanOut.close();
+    await fanOut.close();
   });
 
   it('counts the errors that a transport reports, and commits go on', () =>
@@ -141,4 +147,53 @@ describe('FanOut', () => {
         expect(log.stats().records).to.equal(3);
       }),
     ));
+
+  it('is waited for when the log closes', () =>
+    inFolder(async (dir) => {
+      const hanging = new Hanging();
+      const log = await AuditLog.open({ dir, origin: 'test', transports: [hanging] });
+      let isClosed = false;
+      const closed = log.close().then(() => {
+        isClosed = true;
+      });
+      await until(async () => (await segments(dir)).length > 0 && !existsSync(join(dir, 'lock')));
+      await settle();
+      expect(isClosed).to.equal(false);
+      hanging.release();
+      await closed;
+      expect(log.stats().fanOutDropped).to.equal(0);
+    }));
+
+  it('waits at its end until all that was given is taken', async () => {
+    const [hanging, working] = [new Hanging(), new Collecting()];
+    const fanOut = new FanOut({ transports: [hanging, working] });
+    for (let line = 0; line < 500; line++) fanOut.push(String(line));
+    await settle();
+    expect(hanging.received).to.equal(1);
+    let isClosed = false;
+    const closed = fanOut.close().then(() => {
+      isClosed = true;
+    });
+    await settle();
+    expect(isClosed).to.equal(false);
+    hanging.release();
+    await closed;
+    expect([hanging.received, working.lines.length]).to.deep.equal([500, 500]);
+    expect(fanOut.stats()).to.deep.equal({ dropped: 0, failed: 0 });
+  });
+
+  it('does not wait for ever, and tells what was lost', async () => {
+    const hanging = new Hanging();
+    const told: unknown[] = [];
+    const report = ({ message, facts }: AuditReport) => told.push([message, facts['dropped']]);
+    const fanOut = new FanOut({ transports: [hanging], report, closeMs: 10 });
+    for (let line = 0; line < 100; line++) fanOut.push(String(line));
+    hanging.emit('warn', new Error('no room'));
+    await fanOut.close();
+    expect(told).to.deep.equal([
+      ['an audit transport failed', 0],
+      ['an audit transport did not take the last records in time', 100],
+    ]);
+    expect(fanOut.stats()).to.deep.equal({ dropped: 100, failed: 1 });
+  });
 });

@@ -70,17 +70,17 @@ describe('reports', () => {
     expect(String(failing?.[0]?.facts['why'])).to.have.length(200);
     expect(failing?.[1]?.facts['failed']).to.equal(100);
     expect(warning?.[1]?.facts).to.deep.equal({ transport: 'Warning', dropped: 0, failed: 100, why: 'ECONNREFUSED' });
-    fanOut.close();
+    await fanOut.close();
   });
 
   it('tell of a transport that is too slow', async () => {
     const { reports, report } = collect();
-    const fanOut = new FanOut({ transports: [new Hanging()], queueRecords: 10, report });
+    const fanOut = new FanOut({ transports: [new Hanging()], queueRecords: 10, report, closeMs: 1 });
     for (let line = 0; line < 100; line++) fanOut.push(String(line));
     await settle();
     expect(reports).to.have.length(1);
     expect(reports[0]?.message).to.equal('an audit transport is too slow: records for it were dropped');
     expect(reports[0]?.facts).to.include({ transport: 'Hanging', failed: 0, dropped: 1 });
-    fanOut.close();
+    await fanOut.close();
   });
 });

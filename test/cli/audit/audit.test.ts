@@ -114,6 +114,23 @@ describe('sealwire audit', function () {
         .and.to.have.nested.property('findings[0].seq', 17);
     });
 
+    it('copies a log, and says whether the copy verifies', async () => {
+      const copy = join(root, 'copies/one');
+      const made = await audit('backup', copy, '--vkey', join(root, 'log.vkey'));
+      expect(made.code, made.stderr).to.equal(0);
+      expect(made.stdout).to.match(/^copied \d+ files of .*, \d+ kB, to .*one\nsealwire-payments: 300 records, /);
+      expect(made.stdout).to.match(/\nverified\n$/);
+      const again = await audit('backup', copy);
+      expect([again.code, again.stdout]).to.deep.equal([2, '']);
+      expect(again.stderr).to.equal(`sealwire: ${copy}: not empty; name a new folder\n`);
+
+      const segment = join(copy, `${'0'.repeat(20)}.jsonl`);
+      writeFileSync(segment, readFileSync(segment, 'utf8').replace('shop-1', 'shop-2'));
+      const bad = await finishSealwire(['audit', 'backup', join(root, 'copies/bad'), '--dir', copy]);
+      expect(bad.code).to.equal(1);
+      expect(bad.stdout).to.match(/^record 1: changed: .*\n.*\n(?:.*\n)*NOT VERIFIED: the first bad record is 1\n$/m);
+    });
+
     it('keeps a checkpoint, and notices an older copy with it', async () => {
       const kept = join(root, 'kept');
       const saved = await audit('verify', '--vkey', join(root, 'log.vkey'), '--save-checkpoint', kept);

@@ -10,7 +10,7 @@ import { Server, ServerCredentials } from '@grpc/grpc-js';
 import { expect } from 'chai';
 import { explanations } from '../../../src/cli/debug/explanations.js';
 import { stepExplanations } from '../../../src/cli/debug/step-explanations.js';
-import { reasonByStep } from '../../../src/errors.js';
+import { KEY_SET_CODES, reasonByStep } from '../../../src/errors.js';
 import { descriptorSet } from '../../../src/gen/descriptors.js';
 import { KeyRing } from '../../../src/keys/ring.js';
 import { addReflection } from '../../../src/server/reflection.js';
@@ -148,8 +148,16 @@ describe('sealwire seal, open, inspect, explain and doctor', function () {
     expect(stdout).to.match(/^key +not in the key set: .*SEALED_FIELD_UNKNOWN_KEY, unless/m);
   });
 
-  it('explain knows every reason and every step', async () => {
-    expect(await mustRun(['explain'])).to.include('SEALED_FIELD_STALE');
+  it('explain knows every reason, every step and every other code', async () => {
+    const list = JSON.parse(await mustRun(['explain', '--json'])) as Readonly<Record<string, string>>[];
+    const words = list.map(({ reason, step, code }) => reason ?? step ?? code);
+    expect(new Set(words).size).to.equal(words.length);
+    expect(words).to.include.members([...Object.keys(explanations), ...Object.keys(reasonByStep), ...KEY_SET_CODES]);
+    const table = await mustRun(['explain']);
+    for (const word of words) expect(table).to.match(new RegExp(`^${word} `, 'm'));
+    expect(await mustRun(['explain', 'KEY_SET_EXPIRED'])).to.match(
+      /^KEY_SET_EXPIRED is a failure on this side; .*expired/s,
+    );
     const stale = JSON.parse(await mustRun(['explain', 'sealed_field_stale', '--json'])) as object;
     expect(stale).to.include({ code: 'INVALID_ARGUMENT', ...explanations.SEALED_FIELD_STALE });
     const { meaning, remedy } = stepExplanations.TOKEN_STALE;
@@ -458,7 +466,12 @@ describe('sealwire seal, open, inspect, explain and doctor', function () {
         /\/absent.json: no such file/,
         () => token,
       ],
-      ['explain: another word', () => ['explain', 'nonsense'], 2, /no such reason; there are SEALED_FIELD_REQUIRED/],
+      [
+        'explain: another word',
+        () => ['explain', 'nonsense'],
+        2,
+        /no such reason, step or code; sealwire explain lists them/,
+      ],
     ];
     for (const [name, args, code, said, input] of cases) {
       it(`${name}: one line, exit code ${code}`, async () => {
