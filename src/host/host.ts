@@ -19,6 +19,7 @@ import { METER_NAME } from '../server/server-metrics.js';
 import { Certificates } from './certificates.js';
 import { type ConfigSources, type HostConfig, loadConfig } from './config.js';
 import { describeApp, isLoopback, reflectIfConfigured } from './describe-service.js';
+import { DiskRoom } from './disk-room.js';
 import { addGauges } from './gauges.js';
 import { ServiceHealth } from './health.js';
 import type { HostApp, RunningApp } from './host-app.js';
@@ -149,6 +150,12 @@ async function start<R extends RunningApp, O>(
   const onWritable = (isWritable: boolean) => health.set('audit log', isWritable);
   const audit = await openAuditLog({ config, dir, logger, onWritable });
   stops.push(() => audit.close());
+  const disk = new DiskRoom({
+    path: servicePaths(dir).audit,
+    logger,
+    onChange: (hasRoom) => health.set('audit disk', hasRoom),
+  });
+  stops.push(() => disk.close());
   const { publisher: keySet, root } = await startKeySet({
     dir,
     origin,
@@ -218,6 +225,9 @@ async function start<R extends RunningApp, O>(
     liveKeys,
     keySet,
     hardware,
+    health,
+    disk,
+    certificates,
   });
   stops.push(async () => {
     const watchers = health.stop();
@@ -230,7 +240,8 @@ async function start<R extends RunningApp, O>(
     });
     errors.end();
   });
-  logger.info(`${app.name} on ${address}${certificates === undefined ? ' (plain text)' : ' (TLS)'}`, PROCESS);
+  const security = config.tls === undefined ? 'plain text' : config.tls.clientCa === undefined ? 'TLS' : 'mTLS';
+  logger.info(`${origin} on ${address} (${security})`, PROCESS);
   if (certificates === undefined && !isLoopback(address)) logger.warn(PLAIN_TEXT, { address });
   logger.info(`key ${ring.currentKid}${created ? ' (created)' : ''}, policy ${config.policy}`);
   logger.info(`private keys ${ringPath}; public keys ${publicPath}; audit log ${servicePaths(dir).audit}`);

@@ -1,5 +1,5 @@
 /** The folder of a log, opened by its one writer. */
-import { mkdir, readdir, readFile, realpath, rm } from 'node:fs/promises';
+import { mkdir, readdir, readFile, realpath, rm, statfs } from 'node:fs/promises';
 import { join } from 'node:path';
 import { SealwireError } from '../../errors.js';
 import { type FileLock, FileLockBusy, takeFileLock } from '../../files/file-lock.js';
@@ -9,6 +9,8 @@ import { replaceLogFile } from './append-file.js';
 import type { Reporter } from './reports.js';
 
 const LOCK_FILE = 'lock';
+/** Less is no room: a short record may fit into the last block of a file, and that of a call not. */
+export const ROOM_BYTES = 1_048_576;
 
 /** A folder that this process alone writes to. */
 export interface LogFolder {
@@ -37,6 +39,12 @@ export function openFolder(dir: string, report: Reporter): Promise<LogFolder> {
   });
 }
 
+/** @returns bytes that are free for this process on the disk of a folder */
+export async function freeBytes(path: string): Promise<number> {
+  const { bavail, bsize } = await statfs(path);
+  return bavail * bsize;
+}
+
 /** Another process has taken over the folder. */
 export class LockLost extends Error {
   override readonly name = 'LockLost';
@@ -55,17 +63,17 @@ export async function detachFiles(dir: string): Promise<void> {
   await rm(join(dir, `${CHECKPOINT_FILE}.tmp`), { force: true });
 }
 
-/** Runs `work`, and turns the system's errors into ours, with the place. */
-export async function explain<T>(path: string, work: () => Promise<T>): Promise<T> {
+/** Runs `work`, and turns the system's errors into ours, with the file if they name one, else the folder. */
+export async function explain<T>(folder: string, work: () => Promise<T>): Promise<T> {
   try {
     return await work();
   } catch (error) {
     if (error instanceof SealwireError) throw error;
     if (error instanceof FileLockBusy) {
       const why = `${error.holder} writes this log; stop it, or use another folder`;
-      throw new SealwireError('AUDIT_FILE_INVALID', `${path}: ${why}`);
+      throw new SealwireError('AUDIT_FILE_INVALID', `${folder}: ${why}`);
     }
-    const { code, cause } = error as NodeJS.ErrnoException;
+    const { code, cause, path = folder } = error as NodeJS.ErrnoException;
     const why = code ?? (cause as NodeJS.ErrnoException | undefined)?.code ?? 'cannot be used';
     throw new SealwireError('AUDIT_FILE_INVALID', `${path}: ${why}`);
   }

@@ -116,6 +116,9 @@ describe('sealwire call and doctor over TLS', function () {
     expectOneLine(await finishSealwire(call('--tls-ca', at('none')), { input: '' }), 2, /TLS: .*none: ENOENT/);
     const noCa = call('--tls-ca', at('config.json'));
     expectOneLine(await finishSealwire(noCa, { input: '' }), 2, /TLS: .*config\.json: no certificate in PEM/);
+    writeFileSync(at('cut.pem'), readFileSync(at('server.pem'), 'utf8').slice(0, -60));
+    const cut = call('--tls-ca', at('cut.pem'));
+    expectOneLine(await finishSealwire(cut, { input: '' }), 2, /TLS: .*cut\.pem: a certificate in it is broken/);
   });
 
   it('doctor tells protocol and end of the certificate, or what is wrong with it', async () => {

@@ -259,6 +259,10 @@ describe('sealwire keys root', () => {
         /^root +KEY_SET_ROOT_UNKNOWN .*\n.*\nkey set +KEY_SET_ROOT_UNKNOWN/m,
       );
       expect(await result('--name', 'other')).to.match(/^delegation +KEY_SET_ISSUER /m);
+      const ring = await readFile(file('ring.json'));
+      await done('rotate', '--dir', service(), '--compromised');
+      expect(await result()).to.match(/^key set +KEY_NOT_FOUND +names key \S+, which the ring refuses: start the/m);
+      await writeFile(file('ring.json'), ring);
       const delegation = await read(file('delegation.jws'));
       const root = await SigningKey.load(file('root.json'));
       const other = await SigningKey.generate();
