@@ -187,9 +187,9 @@ function load({ cert, key, clientCa }: TlsConfig): Loaded {
       const text = read(path);
       return { pem: Buffer.from(tidyPem(text)), chain: readCertificates(text) };
     };
+    const own = readChain(cert);
     const privateKey = Buffer.from(tidyPem(read(key)));
     const isOpen = (statSync(key).mode & 0o007) !== 0;
-    const own = readChain(cert);
     // Without a certificate in it, everybody would be refused.
     const clients = clientCa === undefined ? undefined : readChain(clientCa);
     reading = `${cert}, ${key}`;

@@ -75,6 +75,8 @@ export interface ServiceOptions<O> {
   readonly logger: Logger;
   /** Asked for the PIN of a token that no file or variable gives. Default: nobody is. */
   readonly askPin?: AskPin | undefined;
+  /** Gives the start up, which then throws. */
+  readonly signal?: AbortSignal | undefined;
 }
 
 /**
@@ -130,7 +132,7 @@ interface Stops {
 
 async function start<R extends RunningApp, O>(
   app: HostApp<R, O>,
-  { config, logger, askPin }: ServiceOptions<O>,
+  { config, logger, askPin, signal }: ServiceOptions<O>,
   { stops, stopAll }: Stops,
 ): Promise<RunningService<R>> {
   const dir = resolve(config.dir);
@@ -148,7 +150,7 @@ async function start<R extends RunningApp, O>(
   const reviewerKey = config.audit.reviewerKey && (await loadReviewerKey(config.audit.reviewerKey));
   // First, for its lock: of two services with one folder the second must end before it makes a root or signs a set.
   const onWritable = (isWritable: boolean) => health.set('audit log', isWritable);
-  const audit = await openAuditLog({ config, dir, logger, onWritable });
+  const audit = await openAuditLog({ config, dir, logger, onWritable, signal });
   stops.push(() => audit.close());
   const disk = new DiskRoom({
     path: servicePaths(dir).audit,
@@ -212,6 +214,8 @@ async function start<R extends RunningApp, O>(
     lookAtCustody();
     for (const listener of listeners) listener();
   };
+  // Nobody has been told of the service yet.
+  signal?.throwIfAborted();
   const metricsAddress = config.metrics.listen === 'off' ? undefined : await metrics.listen(config.metrics.listen);
   const address = await bind(server, config.listen, certificates?.credentials ?? ServerCredentials.createInsecure());
   limitReceiving(server, { caller, shares: config.shares });

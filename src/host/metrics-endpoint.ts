@@ -8,6 +8,7 @@ import type { MeterProvider } from '@opentelemetry/api';
 import { PrometheusExporter } from '@opentelemetry/exporter-prometheus';
 import { MeterProvider as SdkMeterProvider } from '@opentelemetry/sdk-metrics';
 import { isLoopback } from './describe-service.js';
+import { nameFailure } from './server.js';
 
 const PATH = '/metrics';
 
@@ -69,9 +70,10 @@ function listen(server: Server, address: string): Promise<string> {
   const at = address.lastIndexOf(':');
   const host = address.slice(0, at).replace(/^\[|\]$/g, '');
   return new Promise((resolve, reject) => {
-    server.once('error', reject);
+    const fail = (error: Error) => reject(nameFailure('metrics.listen', address, error));
+    server.once('error', fail);
     server.listen({ host, port: Number(address.slice(at + 1)) }, () => {
-      server.off('error', reject);
+      server.off('error', fail);
       resolve(`${address.slice(0, at)}:${(server.address() as AddressInfo).port}`);
     });
   });

@@ -24,10 +24,11 @@ export interface LogFolder {
  *
  * @param dir created with mode 0700 if it is missing
  * @param report told when it takes time to find out whether another writer is still there
+ * @param signal ends that
  * @throws SealwireError `AUDIT_FILE_INVALID` when another process writes there, others may change the log, or the
  *   folder cannot be used
  */
-export function openFolder(dir: string, report: Reporter): Promise<LogFolder> {
+export function openFolder(dir: string, report: Reporter, signal?: AbortSignal): Promise<LogFolder> {
   return explain(dir, async () => {
     await mkdir(dir, { recursive: true, mode: 0o700 });
     const path = await realpath(dir);
@@ -35,7 +36,7 @@ export function openFolder(dir: string, report: Reporter): Promise<LogFolder> {
     if (odd !== undefined) throw new SealwireError('AUDIT_FILE_INVALID', odd);
     const onWait = (holder: string) =>
       report({ level: 'warn', message: 'waiting up to 10 s for the lock of the audit log', facts: { path, holder } });
-    return { path, lock: await takeFileLock(join(path, LOCK_FILE), { onWait }) };
+    return { path, lock: await takeFileLock(join(path, LOCK_FILE), { onWait, signal }) };
   });
 }
 

@@ -65,6 +65,9 @@ async function readGivenSet(flags: VerifyKeysFlags): Promise<string | undefined>
   const fetcher = createKeySetFetcher({ ...readTarget({ ...flags, address }), deadlineMs: DEADLINE_MS });
   try {
     return (await fetcher.fetch('')).text;
+  } catch (error) {
+    if (!(error instanceof SealwireError)) throw error;
+    throw new SealwireError(error.code, `${error.message}; sealwire doctor ${address} with these flags says more`);
   } finally {
     fetcher.close();
   }

@@ -287,7 +287,11 @@ describe('sealwire keys root', () => {
       expect(wrong.code).to.equal(1);
       expect(wrong.stdout).to.include('KEY_SET_ISSUER');
       expectFailure(await keys('verify', '--file', at('absent')), 3, /absent: no such file/);
-      expectFailure(await keys('verify', '--address', '127.0.0.1:1', '--root', pin), 3, /answered UNAVAILABLE/);
+      expectFailure(
+        await keys('verify', '--address', '127.0.0.1:1', '--root', pin),
+        3,
+        /answered UNAVAILABLE; sealwire doctor \S+ with/,
+      );
       const badCa = await keys('verify', '--address', '127.0.0.1:1', '--tls-ca', at('absent.pem'));
       expectFailure(badCa, 2, /absent\.pem: ENOENT/);
       expect((await keys('verify', '--address', 'x:1', '--file', 'y')).code).to.equal(2);
