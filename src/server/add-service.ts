@@ -1,18 +1,16 @@
 /** Adds a service whose handlers cannot leak an error's text and cannot leave a caller hanging. */
-import {
-  type Metadata,
-  type Server,
-  type ServerErrorResponse,
-  type ServiceDefinition,
-  status,
-  type UntypedServiceImplementation,
+import type {
+  Metadata,
+  Server,
+  ServerErrorResponse,
+  ServiceDefinition,
+  UntypedServiceImplementation,
 } from '@grpc/grpc-js';
 import { SealwireError } from '../errors.js';
-import { INTERNAL_STATUS } from '../schema/error-status.js';
 import type { ServicePlan } from '../schema/plan.js';
 import { keepRequestBytes } from './receive/request-bytes.js';
 import { factsOf } from './records.js';
-import { toStatusObject } from './status-object.js';
+import { findMisuse, toServiceError } from './service-error.js';
 
 /** Called with every error that was hidden from a caller. */
 export type HandlerErrorReport = (error: unknown, path: string) => void;
@@ -22,15 +20,23 @@ export type SealedHandler<H extends (...values: never[]) => void> = (...values: 
 type Callback = (error: unknown, value?: unknown, trailer?: Metadata, flags?: number) => void;
 /** What grpc-js hands every handler. */
 interface AnyCall {
-  on(event: 'error', listener: (error: unknown) => void): unknown;
+  on(event: 'error' | 'cancelled', listener: (error: unknown) => void): unknown;
+  removeAllListeners(event: string): unknown;
   emit(event: string, ...values: unknown[]): boolean;
   destroy?(error?: unknown): unknown;
+  end?(trailers?: unknown): unknown;
+  write?(message: unknown): unknown;
+  sendMetadata(metadata: unknown): void;
   readonly metadata: Metadata;
+  /** Set when the caller has gone, when the call was refused, and after its end. */
+  readonly cancelled: boolean;
   readonly readableEnded?: boolean;
   readonly readableLength?: number;
   readonly writableEnded?: boolean;
 }
 type AnyHandler = (call: AnyCall, callback: Callback) => unknown;
+/** Makes of any error what a caller may see. @param isOver the call is over: what is left of its handler fails */
+type Hide = (error: unknown, isOver: boolean) => ServerErrorResponse;
 
 /**
  * Adds a service with its handlers wrapped: a throw, a rejection or an error that is not a status object reaches the
@@ -58,9 +64,13 @@ export function addSealedService(
     const handler = find(given, key) ?? find(given, method.originalName);
     if (typeof handler !== 'function') continue;
     const bound = (handler as AnyHandler).bind(handlers);
-    const hide = (error: unknown) => toServiceError(error, (hidden) => report(hidden, method.path));
+    const tell = (error: unknown) => report(error, method.path);
+    const hide: Hide = (error, isOver) => toServiceError(error, isOver ? () => {} : tell);
     const wrapper = method.responseStream ? wrapStreaming(bound, hide) : wrapSingle(bound, hide, method.requestStream);
-    wrapped[key] = wrapper as UntypedServiceImplementation[string];
+    wrapped[key] = ((call, callback) => {
+      factsOf(call.metadata).onBadReply?.(tell);
+      return wrapper(call, callback);
+    }) satisfies AnyHandler as UntypedServiceImplementation[string];
   }
   server.addService(keepRequestBytes(service.definition, service.plan), wrapped);
 }
@@ -70,35 +80,57 @@ function find(handlers: Readonly<Record<string, unknown>>, key = ''): unknown {
   return key in Object.prototype && !Object.hasOwn(handlers, key) ? undefined : handlers[key];
 }
 
-function wrapSingle(
-  handler: AnyHandler,
-  hide: (error: unknown) => ServerErrorResponse,
-  requestStream: boolean,
-): AnyHandler {
+function wrapSingle(handler: AnyHandler, hide: Hide, requestStream: boolean): AnyHandler {
   return (call, callback) => {
     let answered = false;
     const answer: Callback = (error, value, trailer, flags) => {
       if (answered) return;
       answered = true;
-      callback(error ? hide(error) : null, value, trailer, flags);
+      const misuse = findMisuse(trailer, 'what a callback gives for trailers');
+      if (misuse !== undefined) callback(hide(misuse, call.cancelled));
+      else callback(error ? hide(error, call.cancelled) : null, value, trailer, flags);
     };
-    // A destroyed request stream emits this; without a listener the process would end.
+    guardMetadata(call, 'sendMetadata', answer);
     if (requestStream) {
+      // The listener of grpc-js answers with the text of the error; with none the process would end.
+      call.removeAllListeners('error');
       call.on('error', answer);
+      const destroy = call.destroy?.bind(call);
+      call.destroy = (error) => (isEndOfLoop(call, error) ? call : destroy?.(error));
+      const refuse = () =>
+        answer(new SealwireError('OPTIONS_INVALID', 'a call with one answer gets it by the callback'));
+      call.end = refuse;
+      call.write = refuse;
       watchRequests(call);
     }
     run(() => handler(call, answer), answer);
   };
 }
 
-function wrapStreaming(handler: AnyHandler, hide: (error: unknown) => ServerErrorResponse): AnyHandler {
+function wrapStreaming(handler: AnyHandler, hide: Hide): AnyHandler {
   return (call, callback) => {
     hideEmittedErrors(call, hide);
+    const fail = (error: unknown) => call.emit('error', error);
+    guardMetadata(call, 'sendMetadata', fail);
+    guardMetadata(call, 'end', fail, ': give the last message to call.write()');
     watchRequests(call);
-    run(
-      () => handler(call, callback),
-      (error) => call.emit('error', error),
-    );
+    run(() => handler(call, callback), fail);
+  };
+}
+
+/** grpc-js takes anything for metadata, and fails in the middle of sending it. */
+function guardMetadata(
+  call: AnyCall,
+  name: 'sendMetadata' | 'end',
+  fail: (error: unknown) => void,
+  hint?: string,
+): void {
+  const send = call[name]?.bind(call);
+  call[name] = (metadata) => {
+    const misuse = findMisuse(metadata, `what call.${name}() is given`, hint);
+    if (misuse === undefined) send?.(metadata);
+    else fail(misuse);
+    return call;
   };
 }
 
@@ -111,18 +143,28 @@ function watchRequests(call: AnyCall): void {
  * grpc-js sends the text of any `error` event to the caller; this maps the error first. A destroyed
  * call would never send a status, so destroying is made to end the call with that error.
  */
-function hideEmittedErrors(call: AnyCall, hide: (error: unknown) => ServerErrorResponse): void {
+function hideEmittedErrors(call: AnyCall, hide: Hide): void {
   const emit = call.emit.bind(call);
-  call.emit = (event, ...values) => (event === 'error' ? emit('error', hide(values[0])) : emit(event, ...values));
+  let isOver = false;
+  // Also the last event of a call that its handler has ended.
+  call.on('cancelled', () => {
+    isOver = !call.writableEnded;
+  });
+  call.emit = (event, ...values) =>
+    event === 'error' ? emit('error', hide(values[0], isOver)) : emit(event, ...values);
   const destroy = call.destroy?.bind(call);
   if (destroy === undefined) return;
   call.destroy = (error) => {
     if (error === undefined && call.writableEnded) return destroy();
-    // `for await` aborts a duplex stream after the last request, though responses may still follow.
-    if (call.readableEnded && (error as { code?: unknown } | null | undefined)?.code === 'ABORT_ERR') return call;
+    if (isEndOfLoop(call, error)) return call;
     call.emit('error', error ?? new Error('destroyed'));
     return call;
   };
+}
+
+/** `for await` aborts a duplex stream after the last request, though answers may still follow. */
+function isEndOfLoop({ readableEnded }: AnyCall, error: unknown): boolean {
+  return readableEnded === true && (error as { code?: unknown } | null | undefined)?.code === 'ABORT_ERR';
 }
 
 function run(handler: () => unknown, fail: (error: unknown) => void): void {
@@ -132,27 +174,6 @@ function run(handler: () => unknown, fail: (error: unknown) => void): void {
   } catch (error) {
     fail(error ?? new Error('thrown'));
   }
-}
-
-/** A status object as it is; our own errors by the mapping; anything else as `INTERNAL` with fixed text. */
-function toServiceError(error: unknown, report: (error: unknown) => void): ServerErrorResponse {
-  if (error instanceof SealwireError) {
-    const { code, details, metadata } = toStatusObject(error);
-    if (error.reason === undefined) report(error);
-    return { name: 'Error', message: details, code, details, metadata };
-  }
-  if (isStatus(error)) {
-    const { code, details, metadata } = error;
-    return { name: 'Error', message: details, code, details, ...(metadata && { metadata }) };
-  }
-  report(error);
-  return { name: 'Error', message: INTERNAL_STATUS.text, code: status.INTERNAL, details: INTERNAL_STATUS.text };
-}
-
-function isStatus(error: unknown): error is { code: status; details: string; metadata?: Metadata } {
-  if (typeof error !== 'object' || error === null) return false;
-  const { code, details } = error as { code?: unknown; details?: unknown };
-  return Number.isInteger(code) && (code as number) >= 1 && (code as number) <= 16 && typeof details === 'string';
 }
 
 function warn(error: unknown, path: string): void {

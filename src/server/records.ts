@@ -19,6 +19,8 @@ export interface CallFacts {
   readonly signal?: () => AbortSignal;
   /** Takes note of how to find out how many requests wait in the handler's stream. */
   readonly watch?: (waiting: () => number) => void;
+  /** Takes note of whom to tell that what the handler gave for a reply cannot be sealed. */
+  readonly onBadReply?: (tell: (error: unknown) => void) => void;
 }
 
 /** Facts of something that belongs to no call. */

@@ -78,6 +78,7 @@ export class SealedServerCall extends ServerInterceptingCall {
   #state: CallState = 'open';
   #ending: AbortController | undefined;
   #bytes: CallBytes | undefined;
+  #tellBadReply: ((error: unknown) => void) | undefined;
 
   constructor(next: ServerInterceptingCallInterface, method: MethodPlan, shared: ServerCallParts) {
     super(next);
@@ -242,8 +243,15 @@ export class SealedServerCall extends ServerInterceptingCall {
         replier.seal(response as NonNullable<typeof response>, message, this.#reply?.sealer, this.#facts as CallFacts),
       commit: ({ record }) => (record === undefined ? undefined : audit.commit(record)),
       send: (message, done) => super.sendMessage(message, done),
-      fail: (error) => this.#fail(toReplyError(error)),
+      fail: (error) => this.#failReply(error),
     });
+  }
+
+  /** What a handler did wrong is no error of the caller's. */
+  #failReply(error: unknown): void {
+    const isHandlers = !(error instanceof SealwireError && REPLY_FAILURES.has(error.code));
+    if (isHandlers) this.#tellBadReply?.(error);
+    this.#fail(isHandlers ? new Error('the response cannot be sealed') : error);
   }
 
   #fail(error: unknown): void {
@@ -297,6 +305,9 @@ export class SealedServerCall extends ServerInterceptingCall {
       traceparent: firstValue(metadata, 'traceparent', TRACEPARENT),
       signal: () => this.#signal(),
       watch: (waiting: () => number) => this.#holding().watch(waiting),
+      onBadReply: (tell: (error: unknown) => void) => {
+        this.#tellBadReply = tell;
+      },
     };
     try {
       return { ...facts, ...askCaller(this.#shared.caller, { peer, metadata, tlsIdentity: tlsIdentity(this) }) };
@@ -306,12 +317,6 @@ export class SealedServerCall extends ServerInterceptingCall {
       throw error;
     }
   }
-}
-
-/** What a handler did wrong is no error of the caller's. */
-function toReplyError(error: unknown): unknown {
-  if (error instanceof SealwireError && REPLY_FAILURES.has(error.code)) return error;
-  return new Error('the response cannot be sealed');
 }
 
 /** The first text value of a metadata key if it has the expected form, else empty. */

@@ -1,5 +1,6 @@
 /** Long, slow, cancelled and failing streams. */
 import { getEventListeners } from 'node:events';
+import type { Writable } from 'node:stream';
 import { setImmediate as turn } from 'node:timers/promises';
 import {
   type ServerDuplexStream,
@@ -275,6 +276,7 @@ describe('a sealed stream', () => {
     const delivered: string[] = [];
     const over = new Deferred<void>();
     const endings: string[] = [];
+    const { warnings, release } = collectWarnings();
     server = await startRecordingServer(
       {
         importPayments(call) {
@@ -301,16 +303,61 @@ describe('a sealed stream', () => {
     await over.promise;
     expect(delivered).to.deep.equal(['1', '2']);
     expect(endings).to.deep.equal(['cancelled']);
+    await turn();
+    release();
+    expect(warnings, 'nothing that the handler did').to.deep.equal([]);
   });
+
+  it('whose message is refused is no failure of a handler that reads it to the end', async () => {
+    const over = new Deferred<void>();
+    const { warnings, release } = collectWarnings();
+    server = await startRecordingServer(
+      {
+        async reconcile(call) {
+          call.on('cancelled', () => over.resolve());
+          for await (const _ of call);
+          call.end();
+        },
+      },
+      { open: { validators: { 'google.protobuf.StringValue': () => [{ path: 'value', rule: 'no' }] } } },
+    );
+    const { error } = await readToEnd(server.client().reconcile([{ paymentId: 'p', statementLine: LINE }]));
+    expect((error as ServiceError).code).to.equal(status.INVALID_ARGUMENT);
+    await over.promise;
+    await turn();
+    release();
+    expect(warnings).to.deep.equal([]);
+  });
+
+  for (const [name, misuse] of [
+    ['ends its stream with a message', (call) => call.end({ payment: paymentOf('1') })],
+    [
+      'ends its stream with a status of wrong metadata',
+      (call) => call.emit('error', { code: 5, details: 'x', metadata: {} }),
+    ],
+    ['writes after the end', (call) => [call.end(), call.write({ payment: paymentOf('1') })]],
+  ] as readonly (readonly [string, (call: Writable) => unknown])[]) {
+    it(`whose handler ${name} ends as INTERNAL, and the service lives`, async () => {
+      server = await startRecordingServer({
+        watchPayments(call) {
+          call.write({ payment: paymentOf('0') });
+          misuse(call);
+        },
+      });
+      for (let count = 0; count < 2; count++) {
+        const { messages, error } = await readToEnd(server.client().watchPayments({ orderId: '' }));
+        expect(messages.map(({ payment }) => payment?.paymentId)).to.deep.equal(['0']);
+        expect(error).to.include({ code: status.INTERNAL, details: 'internal error' });
+      }
+    });
+  }
 
   for (const [name, fail] of [
     ['throws', () => raise(new Error('canary'))],
     ['rejects', () => Promise.reject(new Error('canary'))],
   ] as const) {
     it(`whose handler ${name} after two writes ends once as INTERNAL, and what was written has arrived`, async () => {
-      const reported: unknown[] = [];
-      const warn = (warning: Error) => reported.push(warning.message);
-      process.on('warning', warn);
+      const { warnings, release } = collectWarnings();
       const statuses: number[] = [];
       const counting: ServerInterceptor = (_definition, call) =>
         new ServerInterceptingCall(call, {
@@ -333,9 +380,9 @@ describe('a sealed stream', () => {
       expect(error).to.include({ code: status.INTERNAL, details: 'internal error' });
       expect(statuses).to.deep.equal([status.INTERNAL]);
       await turn();
-      process.off('warning', warn);
-      expect(reported).to.have.length(1);
-      expect(String(reported[0])).not.to.include('canary');
+      release();
+      expect(warnings).to.have.length(1);
+      expect(warnings[0]).not.to.include('canary');
     });
   }
 
@@ -344,6 +391,7 @@ describe('a sealed stream', () => {
     ['cannot be recorded', status.UNAVAILABLE, 'AUDIT_UNAVAILABLE', 'audit'],
   ] as const) {
     it(`ends once, at the reply that ${name}, and what came before it has arrived`, async () => {
+      const { warnings, release } = collectWarnings();
       let records = 0;
       const audit: AuditSink = {
         async commit() {
@@ -371,9 +419,19 @@ describe('a sealed stream', () => {
       expect((error as ServiceError).code).to.equal(code);
       expect((error as ServiceError).message).not.to.include('canary');
       expect(errorDetails(error)?.reason).to.equal(reason);
+      release();
+      expect(warnings).to.have.length(break_ === 'seal' ? 1 : 0);
     });
   }
 });
+
+/** Where handlers' failures are told by default. */
+function collectWarnings() {
+  const warnings: string[] = [];
+  const warn = (warning: Error) => warnings.push(warning.message);
+  process.on('warning', warn);
+  return { warnings, release: () => process.off('warning', warn) };
+}
 
 function refuseThird({ number }: { readonly number: string }) {
   return /^\d+$/.test(number) ? [] : [{ path: 'number', rule: 'digits only' }];

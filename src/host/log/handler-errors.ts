@@ -1,9 +1,16 @@
 /** Lines on errors of handlers: few of them, and nothing of what an error says. */
+import { SealwireError } from '../../errors.js';
 import type { HandlerErrorReport } from '../../server/add-service.js';
 import type { AppLogger } from '../host-app.js';
 
 /** Lines per method and window. */
 const MAX_LINES = 5;
+
+/** The message of another's error may quote an opened field: the class name has to do. */
+function describe(error: unknown): object {
+  if (error instanceof SealwireError) return { error: error.code, why: error.message };
+  return { error: error instanceof Error ? error.name : typeof error };
+}
 
 /** Reports to the application log; callers can cause these lines, so that what is beyond a rate is only counted. */
 export class HandlerErrors {
@@ -26,8 +33,7 @@ export class HandlerErrors {
       return;
     }
     window.lines++;
-    // Its message may quote an opened field: the class name has to do.
-    this.#logger.error('a handler failed', { path, error: error instanceof Error ? error.name : typeof error });
+    this.#logger.error('a handler failed', { path, ...describe(error) });
   };
 
   /** Tells what was left out, and nothing more from now on: the calls under way are ended by ourselves. */

@@ -1,4 +1,5 @@
 import { expect } from 'chai';
+import { SealwireError } from '../../../src/errors.js';
 import { HandlerErrors } from '../../../src/host/log/handler-errors.js';
 
 function setUp(windowMs?: number) {
@@ -21,13 +22,15 @@ class CardError extends Error {
 }
 
 describe('HandlerErrors', () => {
-  it('tells method and class name, and nothing else', () => {
+  it('tells method and class name, of our own errors why, and nothing else', () => {
     const { lines, errors } = setUp();
     errors.report(new CardError('4242424242424242'), '/a/B');
     errors.report('4242424242424242', '/a/B');
+    errors.report(new SealwireError('SEAL_INPUT', 'card must be a CardDetails'), '/a/B');
     expect(lines).to.deep.equal([
       ['a handler failed', { path: '/a/B', error: 'CardError' }],
       ['a handler failed', { path: '/a/B', error: 'string' }],
+      ['a handler failed', { path: '/a/B', error: 'SEAL_INPUT', why: 'card must be a CardDetails' }],
     ]);
   });
 
