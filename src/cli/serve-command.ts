@@ -1,6 +1,7 @@
 /** Declares `sealwire serve`. */
 import type { Command } from 'commander';
 import { HOST_FLAGS, type HostFlags } from '../host/process/flags.js';
+import { catchStopSignals } from '../host/process/stop-signals.js';
 
 /** Adds the command; its code is loaded when it runs. */
 export function registerServe(program: Command): void {
@@ -22,7 +23,9 @@ Examples:
   sealwire serve --listen 0.0.0.0:8443 --dir /srv/payments --config payments.json`,
     )
     .action(async (flags: HostFlags) => {
+      // Before the rest is loaded, which takes half a second.
+      const stopping = catchStopSignals();
       const { serve } = await import('./serve.js');
-      await serve(flags);
+      await serve(flags, stopping);
     });
 }

@@ -34,6 +34,8 @@ export interface FileLock {
 export interface FileLockOptions {
   /** Told, at most once, that it takes up to 10 s to find out whether the holder is still there. */
   readonly onWait?: (holder: string) => void;
+  /** Ends that waiting: {@link takeFileLock} then throws an `AbortError`. */
+  readonly signal?: AbortSignal | undefined;
 }
 
 /** A running process has the lock. The caller makes an error of its own of it. */
@@ -180,7 +182,7 @@ async function readLock(path: string): Promise<Found | undefined> {
 }
 
 /** @returns whether the holder may still be running */
-async function removeStale(path: string, own: Holder, { onWait }: FileLockOptions): Promise<boolean> {
+async function removeStale(path: string, own: Holder, { onWait, signal }: FileLockOptions): Promise<boolean> {
   const found = await readLock(path);
   // Released meanwhile: whatever is there next is somebody's.
   if (found === undefined) return false;
@@ -194,7 +196,7 @@ async function removeStale(path: string, own: Holder, { onWait }: FileLockOption
     const name = `process ${holder.pid ?? 'unknown'} ${place}`;
     onWait?.(name);
     for (let look = 0; look < LOOKS; look++) {
-      await sleep(LOOK_MS);
+      await sleep(LOOK_MS, undefined, { signal });
       const now = await readLock(path);
       if (now === undefined) return false;
       if (now.text !== found.text || now.beat !== found.beat) throw new FileLockBusy(name);

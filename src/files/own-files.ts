@@ -22,7 +22,7 @@ export function actFor(uid: number): void {
 export function findOthersRights({ mode, uid }: Owned): string | undefined {
   const own = process.getuid?.();
   if (own !== undefined && uid !== own && uid !== 0 && uid !== served)
-    return `belongs to user ${uid}, not to this one (${own}) or root`;
+    return `belongs to user ${uid}; it must belong to ${own === 0 ? '' : `user ${own} or `}root`;
   if ((mode & 0o022) === 0) return undefined;
   return `mode ${(mode & 0o777).toString(8).padStart(4, '0')} lets others change it; run chmod go-w`;
 }

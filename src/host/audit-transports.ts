@@ -30,7 +30,8 @@ export function createTransports(configs: readonly TransportConfig[]): Promise<T
       try {
         return await createTransport(config);
       } catch (error) {
-        const why = error instanceof Error ? ((error as NodeJS.ErrnoException).code ?? error.message) : 'failed';
+        const { path, code, message } = (error instanceof Error ? error : new Error('failed')) as NodeJS.ErrnoException;
+        const why = code === undefined ? message : [path, code].filter(Boolean).join(': ');
         // The options may hold a password: the message holds only the error's own text.
         throw new SealwireError('OPTIONS_INVALID', `audit.transports[${index}]: ${config.transport}: ${why}`);
       }
@@ -41,7 +42,7 @@ export function createTransports(configs: readonly TransportConfig[]): Promise<T
 async function createTransport({ transport, export: name, options }: TransportConfig): Promise<Transport> {
   if (transport === 'console') return new StderrTransport(options);
   if (transport === 'file') return createFileTransport(options);
-  if (transport === 'http') return new BoundedHttp(options);
+  if (transport === 'http') return new Http(options);
   const made: unknown = new (await importClass(transport, name))(options);
   const { log, on } = made as { log?: unknown; on?: unknown };
   if (typeof log !== 'function' || typeof on !== 'function') throw new Error('is not a winston transport');
@@ -107,7 +108,7 @@ const MAX_REQUESTS = 16;
 const REQUEST_MS = 10_000;
 
 /** winston's Http with a bound on its requests, and an end for those that hang. */
-class BoundedHttp extends transports.Http {
+class Http extends transports.Http {
   readonly #waiting: (() => void)[] = [];
   #requests = 0;
   #idle = () => {};

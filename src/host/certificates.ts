@@ -1,14 +1,16 @@
 /** The server's certificates: read again when their files change, so that new connections get the new ones. */
-import { X509Certificate } from 'node:crypto';
-import { type FSWatcher, readFileSync, watch } from 'node:fs';
+import type { X509Certificate } from 'node:crypto';
+import { type FSWatcher, readFileSync, statSync, watch } from 'node:fs';
 import { dirname } from 'node:path';
 import { createSecureContext } from 'node:tls';
 import { experimental, type ServerCredentials } from '@grpc/grpc-js';
 import { SealwireError } from '../errors.js';
 import { decodeText, tidyPem } from '../files/file-text.js';
+import { readCertificates } from '../files/pem-certificates.js';
 import { fileVersion } from '../keys/files.js';
 import type { HostConfig } from './config.js';
 import type { AppLogger } from './host-app.js';
+import { DailyLines } from './log/daily-lines.js';
 
 type TlsConfig = NonNullable<HostConfig['tls']>;
 type Provider = Parameters<typeof experimental.createCertificateProviderServerCredentials>[0];
@@ -18,12 +20,23 @@ export interface Loaded {
   readonly certificate: Buffer;
   readonly privateKey: Buffer;
   readonly ca: Buffer | undefined;
+  /** Of the server's certificate. */
+  readonly validTo: string;
+  /** Moments after which nobody takes what is in a file, ms since 1970. */
+  readonly ends: Readonly<Partial<Record<EndingFile, number>>>;
+  /** Whether others can read the private key. */
+  readonly isOpen: boolean;
 }
+
+/** Names of options, whose files have certificates with an end. */
+type EndingFile = 'cert' | 'clientCa';
 
 /** Files are replaced one after the other: they are read when they have been quiet for so long, in ms. */
 const QUIET_MS = 20;
 /** How often the files are looked at, since not every file system tells of changes, in ms. */
 const POLL_MS = 1_000;
+/** Time before the end of a certificate from which the log warns, once a day. */
+const WARN_BELOW_DAYS = 14;
 
 /**
  * Follows certificate files. Their folders are watched, because a link may be renamed over a link in the middle of a
@@ -35,6 +48,8 @@ export class Certificates {
   readonly credentials: ServerCredentials;
   readonly #config: TlsConfig;
   readonly #logger: AppLogger;
+  readonly #daily: DailyLines;
+  readonly #now: () => number;
   readonly #listeners = new Set<() => void>();
   readonly #watchers: FSWatcher[];
   readonly #poll: NodeJS.Timeout;
@@ -46,10 +61,15 @@ export class Certificates {
   #isTold = false;
   #checking: Promise<void> = Promise.resolve();
 
-  /** @throws SealwireError `OPTIONS_INVALID` naming the file */
-  constructor(config: TlsConfig, logger: AppLogger) {
+  /**
+   * @param now clock in ms since 1970. Default `Date.now`
+   * @throws SealwireError `OPTIONS_INVALID` naming the file
+   */
+  constructor(config: TlsConfig, logger: AppLogger, now: () => number = Date.now) {
     this.#config = config;
     this.#logger = logger;
+    this.#daily = new DailyLines(logger, now);
+    this.#now = now;
     this.#loaded = load(config);
     const provider = this.#createProvider();
     this.credentials = experimental.createCertificateProviderServerCredentials(
@@ -78,6 +98,12 @@ export class Certificates {
     return this.#checking;
   }
 
+  /** @returns seconds until nobody takes what is in a file of `tls`, by the name of its option; below 0 afterwards */
+  timeLeft(): [EndingFile, number][] {
+    const ends = Object.entries(this.#loaded.ends) as [EndingFile, number][];
+    return ends.map(([file, end]) => [file, (end - this.#now()) / 1_000]);
+  }
+
   close(): void {
     clearInterval(this.#poll);
     clearTimeout(this.#quiet);
@@ -85,6 +111,17 @@ export class Certificates {
   }
 
   async #check(): Promise<void> {
+    await this.#look();
+    for (const [file, seconds] of this.timeLeft()) {
+      const days = Math.floor(seconds / 86_400);
+      const end = seconds < 0 ? 'has ended' : `ends in ${days} days`;
+      if (days < WARN_BELOW_DAYS)
+        this.#daily.say('warn', `the certificate of tls.${file} ${end}: put another in its place`);
+    }
+    if (this.#loaded.isOpen) this.#daily.say('warn', `others can read tls.key: run chmod go-rwx ${this.#config.key}`);
+  }
+
+  async #look(): Promise<void> {
     // Before reading: a file that is changed meanwhile looks different the next time.
     const found = (await Promise.all(filesOf(this.#config).map(fileVersion))).join();
     if (found === this.#seen && this.#fault === undefined) return;
@@ -92,13 +129,12 @@ export class Certificates {
       const loaded = load(this.#config);
       const isNew = !isSame(loaded, this.#loaded);
       this.#loaded = loaded;
-      this.#fault = undefined;
-      this.#isTold = false;
       if (isNew) {
         for (const tell of this.#listeners) tell();
-        const { validTo } = new X509Certificate(loaded.certificate);
-        this.#logger.info('new connections get another certificate', { validTo });
-      }
+        this.#logger.info('new connections get another certificate', { validTo: loaded.validTo });
+      } else if (this.#isTold) this.#logger.info('the certificates can be used again, and are those of before');
+      this.#fault = undefined;
+      this.#isTold = false;
     } catch (error) {
       const fault = `${found} ${(error as Error).message}`;
       if (fault === this.#fault && !this.#isTold) {
@@ -150,16 +186,38 @@ function filesOf({ cert, key, clientCa }: TlsConfig): string[] {
 
 /** Reads all files, and tries whether a server could use them. */
 function load({ cert, key, clientCa }: TlsConfig): Loaded {
+  let reading = `${cert}, ${key}`;
   try {
-    const read = (path: string) => Buffer.from(tidyPem(decodeText(readFileSync(path))));
-    const [certificate, privateKey] = [read(cert), read(key)];
-    const ca = clientCa === undefined ? undefined : read(clientCa);
-    createSecureContext({ cert: certificate, key: privateKey, ...(ca && { ca }) });
-    return { certificate, privateKey, ca };
+    const read = (path: string) => decodeText(readFileSync(path));
+    const readChain = (path: string) => {
+      reading = path;
+      const text = read(path);
+      return { pem: Buffer.from(tidyPem(text)), chain: readCertificates(text) };
+    };
+    const own = readChain(cert);
+    const privateKey = Buffer.from(tidyPem(read(key)));
+    const isOpen = (statSync(key).mode & 0o007) !== 0;
+    // Without a certificate in it, everybody would be refused.
+    const clients = clientCa === undefined ? undefined : readChain(clientCa);
+    reading = `${cert}, ${key}`;
+    createSecureContext({ cert: own.pem, key: privateKey, ...(clients && { ca: clients.pem }) });
+    return {
+      certificate: own.pem,
+      privateKey,
+      ca: clients?.pem,
+      validTo: (own.chain[0] as X509Certificate).validTo,
+      // A chain is as good as its weakest part; of several CAs, clients have one.
+      ends: { cert: Math.min(...endsOf(own.chain)), ...(clients && { clientCa: Math.max(...endsOf(clients.chain)) }) },
+      isOpen,
+    };
   } catch (error) {
-    const { code, path } = error as NodeJS.ErrnoException;
-    throw new SealwireError('OPTIONS_INVALID', `tls: ${path ?? `${cert}, ${key}`}: ${code ?? 'unreadable'}`);
+    const { code, path = reading } = error as NodeJS.ErrnoException;
+    throw new SealwireError('OPTIONS_INVALID', `tls: ${path}: ${code ?? 'unreadable'}`);
   }
+}
+
+function endsOf(chain: readonly X509Certificate[]): number[] {
+  return chain.map(({ validTo }) => Date.parse(validTo));
 }
 
 function isSame(one: Loaded, other: Loaded): boolean {

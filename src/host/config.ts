@@ -11,7 +11,9 @@ import { INSTANCE, INSTANCE_RULE } from './log-origin.js';
 import { CALLER_VARIABLES } from './process/caller-variables.js';
 import { createWebSchema } from './web/web-config.js';
 
-const HOST_PORT = /^(?:\[[0-9a-fA-F:]+\]|[^:\s]+):\d{1,5}$/;
+const HOST_PORT =
+  /^(?:\[[0-9a-fA-F:]+\]|[^:\s]+):(?:\d{1,4}|[1-5]\d{4}|6[0-4]\d{3}|65[0-4]\d{2}|655[0-2]\d|6553[0-5])$/;
+const PLACE = 'must be HOST:PORT, with a port up to 65535';
 const NAME = z
   .string()
   .min(1)
@@ -22,7 +24,7 @@ const NAME = z
 const hostSchema = z.strictObject({
   listen: z
     .string()
-    .regex(HOST_PORT, 'must be HOST:PORT')
+    .regex(HOST_PORT, PLACE)
     .default('127.0.0.1:50051')
     .describe('Address to listen on; port 0 picks a free one.'),
   dir: z.string().min(1).default('./var').describe('Folder of keys and audit log; created if missing.'),
@@ -136,7 +138,8 @@ const hostSchema = z.strictObject({
   metrics: z
     .strictObject({
       listen: z
-        .union([z.literal('off'), z.string().regex(HOST_PORT, 'must be HOST:PORT or off')])
+        .string()
+        .refine((value) => value === 'off' || HOST_PORT.test(value), `${PLACE}; or off`)
         .default('127.0.0.1:0')
         .describe('Address of the Prometheus endpoint /metrics; port 0 picks a free one; off for none.'),
     })
@@ -247,18 +250,25 @@ export function loadConfig<O>(app: Configured<O>, sources: ConfigSources = {}): 
   };
   const result = createConfigSchema(app).safeParse(merged);
   if (result.success) return result.data;
-  const problems = result.error.issues.map(({ path, message }) => [path.join('.'), message].filter(Boolean).join(': '));
+  const problems = result.error.issues.map((issue) => {
+    // What is wrong with a name in a record stands inside.
+    const { message } = (issue.code === 'invalid_key' && issue.issues[0]) || issue;
+    return [issue.path.join('.'), message].filter(Boolean).join(': ');
+  });
   throw new SealwireError('OPTIONS_INVALID', `configuration: ${problems.join('; ')}`);
 }
 
 function readFile(path: string): object {
-  let text: string;
+  let text = '';
   let value: unknown;
   try {
     text = decodeText(readFileSync(path));
     value = JSON.parse(text);
   } catch (error) {
-    const why = error instanceof SyntaxError ? 'not JSON' : ((error as NodeJS.ErrnoException).code ?? 'unreadable');
+    const why =
+      error instanceof SyntaxError
+        ? whereNotJson(text, error)
+        : ((error as NodeJS.ErrnoException).code ?? 'unreadable');
     throw new SealwireError('OPTIONS_INVALID', `configuration: ${path}: ${why}`);
   }
   // Which of two was meant cannot be told.
@@ -267,6 +277,12 @@ function readFile(path: string): object {
   }
   if (typeof value === 'object' && value !== null && !Array.isArray(value)) return value;
   throw new SealwireError('OPTIONS_INVALID', `configuration: ${path}: not a JSON object`);
+}
+
+/** The error's own text quotes the file; the line is known where it tells a position. */
+function whereNotJson(text: string, { message }: SyntaxError): string {
+  const [, position] = /position (\d+)/.exec(message) ?? [];
+  return position === undefined ? 'not JSON' : `not JSON, line ${text.slice(0, Number(position)).split('\n').length}`;
 }
 
 function readEnvironment(environment: NodeJS.ProcessEnv): Readonly<Record<string, string>> {

@@ -8,7 +8,11 @@ import type { Pkcs11Custody } from '../keys/pkcs11/pkcs11-custody.js';
 import type { KeyRing } from '../keys/ring.js';
 import type { KeySetPublisher } from '../keys/signed-set/key-set-publisher.js';
 import type { ReplayGuard } from '../server/replay/replay-guard.js';
+import type { Certificates } from './certificates.js';
+import type { DiskRoom } from './disk-room.js';
+import type { ServiceHealth } from './health.js';
 import type { LiveKeys } from './live-keys.js';
+import { VERSION } from './process/version.js';
 
 /** The parts that are read. */
 export interface ObservedParts {
@@ -18,6 +22,10 @@ export interface ObservedParts {
   readonly ring: Pick<KeyRing, 'describe' | 'currentKid'>;
   readonly liveKeys: Pick<LiveKeys, 'isStale'>;
   readonly keySet: Pick<KeySetPublisher, 'current'>;
+  readonly health: Pick<ServiceHealth, 'needs'>;
+  readonly disk: Pick<DiskRoom, 'free'>;
+  /** Default: the service has none. */
+  readonly certificates?: Pick<Certificates, 'timeLeft'> | undefined;
   /** Keys in tokens. */
   readonly hardware: Pick<Pkcs11Custody, 'stats'>;
   /** Clock in ms since 1970. Default `Date.now`. */
@@ -27,15 +35,33 @@ export interface ObservedParts {
 type Observe = (result: ObservableResult) => void | Promise<void>;
 
 const LOST = 'Records that extra transports dropped, and failures that they reported.';
+const SERVING = '1 while the service has this, 0 while it is without; calls need all of them.';
 const STATES: readonly KeyState[] = ['pending', 'published', 'active', 'opening', 'stored', 'retired'];
 
 /** Adds all metrics to a meter. Attributes are kids, states and names of our own: nothing of a request. */
 export function addGauges(meter: Meter, parts: ObservedParts): void {
-  const { opener, guard, audit, ring, liveKeys, keySet, hardware, now = Date.now } = parts;
+  const { opener, guard, audit, ring, liveKeys, keySet, hardware, health, disk, certificates, now = Date.now } = parts;
   const gauge = (name: string, unit: string, description: string, observe: Observe) =>
     meter.createObservableGauge(`sealwire.${name}`, { unit, description }).addCallback(observe);
   const counter = (name: string, unit: string, description: string, observe: Observe) =>
     meter.createObservableCounter(`sealwire.${name}`, { unit, description }).addCallback(observe);
+
+  gauge('serving', '1', SERVING, (result) => {
+    for (const [need, isThere] of health.needs()) result.observe(isThere ? 1 : 0, { need });
+  });
+  gauge('build.info', '1', 'Always 1; the labels tell which version runs.', (result) =>
+    result.observe(1, { version: VERSION, node: process.versions.node }),
+  );
+  gauge('process.start_time', 's', 'When the process started, since 1970.', (result) =>
+    result.observe(Math.round(performance.timeOrigin / 1_000)),
+  );
+  gauge('process.memory', 'By', 'Resident memory of the process.', (result) =>
+    result.observe(process.memoryUsage.rss()),
+  );
+  counter('process.cpu.time', 's', 'Time that the process computed, on all cores.', (result) => {
+    const { user, system } = process.cpuUsage();
+    result.observe((user + system) / 1_000_000);
+  });
 
   counter('agreements', '{agreement}', 'Tokens opened, by whether their agreement was made or cached.', (result) => {
     const { fresh, hits } = opener.stats();
@@ -74,6 +100,9 @@ export function addGauges(meter: Meter, parts: ObservedParts): void {
   gauge('audit.log', '1', 'Always 1: its label is the origin of the log that this process writes.', (result) =>
     result.observe(1, { origin: audit.origin }),
   );
+  gauge('audit.disk.free', 'By', 'Bytes that are free on the disk of the audit log.', (result) => {
+    if (disk.free !== undefined) result.observe(disk.free);
+  });
 
   gauge('keys', '{key}', 'Keys of the ring, by state.', (result) => {
     const keys = ring.describe();
@@ -97,6 +126,10 @@ export function addGauges(meter: Meter, parts: ObservedParts): void {
   });
   gauge('key_set.time_left', 's', 'Time until the signed key set expires; 0 when none is served.', (result) => {
     result.observe(Math.max(0, (keySet.current()?.expiresAt ?? 0) - now() / 1_000));
+  });
+
+  gauge('certificate.time_left', 's', 'Time until the certificates of a file of tls end.', (result) => {
+    for (const [file, seconds] of certificates?.timeLeft() ?? []) result.observe(seconds, { file });
   });
 
   counter('hsm.calls', '{call}', 'Calls to PKCS#11 tokens, by outcome.', (result) => {

@@ -6,7 +6,8 @@ import { addSmallService } from '../server/receive/small-requests.js';
 type WatchCall = ServerWritableStream<{ readonly service: string }, unknown>;
 
 /** What calls need and may be without for a while. */
-export type Need = 'audit log' | 'key custody';
+const NEEDS = ['audit log', 'audit disk', 'key custody'] as const;
+export type Need = (typeof NEEDS)[number];
 
 /** Health of one server, until it stops. */
 export class ServiceHealth {
@@ -49,6 +50,11 @@ export class ServiceHealth {
     else this.#missing.add(need);
     const isChanged = (before === 0) !== (this.#missing.size === 0);
     if (isChanged && !this.#stopped) this.#tell(this.#missing.size === 0 ? 'SERVING' : 'NOT_SERVING');
+  }
+
+  /** @returns of each need whether it is there */
+  needs(): [Need, boolean][] {
+    return NEEDS.map((need) => [need, !this.#missing.has(need)]);
   }
 
   /** Sends all watchers NOT_SERVING, then ends them; later checks get the same answer. @returns how many they were */

@@ -19,6 +19,7 @@ import { METER_NAME } from '../server/server-metrics.js';
 import { Certificates } from './certificates.js';
 import { type ConfigSources, type HostConfig, loadConfig } from './config.js';
 import { describeApp, isLoopback, reflectIfConfigured } from './describe-service.js';
+import { DiskRoom } from './disk-room.js';
 import { addGauges } from './gauges.js';
 import { ServiceHealth } from './health.js';
 import type { HostApp, RunningApp } from './host-app.js';
@@ -79,6 +80,8 @@ export interface ServiceOptions<O> {
   readonly logger: Logger;
   /** Asked for the PIN of a token that no file or variable gives. Default: nobody is. */
   readonly askPin?: AskPin | undefined;
+  /** Gives the start up, which then throws. */
+  readonly signal?: AbortSignal | undefined;
 }
 
 /**
@@ -134,7 +137,7 @@ interface Stops {
 
 async function start<R extends RunningApp, O>(
   app: HostApp<R, O>,
-  { config, logger, askPin }: ServiceOptions<O>,
+  { config, logger, askPin, signal }: ServiceOptions<O>,
   { stops, stopAll }: Stops,
 ): Promise<RunningService<R>> {
   const dir = resolve(config.dir);
@@ -151,8 +154,14 @@ async function start<R extends RunningApp, O>(
   const reviewerKey = config.audit.reviewerKey && (await loadReviewerKey(config.audit.reviewerKey));
   // First, for its lock: of two services with one folder the second must end before it makes a root or signs a set.
   const onWritable = (isWritable: boolean) => health.set('audit log', isWritable);
-  const audit = await openAuditLog({ config, dir, logger, onWritable });
+  const audit = await openAuditLog({ config, dir, logger, onWritable, signal });
   stops.push(() => audit.close());
+  const disk = new DiskRoom({
+    path: servicePaths(dir).audit,
+    logger,
+    onChange: (hasRoom) => health.set('audit disk', hasRoom),
+  });
+  stops.push(() => disk.close());
   const { publisher: keySet, root } = await startKeySet({
     dir,
     name: config.name,
@@ -214,6 +223,8 @@ async function start<R extends RunningApp, O>(
     return { service: config.name, root, calls, records };
   };
   const web = await createWeb({ app, services: description.forWeb, config, server, certificates, logger, insight });
+  // Nobody has been told of the service yet.
+  signal?.throwIfAborted();
   const metricsAddress = config.metrics.listen === 'off' ? undefined : await metrics.listen(config.metrics.listen);
   const address = await bind(server, config.listen, certificates?.credentials ?? ServerCredentials.createInsecure());
   limitReceiving(server, { caller, shares: config.shares });
@@ -227,6 +238,9 @@ async function start<R extends RunningApp, O>(
     liveKeys,
     keySet,
     hardware,
+    health,
+    disk,
+    certificates,
   });
   stops.push(async () => {
     const watchers = health.stop();
@@ -242,7 +256,8 @@ async function start<R extends RunningApp, O>(
     await web?.gateway.close();
   });
   const webAddress = await web?.listen();
-  logger.info(`${app.name} on ${address}${certificates === undefined ? ' (plain text)' : ' (TLS)'}`, PROCESS);
+  const security = config.tls === undefined ? 'plain text' : config.tls.clientCa === undefined ? 'TLS' : 'mTLS';
+  logger.info(`${config.name} on ${address} (${security})`, PROCESS);
   if (certificates === undefined && !isLoopback(address)) logger.warn(PLAIN_TEXT, { address });
   logger.info(`key ${ring.currentKid}${created ? ' (created)' : ''}, policy ${config.policy}`);
   logger.info(`private keys ${ringPath}; public keys ${publicPath}`);

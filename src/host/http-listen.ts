@@ -1,15 +1,22 @@
 /** Where servers of HTTP listen, and the names under which they are asked. */
 import type { AddressInfo, Server } from 'node:net';
 import { isLoopback } from './describe-service.js';
+import { nameFailure } from './server.js';
 
-/** @param address `HOST:PORT` @returns it with the port as bound @throws Error with code `EADDRINUSE` and the like */
-export function listen(server: Server, address: string): Promise<string> {
+/**
+ * @param option that names the address
+ * @param address `HOST:PORT`
+ * @returns it with the port as bound
+ * @throws Error with code `EADDRINUSE` and the like
+ */
+export function listen(server: Server, option: string, address: string): Promise<string> {
   const at = address.lastIndexOf(':');
   const host = address.slice(0, at).replace(/^\[|\]$/g, '');
   return new Promise((resolve, reject) => {
-    server.once('error', reject);
+    const fail = (error: Error) => reject(nameFailure(option, address, error));
+    server.once('error', fail);
     server.listen({ host, port: Number(address.slice(at + 1)) }, () => {
-      server.off('error', reject);
+      server.off('error', fail);
       resolve(`${address.slice(0, at)}:${(server.address() as AddressInfo).port}`);
     });
   });

@@ -43,7 +43,7 @@ export function createMetricsEndpoint(): MetricsEndpoint {
     provider,
     listen: (address) => {
       isNamed = createNameCheck(address);
-      return listen(server, address);
+      return listen(server, 'metrics.listen', address);
     },
     async close() {
       // Scrapers keep their connections open.

@@ -15,16 +15,25 @@ export interface OpenAuditLogOptions {
   readonly logger: Logger;
   /** Told whether records can be written, whenever that changes. */
   readonly onWritable: (isWritable: boolean) => void;
+  /** Ends waiting for the log's lock. */
+  readonly signal?: AbortSignal | undefined;
 }
 
 /**
  * @throws SealwireError `AUDIT_FILE_INVALID`, `AUDIT_FAILED`, `OPTIONS_INVALID`
  */
-export async function openAuditLog({ config, dir, logger, onWritable }: OpenAuditLogOptions): Promise<AuditLog> {
+export async function openAuditLog({
+  config,
+  dir,
+  logger,
+  onWritable,
+  signal,
+}: OpenAuditLogOptions): Promise<AuditLog> {
   const { name, instance, audit } = config;
   const { reviewerKey: _, retainMs, retainBytes, transports, ...limits } = audit;
   const log = await AuditLog.open({
     ...limits,
+    ...(signal && { signal }),
     ...(retainMs !== undefined && { retainMs }),
     ...(retainBytes !== undefined && { retainBytes }),
     origin: chooseOrigin(name, instance),

@@ -21,9 +21,17 @@ export function createServer(config: HostConfig, interceptor: ServerInterceptor)
 /** @returns `HOST:PORT` as bound @throws Error with code `EADDRINUSE` and the like */
 export async function bind(server: Server, listen: string, credentials: ServerCredentials): Promise<string> {
   const port = await new Promise<number>((done, fail) => {
-    server.bindAsync(listen, credentials, (error, bound) => (error ? fail(error) : done(bound)));
+    server.bindAsync(listen, credentials, (error, bound) =>
+      error ? fail(nameFailure('listen', listen, error)) : done(bound),
+    );
   });
   return `${listen.slice(0, listen.lastIndexOf(':'))}:${port}`;
+}
+
+/** @returns the error with its option, and with the code that grpc-js puts into words */
+export function nameFailure(option: string, listen: string, error: NodeJS.ErrnoException): Error {
+  const [code] = /\bE[A-Z]{4,}\b/.exec(error.code ?? error.message) ?? [];
+  return Object.assign(new Error(`${option}: ${listen}: ${code ?? error.message}`), { code });
 }
 
 /** How many calls are under way, by grpc-js's own statistics (channelz). */

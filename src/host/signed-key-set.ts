@@ -5,7 +5,8 @@ import { type ServicePaths, servicePaths } from '../files/service-paths.js';
 import { ABANDONED_MS, fileVersion, removeLeftovers, UNFINISHED } from '../keys/files.js';
 import type { PassphraseSource } from '../keys/protected-file.js';
 import { KeySetPublisher, type PublishedKeys, type SetSigner } from '../keys/signed-set/key-set-publisher.js';
-import { ensureRoot, loadSetSigner } from '../keys/signed-set/set-signer.js';
+import { ensureRoot, type LoadedSetSigner, loadSetSigner } from '../keys/signed-set/set-signer.js';
+import { DailyLines } from './log/daily-lines.js';
 
 const DAY_SECONDS = 86_400;
 const DAY_MS = DAY_SECONDS * 1000;
@@ -58,7 +59,7 @@ export async function startKeySet(options: KeySetOptions): Promise<StartedKeySet
     maxAgeSeconds,
     now,
     file: paths.keySet,
-    signer: createSignerSource(paths, { recipient: name, passphrase }, complain, now),
+    signer: createSignerSource(paths, { recipient: name, passphrase }, complain, now, logger),
     onError: (error) => complain.failed(error, paths.delegation),
     onLeftOut: (kids) =>
       logger.warn('keys are left out of the key set: it has one curve, that of the active key, and at most 32 keys', {
@@ -75,8 +76,10 @@ function createSignerSource(
   load: { readonly recipient: string; readonly passphrase: PassphraseSource | undefined },
   complain: Complaints,
   now: () => number,
+  logger: Logger,
 ): () => Promise<SetSigner> {
-  let loaded: SetSigner | undefined;
+  let loaded: LoadedSetSigner | undefined;
+  let before: LoadedSetSigner | undefined;
   let loadedFrom = '';
   let checkedAtMs = 0;
   return async () => {
@@ -88,10 +91,24 @@ function createSignerSource(
       loaded = await loadSetSigner(paths, { ...load, nowMs: now() });
       loadedFrom = await fileVersions(Object.values(paths));
       checkedAtMs = now();
+      tellChanges(before ?? loaded, loaded, logger);
+      before = loaded;
     }
     complain.ifShort(loaded);
     return loaded;
   };
+}
+
+/** Whoever changes these decides which keys clients accept: the log keeps a trace of it. */
+function tellChanges(before: LoadedSetSigner, after: LoadedSetSigner, logger: Logger): void {
+  const untilOf = ({ delegationExpiresAt }: SetSigner) => new Date(delegationExpiresAt * 1_000).toISOString();
+  for (const [what, one, other] of [
+    ['signing root', before.details.root, after.details.root],
+    ['set-signing key', before.key.kid, after.key.kid],
+    ['delegation', untilOf(before), untilOf(after)],
+  ] as const) {
+    if (one !== other) logger.info(`the ${what} is another one`, { before: one, after: other });
+  }
 }
 
 async function fileVersions(files: readonly string[]): Promise<string> {
@@ -103,28 +120,22 @@ interface Complaints {
   failed(error: unknown, delegationFile: string): void;
 }
 
-/** The same line once a day, not at every look. */
 function createComplaints(logger: Logger, now: () => number): Complaints {
-  const saidAtMs = new Map<string, number>();
-  const say = (level: 'warn' | 'error', text: string) => {
-    for (const [said, atMs] of saidAtMs) if (Math.abs(now() - atMs) >= DAY_MS) saidAtMs.delete(said);
-    if (saidAtMs.has(text)) return;
-    saidAtMs.set(text, now());
-    logger[level](text);
-  };
+  // Not at every look.
+  const daily = new DailyLines(logger, now);
   return {
     ifShort({ delegationExpiresAt }) {
       // With the root here it would have been renewed by now.
       const days = Math.floor((delegationExpiresAt - now() / 1000) / DAY_SECONDS);
       if (days >= WARN_BELOW_DAYS) return;
-      say(
+      daily.say(
         'warn',
         `the delegation of the set-signing key ends in ${days} days: renew it with sealwire keys root delegate`,
       );
     },
     failed(error, delegationFile) {
       const why = error instanceof SealwireError ? `${error.code}: ${error.message}` : 'unexpected';
-      say('error', `no key set can be signed: ${why}; see ${delegationFile} and sealwire keys verify`);
+      daily.say('error', `no key set can be signed: ${why}; see ${delegationFile} and sealwire keys verify`);
     },
   };
 }

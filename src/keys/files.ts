@@ -26,8 +26,9 @@ export interface ReadKeyFileOptions {
 export async function readKeyFile(path: string, { secret }: ReadKeyFileOptions): Promise<string> {
   // Opening a pipe would wait for whoever writes to it.
   const file = await open(path, constants.O_RDONLY | constants.O_NONBLOCK).catch((cause: unknown) => {
-    const missing = (cause as NodeJS.ErrnoException).code === 'ENOENT';
-    throw new SealwireError('KEY_FILE_MISSING', `${path}: ${missing ? 'no such file' : 'cannot be opened'}`);
+    const { code } = cause as NodeJS.ErrnoException;
+    const why = code === 'ENOENT' ? 'no such file' : `cannot be opened (${code})`;
+    throw new SealwireError('KEY_FILE_MISSING', `${path}: ${why}`);
   });
   try {
     const found = await file.stat();

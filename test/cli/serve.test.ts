@@ -1,7 +1,9 @@
-import { chmod, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { once } from 'node:events';
+import { chmod, mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import type { Readable } from 'node:stream';
 import { credentials, makeGenericClientConstructor } from '@grpc/grpc-js';
 import { expect } from 'chai';
 import { service as healthService } from 'grpc-health-check';
@@ -107,6 +109,7 @@ describe('sealwire serve', () => {
     await stopping;
     service.child.kill('SIGTERM');
     expect(await service.ended).to.equal(0);
+    expect(service.stderr()).to.match(/ warn SIGTERM again: calls under way are cut\n$/);
     health.close();
   });
 
@@ -125,6 +128,30 @@ describe('sealwire serve', () => {
     expect(complaints).to.have.length(1);
   }
 
+  it('ends with 0 on SIGTERM while it waits for a lock, and does not serve first', async () => {
+    const lock = join(dir, 'audit/lock');
+    await mkdir(join(dir, 'audit'), { mode: 0o700 });
+    await writeFile(lock, JSON.stringify({ place: 'another boot', pid: 1, start: '', folder: '', token: '' }));
+    const service = sealwire(...flags());
+    const isWaiting = () => service.stderr().includes('waiting up to 10 s');
+    while (!isWaiting()) await once(service.child.stderr as Readable, 'data');
+    service.child.kill('SIGTERM');
+    expect(await service.ended).to.equal(0);
+    expect(service.stdout()).to.equal('');
+    expect(await readFile(lock, 'utf8')).to.contain('another boot');
+    expect(service.stderr()).to.match(/ info stopped before it served\n$/);
+  });
+
+  it('ends with 0 on SIGTERM before its libraries are loaded', async () => {
+    const hook = `process.on('newListener', (event) => {
+      if (event !== 'SIGTERM') return;
+      if (process.moduleLoadList.includes('NativeModule http2')) process.exit(9);
+      setImmediate(() => process.kill(process.pid, 'SIGTERM'));
+    });`;
+    const service = run(process.execPath, [`--import=data:text/javascript,${hook}`, MAIN, ...flags()]);
+    expect([await service.ended, service.stdout()]).to.deep.equal([0, '']);
+  });
+
   it('ends with 3 when its threads do not live, before it listens', async () => {
     const preload = ['--import', './dist/test/support/fail-threads.js'];
     const service = run(process.execPath, [...preload, MAIN, ...flags()]);
@@ -137,7 +164,8 @@ describe('sealwire serve', () => {
     const other = createServer();
     await new Promise<void>((resolve) => other.listen(0, '127.0.0.1', resolve));
     const { port } = other.address() as { port: number };
-    await expectFailure(3, /EADDRINUSE/, 'serve', '--listen', `127.0.0.1:${port}`, '--dir', dir);
+    const said = new RegExp(`^sealwire: listen: 127\\.0\\.0\\.1:${port}: EADDRINUSE$`, 'm');
+    await expectFailure(3, said, 'serve', '--listen', `127.0.0.1:${port}`, '--dir', dir);
     other.close();
   });
 
@@ -163,6 +191,25 @@ describe('sealwire serve', () => {
   });
 
   it('ends with 2 for an unknown policy', () => expectFailure(2, /policy/, ...flags(), '--policy', 'lax'));
+  it('logs a fault of the configuration as JSON if that, a flag or the environment says so', async () => {
+    const config = join(dir, 'config.json');
+    await writeFile(config, JSON.stringify({ logFormat: 'json', drainMs: -1 }));
+    const broken = join(dir, 'broken.json');
+    await writeFile(broken, '{');
+    const byVariable = { env: { ...environment, SEALWIRE_LOG_FORMAT: 'json' } };
+    for (const [args, options] of [
+      [['--config', config], {}],
+      [['--config', broken, '--log-format', 'json'], {}],
+      [['--config', broken], byVariable],
+    ] as const) {
+      const service = run(process.execPath, [MAIN, ...flags(), ...args], options);
+      expect(await service.ended).to.equal(2);
+      const said = JSON.parse(service.stderr()) as { level: string; message: string };
+      expect(said.level).to.equal('error');
+      expect(said.message).to.match(/^cannot start: configuration: /);
+    }
+  });
+
   it('ends with 2 for a malformed address', () => expectFailure(2, /HOST:PORT/, 'serve', '--listen', 'here'));
   it('ends with 2 for a configuration file that is not there', () =>
     expectFailure(2, /ENOENT/, ...flags(), '--config', join(dir, 'absent.json')));

@@ -30,7 +30,7 @@ describe('a service whose disk is full', () => {
 
   it('is NOT_SERVING meanwhile, and finds by itself that there is room again, which the log tells', async () => {
     const { health, events } = await fillUnderHealth();
-    expect(health).to.deep.equal(['SERVING', 'NOT_SERVING', 'SERVING']);
+    expect(health).to.deep.equal(['SERVING', 'NOT_SERVING', 'NOT_SERVING', 'SERVING']);
     expect(events.filter((event) => event !== 'open' && event !== 'reject')).to.deep.equal(['start', 'recover']);
   }).timeout(60_000);
 });

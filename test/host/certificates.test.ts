@@ -1,11 +1,14 @@
-import { copyFileSync, mkdirSync, readFileSync, renameSync, symlinkSync, writeFileSync } from 'node:fs';
+import { chmodSync, copyFileSync, mkdirSync, readFileSync, renameSync, symlinkSync, writeFileSync } from 'node:fs';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { PassThrough } from 'node:stream';
 import { connect } from 'node:tls';
 import { credentials } from '@grpc/grpc-js';
 import { expect } from 'chai';
 import { SealedPaymentServiceClient } from '../../src/gen/payments/v1/payments_sealed.js';
+import { Certificates } from '../../src/host/certificates.js';
+import { createApplicationLogger } from '../../src/host/log/logger.js';
 import { fileKeySource } from '../../src/keys/key-source.js';
 import { TestCa } from '../support/certificates.js';
 import { type Harness, startHarness, validRequest } from '../support/harness.js';
@@ -124,6 +127,57 @@ describe('certificates of a running service', () => {
     await running.loggedText(REPLACED);
     expect(await nameServed(running)).to.equal('two');
     expect(running.logged()).not.to.include('PRIVATE KEY');
+  });
+
+  it('of clients need a CA: a file without a whole one is broken, at the start and later', async () => {
+    const clients = join(folder, 'cas.pem');
+    const good = readFileSync(ca.at('ca.pem'), 'utf8');
+    copyFileSync(ca.at('ca.pem'), clients);
+    const { dir, harness: running } = await start('cas', (at) => copy('one', at), clients);
+    const tls = { cert: join(dir, 'tls.crt'), key: join(dir, 'tls.key'), clientCa: clients };
+    const broken = ['', good.slice(0, -60), `${good}${good.slice(0, 200)}`, readFileSync(ca.at('ca.key'), 'utf8')];
+    for (const [times, text] of broken.entries()) {
+      writeFileSync(clients, text);
+      const refused = () => new Certificates(tls, createApplicationLogger('error', new PassThrough()));
+      expect(refused).to.throw(/^tls: .*cas\.pem: (no certificate in PEM|a certificate in it is broken)/);
+      await running.loggedText(BROKEN, times + 1);
+    }
+    const client = connectClient(running);
+    expect((await client.authorize(validRequest)).status).to.equal('authorized');
+    client.close();
+    writeFileSync(clients, good);
+    await running.loggedText('the certificates can be used again');
+    expect(running.logged()).to.include(' (mTLS)');
+    expect(running.logged()).not.to.include(REPLACED);
+  });
+
+  it('tell their end: those that come to it are warned of, once a day', async () => {
+    const dir = join(folder, 'ends');
+    mkdirSync(dir);
+    copy('one', dir);
+    const lines = new PassThrough({ encoding: 'utf8' });
+    let now = Date.now();
+    const tls = { cert: join(dir, 'tls.crt'), key: join(dir, 'tls.key'), clientCa: ca.at('ca.pem') };
+    const certificates = new Certificates(tls, createApplicationLogger('info', lines), () => now);
+    chmodSync(tls.key, 0o644);
+    await certificates.check();
+    const [[first, left], [second]] = certificates.timeLeft() as [[string, number], [string, number]];
+    expect([first, second]).to.deep.equal(['cert', 'clientCa']);
+    expect(left).to.be.within(1.9 * 86_400, 2 * 86_400);
+    now += 3 * 86_400_000;
+    for (let look = 0; look < 3; look++) await certificates.check();
+    certificates.close();
+    const said = String(lines.read())
+      .trim()
+      .split('\n')
+      .map((line) => line.replace(/^\S+ /, ''));
+    expect(said.filter((line) => !line.includes('tls.key'))).to.deep.equal([
+      'warn the certificate of tls.cert ends in 1 days: put another in its place',
+      'warn the certificate of tls.clientCa ends in 1 days: put another in its place',
+      'warn the certificate of tls.cert has ended: put another in its place',
+      'warn the certificate of tls.clientCa has ended: put another in its place',
+    ]);
+    expect(said.filter((line) => line.includes('others can read tls.key'))).to.have.length(2);
   });
 
   it('of clients are checked against the CAs of the file as it is now', async () => {

@@ -132,6 +132,22 @@ describe('loadConfig', () => {
     });
   }
 
+  for (const [said, value] of [
+    ['listen: must be HOST:PORT, with a port up to 65535', { listen: '127.0.0.1:65536' }],
+    ['metrics.listen: must be HOST:PORT, with a port up to 65535; or off', { metrics: { listen: '127.0.0.1:99999' } }],
+    ['shares.shop-web: must be KIND:NAME', { shares: { 'shop-web': 2 } }],
+  ] as const) {
+    it(`says ${said}`, async () => {
+      const path = await file(value);
+      expect(refusal(() => load({}, path))).to.equal(`configuration: ${said}`);
+    });
+  }
+
+  it('names the line at which a file is no JSON', async () => {
+    const path = await file('{\n  "drainMs": 5,\n}');
+    expect(refusal(() => load({}, path))).to.match(/: not JSON, line 3$/);
+  });
+
   it('names every wrong option at once', async () => {
     const path = await file({ policy: 'lax', drainMs: -1 });
     expect(refusal(() => load({}, path)))

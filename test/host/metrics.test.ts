@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { expect } from 'chai';
 import { AuditLog } from '../../src/audit/write/audit-log.js';
 import { addGauges } from '../../src/host/gauges.js';
+import { ServiceHealth } from '../../src/host/health.js';
 import { createMetricsEndpoint } from '../../src/host/metrics-endpoint.js';
 import { TokenOpener } from '../../src/jwe/opener.js';
 import { Pkcs11Custody } from '../../src/keys/pkcs11/pkcs11-custody.js';
@@ -140,6 +141,9 @@ describe('the metrics endpoint', () => {
       liveKeys: { isStale: false },
       keySet,
       hardware: new Pkcs11Custody({ readPin: async () => '' }),
+      health: new ServiceHealth([]),
+      disk: { free: 1 },
+      certificates: { timeLeft: (): ['cert', number][] => [['cert', 100]] },
       now,
     };
     addGauges(endpoint.provider.getMeter(METER_NAME), parts);
@@ -165,8 +169,8 @@ describe('the metrics endpoint', () => {
     const selected = [...rules.matchAll(/(sealwire_\w+)(?:\{([^}]*)\})?/g)];
     expect(selected.length).to.be.greaterThan(13);
     for (const [selector, name = '', label = ''] of selected) {
-      // The first key has no dates.
-      if (name === 'sealwire_key_age') continue;
+      // The first key has no dates, and the service no certificate.
+      if (name === 'sealwire_key_age' || name === 'sealwire_certificate_time_left') continue;
       const found = [...samples].filter(([series]) => series.startsWith(name) && series.includes(label));
       expect(found, selector).not.to.deep.equal([]);
       if (name.endsWith('_total'))

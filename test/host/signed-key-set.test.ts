@@ -121,7 +121,7 @@ describe('the key set of a service', () => {
     nowMs += 2 * DAY_MS;
     await publisher.update();
     expect((await verify(root)).delegation.expiresAt).to.equal(expiresAt + 61 * 86_400);
-    expect(log).to.deep.equal([]);
+    expect(log.join('')).to.match(/^\S+ info the delegation is another one \{"before":"[^"]+","after":"[^"]+"\}\n$/);
   });
 
   it('delegates anew when the name or the root is another', async () => {
@@ -132,6 +132,21 @@ describe('the key set of a service', () => {
     await other.save(paths().root);
     await start('invoices');
     await verify(other.kid, 'invoices');
+  });
+
+  it('says which root and which set-signing key sign from now on', async () => {
+    const { publisher, root } = await start();
+    const { kid } = await SigningKey.load(paths().signer);
+    const [other, signer] = [await SigningKey.generate(), await SigningKey.generate()];
+    await other.save(paths().root);
+    await signer.save(paths().signer);
+    await publisher.update();
+    await verify(other.kid);
+    const said = log.map((line) => line.replace(/^\S+ /, '').trimEnd());
+    expect(said).to.deep.equal([
+      `info the signing root is another one {"before":"${root}","after":"${other.kid}"}`,
+      `info the set-signing key is another one {"before":"${kid}","after":"${signer.kid}"}`,
+    ]);
   });
 
   it('works without the root, warns once a day from 14 days on, and takes a new delegation while it runs', async () => {

@@ -38,6 +38,8 @@ export async function fillUnderHealth(): Promise<{ readonly health: readonly str
     const load = new PaymentsLoad(service.client, 'order');
     const seen = [await untilHealth(health, SERVICE, 'SERVING')];
     fill(filler);
+    // Nobody called yet.
+    seen.push(await untilHealth(health, SERVICE, 'NOT_SERVING'));
     load.start(1, true);
     await load.until(({ failures }) => failures.length > 0);
     await load.stop();

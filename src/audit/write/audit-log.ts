@@ -1,6 +1,5 @@
 /** The audit log: records only ciphertext, durable before a call goes on. */
 import { once } from 'node:events';
-import { statfs } from 'node:fs/promises';
 import { createLogger, format, type Logger } from 'winston';
 import type Transport from 'winston-transport';
 import { SealwireError } from '../../errors.js';
@@ -10,6 +9,7 @@ import { type AuditLogEntry, DurableTransport, RECORD } from './durable-transpor
 import { FanOut } from './fan-out.js';
 import { GroupWriter, type GroupWriterStats, type PendingRecord, type WriterState } from './group-writer.js';
 import { KnownTokens } from './known-tokens.js';
+import { freeBytes, ROOM_BYTES } from './log-folder.js';
 import { MerkleLog, type MerkleLogOptions } from './merkle-log.js';
 import { BLANK_INPUT, estimateSize } from './record-input.js';
 import { RejectNotes, type RejectNotesOptions } from './reject-notes.js';
@@ -54,8 +54,6 @@ const RETENTION_MS = 3_600_000;
  * How often a log whose disk is full looks for room, though no call may come while the service says that it takes none.
  */
 const ROOM_MS = 1_000;
-/** Less is no room: a short record may fit into the last block of a file, and that of a call not. */
-const ROOM_BYTES = 1_048_576;
 
 /**
  * Writes audit records through winston.
@@ -223,7 +221,7 @@ export class AuditLog {
     if (state === 'full' && !this.#closed) {
       const since = new Date(this.#now()).toISOString();
       const tell = () => this.#event('recover', `the disk of the log was full, from ${since}`);
-      const look = () => hasRoom(this.#store.path).then((room) => (room ? tell() : undefined));
+      const look = () => freeBytes(this.#store.path).then((free) => (free >= ROOM_BYTES ? tell() : undefined));
       this.#roomTimer = setInterval(() => void look().catch(() => {}), ROOM_MS).unref();
     }
     this.#options.onState?.(state);
@@ -267,11 +265,6 @@ export class AuditLog {
     await this.#retention.remove(segments, first);
     this.#report({ level: 'info', message: 'old audit records were removed', facts: { first, last } });
   }
-}
-
-async function hasRoom(path: string): Promise<boolean> {
-  const { bavail, bsize } = await statfs(path);
-  return bavail * bsize >= ROOM_BYTES;
 }
 
 /** What is reported of the disk. */

@@ -1,5 +1,5 @@
 /** The folder of a log, opened by its one writer. */
-import { mkdir, readdir, readFile, realpath, rm } from 'node:fs/promises';
+import { mkdir, readdir, readFile, realpath, rm, statfs } from 'node:fs/promises';
 import { join } from 'node:path';
 import { SealwireError } from '../../errors.js';
 import { type FileLock, FileLockBusy, takeFileLock } from '../../files/file-lock.js';
@@ -9,6 +9,8 @@ import { replaceLogFile } from './append-file.js';
 import type { Reporter } from './reports.js';
 
 const LOCK_FILE = 'lock';
+/** Less is no room: a short record may fit into the last block of a file, and that of a call not. */
+export const ROOM_BYTES = 1_048_576;
 
 /** A folder that this process alone writes to. */
 export interface LogFolder {
@@ -22,10 +24,11 @@ export interface LogFolder {
  *
  * @param dir created with mode 0700 if it is missing
  * @param report told when it takes time to find out whether another writer is still there
+ * @param signal ends that
  * @throws SealwireError `AUDIT_FILE_INVALID` when another process writes there, others may change the log, or the
  *   folder cannot be used
  */
-export function openFolder(dir: string, report: Reporter): Promise<LogFolder> {
+export function openFolder(dir: string, report: Reporter, signal?: AbortSignal): Promise<LogFolder> {
   return explain(dir, async () => {
     await mkdir(dir, { recursive: true, mode: 0o700 });
     const path = await realpath(dir);
@@ -33,8 +36,14 @@ export function openFolder(dir: string, report: Reporter): Promise<LogFolder> {
     if (odd !== undefined) throw new SealwireError('AUDIT_FILE_INVALID', odd);
     const onWait = (holder: string) =>
       report({ level: 'warn', message: 'waiting up to 10 s for the lock of the audit log', facts: { path, holder } });
-    return { path, lock: await takeFileLock(join(path, LOCK_FILE), { onWait }) };
+    return { path, lock: await takeFileLock(join(path, LOCK_FILE), { onWait, signal }) };
   });
+}
+
+/** @returns bytes that are free for this process on the disk of a folder */
+export async function freeBytes(path: string): Promise<number> {
+  const { bavail, bsize } = await statfs(path);
+  return bavail * bsize;
 }
 
 /** Another process has taken over the folder. */
@@ -55,17 +64,17 @@ export async function detachFiles(dir: string): Promise<void> {
   await rm(join(dir, `${CHECKPOINT_FILE}.tmp`), { force: true });
 }
 
-/** Runs `work`, and turns the system's errors into ours, with the place. */
-export async function explain<T>(path: string, work: () => Promise<T>): Promise<T> {
+/** Runs `work`, and turns the system's errors into ours, with the file if they name one, else the folder. */
+export async function explain<T>(folder: string, work: () => Promise<T>): Promise<T> {
   try {
     return await work();
   } catch (error) {
     if (error instanceof SealwireError) throw error;
     if (error instanceof FileLockBusy) {
       const why = `${error.holder} writes this log; stop it, or use another folder`;
-      throw new SealwireError('AUDIT_FILE_INVALID', `${path}: ${why}`);
+      throw new SealwireError('AUDIT_FILE_INVALID', `${folder}: ${why}`);
     }
-    const { code, cause } = error as NodeJS.ErrnoException;
+    const { code, cause, path = folder } = error as NodeJS.ErrnoException;
     const why = code ?? (cause as NodeJS.ErrnoException | undefined)?.code ?? 'cannot be used';
     throw new SealwireError('AUDIT_FILE_INVALID', `${path}: ${why}`);
   }

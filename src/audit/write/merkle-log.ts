@@ -41,6 +41,8 @@ export interface MerkleLogOptions extends LogFilesOptions {
   readonly checkpointMs?: number;
   /** Told what whoever runs the service should know: that a lock has to be waited for. Default: nobody. */
   readonly report?: Reporter;
+  /** Ends waiting for a lock. Default: nothing does. */
+  readonly signal?: AbortSignal;
   /** Clock in ms since 1970. Default `Date.now`. */
   readonly now?: () => number;
 }
@@ -101,7 +103,7 @@ export class MerkleLog {
     options: MerkleLogOptions,
   ): Promise<{ readonly log: MerkleLog; readonly repairs: readonly string[] }> {
     checkLimits(options);
-    const folder = await openFolder(options.dir, options.report ?? (() => {}));
+    const folder = await openFolder(options.dir, options.report ?? (() => {}), options.signal);
     const { isTakenOver } = folder.lock;
     let log: MerkleLog | undefined;
     try {

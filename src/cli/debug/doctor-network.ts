@@ -17,8 +17,13 @@ const PROBE_MS = 1_000;
 /** Tokens are accepted from 60 s ahead to 300 s back: a difference over half of the shorter side is reported. */
 const MAX_CLOCK_SECONDS = 30;
 
+/** Days before the end of a certificate from which it is a finding. */
+const MIN_CERTIFICATE_DAYS = 14;
+
 /** Why a check was not made. */
 export class Skip extends Error {}
+/** What works today, and soon will not. */
+export class Warning extends Error {}
 
 /** Whether somebody listens, and how calls get there. @throws SealwireError `SCHEMA_UNAVAILABLE` */
 export async function reach(endpoint: Endpoint): Promise<[string, boolean]> {
@@ -37,7 +42,7 @@ export async function reach(endpoint: Endpoint): Promise<[string, boolean]> {
  * A handshake as the flags say, and the first words of the service; without TLS flags, checks that the service does
  * not expect one.
  *
- * @throws SealwireError `SCHEMA_UNAVAILABLE`, `OPTIONS_INVALID`, and {@link Skip}
+ * @throws SealwireError `SCHEMA_UNAVAILABLE`, `OPTIONS_INVALID`, and {@link Skip}, {@link Warning}
  */
 export async function checkTls(endpoint: Endpoint, flags: TargetFlags): Promise<[string, undefined]> {
   const { tls, tlsCa, tlsCert, tlsKey, authority = endpoint.host } = flags;
@@ -71,6 +76,7 @@ export async function checkTls(endpoint: Endpoint, flags: TargetFlags): Promise<
   const days = Math.floor((Date.parse(socket.getPeerCertificate().valid_to) - Date.now()) / 86_400_000);
   const facts = `${socket.getProtocol()}, ${socket.alpnProtocol || 'no ALPN'}, certificate good for ${days} days`;
   await expectSettings(socket, tlsCert !== undefined);
+  if (days < MIN_CERTIFICATE_DAYS) throw new Warning(`${facts}: put another in its place`);
   return [facts, undefined];
 }
 
@@ -129,43 +135,69 @@ async function speaksTls(endpoint: Endpoint): Promise<boolean> {
   });
 }
 
-/**
- * By the `date` header of any answer; HTTP dates have whole seconds.
- * @throws SealwireError `TOKEN_STALE`, and {@link Skip}
- */
-export async function compareClocks(target: Target): Promise<[string, undefined]> {
+/** What a health check brought. */
+export interface HealthAnswer {
+  /** Its `date` header. */
+  readonly date: string | undefined;
+  /** Undefined when it was refused. */
+  readonly message: Buffer | undefined;
+  /** Name of the status code. */
+  readonly code: string;
+}
+
+/** @throws {@link Skip} when there is no answer */
+export async function askHealth(target: Target): Promise<HealthAnswer> {
   const client = new Client(target.address, target.credentials, target.channelOptions);
   try {
     const raw = (value: Buffer) => value;
-    const begun = Date.now();
-    const date = await new Promise<string | undefined>((done, fail) => {
+    return await new Promise<HealthAnswer>((done, fail) => {
+      let date: string | undefined;
       const call = client.makeUnaryRequest(
         '/grpc.health.v1.Health/Check',
         raw,
         raw,
         Buffer.alloc(0),
         target.metadata,
-        { deadline: begun + DEADLINE_MS },
-        (error) => {
+        { deadline: Date.now() + DEADLINE_MS },
+        (error, message) => {
           if (error !== null && isUnavailable(error)) fail(new Skip(`no answer (${status[error.code]})`));
           // An answer without headers of its own carries everything in its trailers.
-          done(dateOf(error?.metadata));
+          done({ date: date ?? dateOf(error?.metadata), message, code: status[error?.code ?? status.OK] });
         },
       );
-      call.once('metadata', (metadata) => done(dateOf(metadata)));
+      call.once('metadata', (metadata) => {
+        date = dateOf(metadata);
+      });
     });
-    if (date === undefined) throw new Skip('the service sends no date');
-    const off = clockDifference(Date.parse(date), begun, Date.now());
-    const detail =
-      off === 0
-        ? 'the clocks agree to the second'
-        : `the service is ${Math.abs(off)} s ${off > 0 ? 'ahead' : 'behind'}`;
-    if (Math.abs(off) > MAX_CLOCK_SECONDS)
-      throw new SealwireError('TOKEN_STALE', `${detail}; set the clock that is wrong`);
-    return [detail, undefined];
   } finally {
     client.close();
   }
+}
+
+/** `HealthCheckResponse` of grpc.health.v1: `status` is field 1, and SERVING its value 1. */
+const SERVING = Buffer.from([8, 1]);
+
+/** @throws SealwireError `SCHEMA_UNAVAILABLE` for a service that takes no calls, and {@link Skip} */
+export function judgeHealth({ message, code }: HealthAnswer): [string, undefined] {
+  if (message === undefined) throw new Skip(`the service has no health check (${code})`);
+  if (message.equals(SERVING)) return ['SERVING', undefined];
+  const why = 'its log and sealwire_serving of its metrics say what it is without';
+  throw new SealwireError('SCHEMA_UNAVAILABLE', `NOT_SERVING: the service takes no calls; ${why}`);
+}
+
+/**
+ * By the `date` header of any answer; HTTP dates have whole seconds.
+ * @param begun when it was asked for, ms since 1970
+ * @throws SealwireError `TOKEN_STALE`, and {@link Skip}
+ */
+export function compareClocks({ date }: HealthAnswer, begun: number, ended: number): [string, undefined] {
+  if (date === undefined) throw new Skip('the service sends no date');
+  const off = clockDifference(Date.parse(date), begun, ended);
+  const detail =
+    off === 0 ? 'the clocks agree to the second' : `the service is ${Math.abs(off)} s ${off > 0 ? 'ahead' : 'behind'}`;
+  if (Math.abs(off) > MAX_CLOCK_SECONDS)
+    throw new SealwireError('TOKEN_STALE', `${detail}; set the clock that is wrong`);
+  return [detail, undefined];
 }
 
 /**

@@ -15,7 +15,16 @@ import { MethodClient } from '../target/method-client.js';
 import { readSchema } from '../target/read-schema.js';
 import { loadDescriptors, openKeySource } from '../target/target.js';
 import type { KeyFlags, SchemaFlags, TargetFlags } from '../target/target-options.js';
-import { checkTls, compareClocks, DEADLINE_MS, reach, Skip } from './doctor-network.js';
+import {
+  askHealth,
+  checkTls,
+  compareClocks,
+  DEADLINE_MS,
+  judgeHealth,
+  reach,
+  Skip,
+  Warning,
+} from './doctor-network.js';
 import { parseTarget } from './route.js';
 
 /** Flags of the command. */
@@ -25,8 +34,8 @@ export interface DoctorFlags extends TargetFlags, KeyFlags, SchemaFlags {
 
 interface Check {
   readonly check: string;
-  /** `skip`: not checked, and why. */
-  readonly result: 'ok' | 'bad' | 'skip';
+  /** `warn`: it works, and soon will not; `skip`: not checked, and why. */
+  readonly result: 'ok' | 'warn' | 'bad' | 'skip';
   readonly detail: string;
 }
 
@@ -44,15 +53,22 @@ export async function doctor(flags: DoctorFlags, version: string): Promise<void>
       checks.push({ check, result: 'ok', detail });
       return value;
     } catch (error) {
-      const isSkip = error instanceof Skip;
-      checks.push({ check, result: isSkip ? 'skip' : 'bad', detail: messageOf(error) });
+      const result = error instanceof Skip ? 'skip' : error instanceof Warning ? 'warn' : 'bad';
+      checks.push({ check, result, detail: messageOf(error) });
       return undefined;
     }
   };
   const reached = await run('reachability', () => reach(endpoint));
   if (reached === true) {
     await run('TLS', () => checkTls(endpoint, flags));
-    await run('clock', () => compareClocks(target));
+    const begun = Date.now();
+    const asked = await Promise.allSettled([askHealth(target)]).then(([answer]) => ({ answer, ended: Date.now() }));
+    const health = async () => {
+      if (asked.answer.status === 'rejected') throw asked.answer.reason;
+      return asked.answer.value;
+    };
+    await run('health', async () => judgeHealth(await health()));
+    await run('clock', async () => compareClocks(await health(), begun, asked.ended));
     const schema = hasOwnSchema(flags)
       ? await run('schema', () => readOwnSchema(flags))
       : await run('reflection', () => reflect(target));
@@ -94,7 +110,9 @@ async function checkKeySet(flags: KeyFlags, target: Target): Promise<[string, un
     const end = new Date(set.expiresAt * 1_000).toISOString();
     return [`signed under the pinned root; version ${set.version}, ${set.keys.length} keys, until ${end}`, undefined];
   } catch (error) {
-    throw error instanceof SealwireError ? new SealwireError(error.code, `${error.code}: ${error.message}`) : error;
+    if (!(error instanceof SealwireError)) throw error;
+    const hint = error.code === 'KEY_SET_ISSUER' ? '; give its `origin` with --name' : '';
+    throw new SealwireError(error.code, `${error.code}: ${error.message}${hint}`);
   } finally {
     fetcher.close();
   }
@@ -178,7 +196,7 @@ function readVerdict(method: JsonMethod, error: ServiceError): string {
 }
 
 function format(checks: readonly Check[]): string {
-  const colours = { ok: 'green', bad: 'red', skip: 'yellow' } as const;
+  const colours = { ok: 'green', warn: 'yellow', bad: 'red', skip: 'yellow' } as const;
   const lines = formatTable(checks, [
     { title: 'check', value: ({ check }) => check },
     { title: 'result', value: ({ result }) => result },

@@ -45,8 +45,9 @@ export const localExplanations: Readonly<Record<Exclude<LocalCode, KeySetCode>, 
     remedy: 'Give `--passphrase-file`, or set `SEALWIRE_KEY_PASSPHRASE`.',
   },
   KEY_PASSPHRASE_WRONG: {
-    meaning: 'The passphrase is not the one that the key file was encrypted with, or the file was changed.',
-    remedy: 'Look for another passphrase, then for a copy of the file.',
+    meaning:
+      'The passphrase is not the one that the key file was encrypted with, or the file was changed; or a token refuses its PIN.',
+    remedy: 'Look for another passphrase, then for a copy of the file. A PIN: give the right one, since tokens lock.',
   },
   KEY_DATES_INVALID: {
     meaning: 'The dates of a key contradict each other, or are no dates.',

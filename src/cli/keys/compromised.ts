@@ -22,7 +22,8 @@ export function describeReplacement(kid: string, { previous }: PlannedRotation):
 const BESIDE = {
   'root.json': 'decides which keys clients seal to; replace it: sealwire keys root rotate',
   'set-signing.json': 'signs key sets; replace it: sealwire keys root delegate --new-key',
-  'log.key': 'signs the audit log; compare the log with a checkpoint that you kept, then begin a new one',
+  'log.key':
+    'signs the audit log; compare the log with a checkpoint that you kept, then begin a new one, 300 s after the last call',
 } as const;
 
 /** @returns which other secrets whoever copied the folder of the ring has, or nothing */

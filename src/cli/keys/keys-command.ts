@@ -93,13 +93,17 @@ Examples:
 }
 
 function registerRetire(keys: Command): void {
-  addClockOption(addPlaceOptions(keys.command('retire <kid>')))
+  addClockOption(addPlaceOptions(keys.command('retire [kid]')))
     .description('refuse a key from now on, for stored tokens too')
+    .option('--stored', 'all stored keys')
     .option('--within <time>', 'not if it opened a token within so long', parseDuration, 86_400)
     .option('--audit <folder>', "audit log with what was opened (default: the service's)")
     .option('--force', 'whatever its state and use: calls of senders that still use it fail')
-    .addHelpText('after', `${KID_HELP}\n\nExamples:\n  sealwire keys retire 3kGx\n  sealwire keys retire 3kGx --force`)
-    .action(async (kid: string, flags: RetireFlags) => (await import('./withdraw.js')).retire(kid, flags));
+    .addHelpText(
+      'after',
+      `${KID_HELP}\n\nExamples:\n  sealwire keys retire 3kGx --force\n  sealwire keys retire --stored`,
+    )
+    .action(async (kid: string | undefined, flags: RetireFlags) => (await import('./withdraw.js')).retire(kid, flags));
   addClockOption(addPlaceOptions(keys.command('remove [kid]')))
     .description('take a retired key out of the ring: nothing sealed to it can be opened ever again')
     .option('--retired', 'all retired keys')

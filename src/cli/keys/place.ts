@@ -108,9 +108,10 @@ export function askOnce(sources: Parameters<typeof readSecret>[0]): PassphraseSo
 /**
  * @param kid a kid, or the beginning of one
  * @returns the one matching key
- * @throws SealwireError `KEY_NOT_FOUND`
+ * @throws SealwireError `KEY_NOT_FOUND`; `OPTIONS_INVALID` for what is no kid, such as several of them
  */
 export function pickKey<T extends { readonly kid: string }>(keys: readonly T[], kid: string): T {
+  if (!/^[\w-]*$/.test(kid)) throw new SealwireError('OPTIONS_INVALID', 'that is no kid, nor the beginning of one');
   const found = keys.filter((key) => key.kid === kid || (kid.length >= 4 && key.kid.startsWith(kid)));
   const [key] = found;
   if (key !== undefined && found.length === 1) return key;

@@ -5,6 +5,8 @@ import { SealwireError } from '../../errors.js';
 import { type ServicePaths, servicePaths } from '../../files/service-paths.js';
 import { ExitCode } from '../../host/process/exit.js';
 import { findUnreadable, readKeyFile } from '../../keys/files.js';
+import { opensOnWire } from '../../keys/lifecycle.js';
+import type { KeyRing } from '../../keys/ring.js';
 import { type VerifiedKeySet, verifyKeySet } from '../../keys/signed-set/key-set.js';
 import { readDelegation } from '../../keys/signed-set/set-signer.js';
 import { loadVerificationKey } from '../../keys/signed-set/signing-key.js';
@@ -63,6 +65,9 @@ async function readGivenSet(flags: VerifyKeysFlags): Promise<string | undefined>
   const fetcher = createKeySetFetcher({ ...readTarget({ ...flags, address }), deadlineMs: DEADLINE_MS });
   try {
     return (await fetcher.fetch('')).text;
+  } catch (error) {
+    if (!(error instanceof SealwireError)) throw error;
+    throw new SealwireError(error.code, `${error.message}; sealwire doctor ${address} with these flags says more`);
   } finally {
     fetcher.close();
   }
@@ -75,11 +80,12 @@ async function checkFolder(
   roots: () => Promise<readonly string[]>,
 ): Promise<Check[]> {
   const nowMs = Date.now();
+  let ring: KeyRing | undefined;
   return [
     await check('ring', async () => {
       const { dir, passphraseFile } = flags;
       const { store, ringPath } = findPlace({ dir, ...(passphraseFile !== undefined && { passphraseFile }) });
-      const ring = await store.load();
+      ring = await store.load();
       await refuseUnreadable(ringPath);
       return `${count(ring.keys().length, 'key')}, current ${ring.currentKid}`;
     }),
@@ -97,9 +103,25 @@ async function checkFolder(
     }),
     await check('key set', async () => {
       const text = (await readKeyFile(paths.keySet, { secret: false })).trim();
-      return describeSet(await verifySet(text, await roots(), name));
+      const set = await verifySet(text, await roots(), name);
+      if (ring !== undefined) refuseRefused(set, ring);
+      return describeSet(set);
     }),
   ];
+}
+
+/** A set stays valid when keys are withdrawn while the service is stopped: nobody signs another one. */
+function refuseRefused({ keys }: VerifiedKeySet, ring: KeyRing): void {
+  const isOpening = ({ kid }: { readonly kid: string }) => {
+    const state = ring.stateOf(kid);
+    return state !== undefined && opensOnWire(state);
+  };
+  const refused = keys.find((key) => !isOpening(key));
+  if (refused === undefined) return;
+  throw new SealwireError(
+    'KEY_NOT_FOUND',
+    `names key ${refused.kid}, which the ring refuses: start the service, which signs another`,
+  );
 }
 
 /** Root can read what the service, as another user, cannot. */

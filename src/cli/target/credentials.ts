@@ -3,6 +3,7 @@ import { readFileSync } from 'node:fs';
 import { type ChannelCredentials, type ClientOptions, credentials, type Metadata } from '@grpc/grpc-js';
 import { SealwireError } from '../../errors.js';
 import { decodeText, tidyPem } from '../../files/file-text.js';
+import { readCertificates } from '../../files/pem-certificates.js';
 import { loadVerificationKey } from '../../keys/signed-set/signing-key.js';
 import { readHeaders } from './headers.js';
 import type { ConnectionFlags, TargetFlags } from './target-options.js';
@@ -40,13 +41,19 @@ function readCredentials({ tls, tlsCa, tlsCert, tlsKey }: ConnectionFlags): Chan
   try {
     const ca = read(tlsCa);
     // With no certificate in it, nothing would be trusted and each handshake would fail.
-    if (ca !== null && !ca.includes('-----BEGIN CERTIFICATE-----')) {
-      throw Object.assign(new Error(), { path: tlsCa, code: 'no certificate in PEM' });
-    }
+    if (tlsCa !== undefined) expectCertificates(tlsCa);
     return credentials.createSsl(ca, read(tlsKey), read(tlsCert));
   } catch (error) {
     const { path = 'certificate or key', code } = error as NodeJS.ErrnoException;
     throw new SealwireError('OPTIONS_INVALID', `TLS: ${path}: ${code ?? 'not PEM'}`);
+  }
+}
+
+function expectCertificates(path: string): void {
+  try {
+    readCertificates(decodeText(readFileSync(path)));
+  } catch (error) {
+    throw Object.assign(error as Error, { path });
   }
 }
 

@@ -52,6 +52,7 @@ export function addTargetOptions(command: Command): Command {
 
 /** What says how to reach the service, but for its address. */
 export function addConnectionOptions(command: Command): Command {
+  const file = (flags: string, description: string, variable: string) => new Option(flags, description).env(variable);
   return command
     .option('--authority <name>', 'name to call the service by, and to expect in its certificate (default: its host)')
     .option(
@@ -60,9 +61,9 @@ export function addConnectionOptions(command: Command): Command {
       collect,
     )
     .option('--tls', 'use TLS (implied by the other TLS flags)')
-    .option('--tls-ca <file>', 'PEM file of the CAs to trust (default: those of Node)')
-    .option('--tls-cert <file>', 'PEM file of a client certificate, for mTLS')
-    .option('--tls-key <file>', 'PEM file of its private key');
+    .addOption(file('--tls-ca <file>', 'PEM file of the CAs to trust (default: those of Node)', CALLER_VARIABLES.tlsCa))
+    .addOption(file('--tls-cert <file>', 'PEM file of a client certificate, for mTLS', CALLER_VARIABLES.tlsCert))
+    .addOption(file('--tls-key <file>', 'PEM file of its private key', CALLER_VARIABLES.tlsKey));
 }
 
 /** For an address as a flag or an argument. @throws InvalidArgumentError */

@@ -3,4 +3,7 @@ export const CALLER_VARIABLES = {
   address: 'SEALWIRE_ADDRESS',
   root: 'SEALWIRE_ROOT',
   name: 'SEALWIRE_NAME',
+  tlsCa: 'SEALWIRE_TLS_CA',
+  tlsCert: 'SEALWIRE_TLS_CERT',
+  tlsKey: 'SEALWIRE_TLS_KEY',
 } as const;

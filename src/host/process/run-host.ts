@@ -9,7 +9,8 @@ import { createApplicationLogger } from '../log/logger.js';
 import { tolerateErrors } from '../log/lossy-lines.js';
 import { ExitCode, exitCodeOf, messageOf } from './exit.js';
 import { readFlags, sourcesOf } from './flags.js';
-import { onStopSignals } from './stop-signals.js';
+import { findLogFormat } from './log-format.js';
+import { catchStopSignals, type Stopping } from './stop-signals.js';
 
 /**
  * Runs an app until it is told to stop, as `sealwire serve` does: takes the flags `--listen`, `--dir`, `--instance`,
@@ -50,28 +51,43 @@ export async function runHost<R extends RunningApp, O>(
   }
 }
 
-/** As {@link runHost}; what goes wrong at the start is thrown. */
+/** What {@link runUntilStopped} may be given. */
+export interface RunOptions {
+  readonly askPin?: AskPin;
+  /** Default: signals are caught from the call on. */
+  readonly stopping?: Stopping;
+}
+
+/** As {@link runHost}; what goes wrong at the start is thrown, unless the log tells it to programs. */
 export async function runUntilStopped<R extends RunningApp, O>(
   app: HostApp<R, O>,
   sources: ConfigSources,
-  askPin?: AskPin,
+  { askPin, stopping = catchStopSignals() }: RunOptions = {},
 ): Promise<never> {
-  const config = loadConfig(app, sources);
   tolerateErrors(process.stdout);
-  // Before anything is announced: a signal may come right after.
-  const stopping = onStopSignals({ exit: () => process.exit(ExitCode.DONE) });
-  const logger = createApplicationLogger(config.logLevel, process.stderr, config.logFormat);
-  setLogger(createGrpcLogger(logger));
-  // At once, though the start may take some time yet.
-  stopping.then((signal) => logger.info(`${signal}: stopping`));
-  const service = await startService(app, { config, logger, askPin }).catch((error: unknown) => {
-    if (config.logFormat === 'text') throw error;
+  const { signal } = stopping;
+  let logger = createApplicationLogger('error', process.stderr, findLogFormat(sources));
+  const start = async () => {
+    const config = loadConfig(app, sources);
+    logger = createApplicationLogger(config.logLevel, process.stderr, config.logFormat);
+    setLogger(createGrpcLogger(logger));
+    // At once, though the start may take some time yet.
+    stopping.asked.then((name) => logger.info(`${name}: stopping`));
+    stopping.onSecond = (name) => logger.warn(`${name} again: calls under way are cut`);
+    return startService(app, { config, logger, askPin, signal });
+  };
+  const service = await start().catch((error: unknown) => {
+    if (signal.aborted) {
+      logger.info('stopped before it served');
+      process.exit(ExitCode.DONE);
+    }
+    if (findLogFormat(sources) === 'text') throw error;
     // Programs that read the log find the reason in it.
     logger.error(`cannot start: ${messageOf(error)}`);
     process.exit(exitCodeOf(error));
   });
-  process.stdout.write(`listening on ${service.address}\n`);
-  await stopping;
+  if (!signal.aborted) process.stdout.write(`listening on ${service.address}\n`);
+  await stopping.asked;
   await service.stop();
   process.exit(ExitCode.DONE);
 }

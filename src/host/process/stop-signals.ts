@@ -6,7 +6,7 @@ const ECHO_MS = 150;
 /** The environment of {@link onStopSignals}. */
 export interface StopSignalOptions {
   /** Called at the second signal. */
-  readonly exit: () => void;
+  readonly exit: (signal: NodeJS.Signals) => void;
   /** Default `process`. */
   readonly source?: Pick<NodeJS.Process, 'on'>;
   /** Default `process.env`; `npm_lifecycle_event` tells that npm started this process. */
@@ -34,9 +34,32 @@ export function onStopSignals(options: StopSignalOptions): Promise<NodeJS.Signal
       }
       const isEcho = signal === 'SIGINT' && first.signal === 'SIGINT' && now() - first.at < ECHO_MS;
       // Whoever asks twice does not want to wait any longer.
-      if (!(isUnderNpm && isEcho)) exit();
+      if (!(isUnderNpm && isEcho)) exit(signal);
     };
     for (const signal of ['SIGTERM', 'SIGINT'] as const) source.on(signal, onSignal);
     source.on('SIGHUP', resolve);
   });
+}
+
+/** A stop that may be asked for. */
+export interface Stopping {
+  /** Resolves at the first signal, with its name. */
+  readonly asked: Promise<NodeJS.Signals>;
+  /** Aborted then. */
+  readonly signal: AbortSignal;
+  /** Called at a second signal that ends the process at once, before it does. */
+  onSecond: (signal: NodeJS.Signals) => void;
+}
+
+/** Catches the signals of this process from now on: the sooner, the fewer find it without a handler. */
+export function catchStopSignals(): Stopping {
+  const aborting = new AbortController();
+  const exit = (signal: NodeJS.Signals) => {
+    stopping.onSecond(signal);
+    process.exit(0);
+  };
+  const asked = onStopSignals({ exit });
+  asked.then(() => aborting.abort());
+  const stopping: Stopping = { asked, signal: aborting.signal, onSecond: () => {} };
+  return stopping;
 }

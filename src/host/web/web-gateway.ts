@@ -81,7 +81,7 @@ export class WebGateway {
   async listen(address: string): Promise<string> {
     this.#isNamed = createNameCheck(address);
     await this.#own.listen();
-    return listen(this.#server, address);
+    return listen(this.#server, 'web.listen', address);
   }
 
   /** Takes no more calls; those under way go on. */

@@ -79,7 +79,8 @@ export class Pkcs11Custody implements HardwareCustody {
   /**
    * The public half of a key on a token. The key must not be extractable and must be allowed to derive.
    *
-   * @throws SealwireError `KEY_INVALID` when there is none or it is unfit, `CUSTODY_FAILED`, `OPTIONS_INVALID`
+   * @throws SealwireError `KEY_INVALID` when there is none or it is unfit, `KEY_PASSPHRASE_WRONG` for a refused PIN,
+   *   `CUSTODY_FAILED`, `OPTIONS_INVALID`
    */
   async describe(uri: string): Promise<PublicJwk> {
     const resolved = this.#resolve(uri);
@@ -90,8 +91,8 @@ export class Pkcs11Custody implements HardwareCustody {
   /**
    * Makes a key pair on a token; its private half can never be read.
    *
-   * @throws SealwireError `KEY_INVALID` when the name is taken or the token refuses, `CUSTODY_FAILED`,
-   *   `OPTIONS_INVALID`
+   * @throws SealwireError `KEY_INVALID` when the name is taken or the token refuses, `KEY_PASSPHRASE_WRONG` for
+   *   a refused PIN, `CUSTODY_FAILED`, `OPTIONS_INVALID`
    */
   async generate(uri: string, crv: Curve): Promise<PublicJwk> {
     const resolved = this.#resolve(uri);

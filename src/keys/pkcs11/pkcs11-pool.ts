@@ -101,12 +101,13 @@ export class Pkcs11Pool {
    * Runs a task on a free session. While the token is away it fails at once.
    *
    * @returns the reply; a `problem` in it does not concern the token as a whole
-   * @throws SealwireError `POOL_FULL`, `CUSTODY_FAILED`
+   * @throws SealwireError `POOL_FULL`, `CUSTODY_FAILED`; `KEY_PASSPHRASE_WRONG` for a refused PIN, but not for an
+   *   agreement
    */
   async run(task: Pkcs11Task): Promise<Pkcs11Reply> {
     if (this.#closed) throw new SealwireError('CUSTODY_FAILED', 'the key custody is closed');
     // With one session open the others may come back; with none, waiting is useless.
-    if (this.#problem !== undefined && this.#openCount() === 0) throw this.#unavailable(this.#problem.text);
+    if (this.#problem !== undefined && this.#openCount() === 0) throw this.#unavailable(task, this.#problem.text);
     if (this.#queue.length >= this.#maxQueue) throw new SealwireError('POOL_FULL', 'too many agreements are waiting');
     const reply = await new Promise<Pkcs11Reply>((settle) => {
       const job: Job = { task, settle };
@@ -120,7 +121,7 @@ export class Pkcs11Pool {
     if (reply.problem === undefined || reply.problem === 'point') return reply;
     this.#failed++;
     if (reply.problem === 'key' && task.kind !== 'agree') return reply;
-    throw this.#unavailable(reply.text);
+    throw this.#unavailable(task, reply.text);
   }
 
   stats(): Pkcs11Stats {
@@ -268,7 +269,9 @@ export class Pkcs11Pool {
     return count;
   }
 
-  #unavailable(text: string): SealwireError {
-    return new SealwireError('CUSTODY_FAILED', `the key custody cannot serve: ${text}`);
+  /** Callers cannot mend a PIN; whoever starts a service or runs a command can. */
+  #unavailable({ kind }: Pkcs11Task, text: string): SealwireError {
+    const code = this.#pinRefused && kind !== 'agree' ? 'KEY_PASSPHRASE_WRONG' : 'CUSTODY_FAILED';
+    return new SealwireError(code, `the key custody cannot serve: ${text}`);
   }
 }

@@ -58,6 +58,9 @@ async function makeKey(path: string, passphrase?: PassphraseSource): Promise<Sig
   }
 }
 
+/** A signer, and what its delegation says. */
+export type LoadedSetSigner = SetSigner & { readonly details: Delegation<VerificationKey> };
+
 /** Options of {@link loadSetSigner}. */
 export interface LoadSetSignerOptions {
   /** Name of the recipient whose sets are signed. */
@@ -75,7 +78,7 @@ export interface LoadSetSignerOptions {
  *
  * @throws SealwireError those of the key files, or what is wrong with the delegation
  */
-export async function loadSetSigner(paths: SetSignerPaths, options: LoadSetSignerOptions): Promise<SetSigner> {
+export async function loadSetSigner(paths: SetSignerPaths, options: LoadSetSignerOptions): Promise<LoadedSetSigner> {
   const { nowMs, passphrase } = options;
   const key = await ensureSetSigningKey(paths, passphrase);
   const found = await readDelegation(paths, key, options).catch(asSealwireError);
@@ -110,7 +113,7 @@ export async function readDelegation(
   paths: SetSignerPaths,
   key: { readonly kid: string },
   { recipient, nowMs }: LoadSetSignerOptions,
-): Promise<Omit<SetSigner, 'key'> & { readonly details: Delegation<VerificationKey> }> {
+): Promise<Omit<LoadedSetSigner, 'key'>> {
   const text = (await readKeyFile(paths.delegation, { secret: false })).trim();
   const root = await loadVerificationKey(paths.rootPublic);
   const details = await verifyDelegation(text, { roots: [root.kid], recipient, nowMs });

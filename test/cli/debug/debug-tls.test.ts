@@ -9,7 +9,7 @@ import { expect } from 'chai';
 import { descriptorSet } from '../../../src/gen/descriptors.js';
 import { KeyServiceService } from '../../../src/gen/sealwire/v1/keys.js';
 import { addReflection } from '../../../src/server/reflection.js';
-import { finishSealwire } from '../../support/command.js';
+import { environment, finishSealwire } from '../../support/command.js';
 import {
   type DebugService,
   expectOneLine,
@@ -66,6 +66,10 @@ describe('sealwire call and doctor over TLS', function () {
 
   it('works with an address in place of a name, without a warning of Node', async () => {
     const byAddress = [...call(...client), '--address', service.address];
+    const env = { SEALWIRE_TLS_CA: at('server.pem'), SEALWIRE_TLS_CERT: at('client.pem') };
+    const given = { ...environment, ...env, SEALWIRE_TLS_KEY: at('client.key') };
+    const { code: byVariables } = await finishSealwire(call(), { input: order('variables'), env: given });
+    expect(byVariables).to.equal(0);
     const { code, stderr } = await finishSealwire(byAddress, { input: order('address') });
     expect([code, stderr]).to.deep.equal([0, '']);
     const seen = await finishSealwire(['doctor', service.address, ...service.flags.slice(2), ...client]);
@@ -102,7 +106,7 @@ describe('sealwire call and doctor over TLS', function () {
     }
     const { stdout } = await finishSealwire(['doctor', ...there, ...other]);
     expect(stdout)
-      .to.match(/^TLS +ok/m)
+      .to.match(/^TLS +warn/m)
       .and.match(/^reflection +ok/m);
     expect(new Set(seen)).to.deep.equal(new Set(['payments.test from the shell']));
     const misnamed = await finishSealwire(['doctor', ...there, ...other.slice(0, 2)]);
@@ -116,12 +120,15 @@ describe('sealwire call and doctor over TLS', function () {
     expectOneLine(await finishSealwire(call('--tls-ca', at('none')), { input: '' }), 2, /TLS: .*none: ENOENT/);
     const noCa = call('--tls-ca', at('config.json'));
     expectOneLine(await finishSealwire(noCa, { input: '' }), 2, /TLS: .*config\.json: no certificate in PEM/);
+    writeFileSync(at('cut.pem'), readFileSync(at('server.pem'), 'utf8').slice(0, -60));
+    const cut = call('--tls-ca', at('cut.pem'));
+    expectOneLine(await finishSealwire(cut, { input: '' }), 2, /TLS: .*cut\.pem: a certificate in it is broken/);
   });
 
   it('doctor tells protocol and end of the certificate, or what is wrong with it', async () => {
     const root = service.flags.slice(2);
     expect(await mustRun(['doctor', host, ...root, ...client])).to.match(
-      /^TLS +ok +TLSv1\.3, h2, certificate good for 1 days?$/m,
+      /^TLS +warn +TLSv1\.3, h2, certificate good for 1 days?: put another in its place$/m,
     );
     const half = await finishSealwire(['doctor', host, ...root, ...ca]);
     expect(half.code).to.equal(1);

@@ -12,6 +12,7 @@ import { explanations } from '../../../src/cli/debug/explanations.js';
 import { stepExplanations } from '../../../src/cli/debug/step-explanations.js';
 import { KEY_SET_CODES, reasonByStep } from '../../../src/errors.js';
 import { descriptorSet } from '../../../src/gen/descriptors.js';
+import { ServiceHealth } from '../../../src/host/health.js';
 import { KeyRing } from '../../../src/keys/ring.js';
 import { addReflection } from '../../../src/server/reflection.js';
 import { environment, type Finished, finishSealwire } from '../../support/command.js';
@@ -216,6 +217,7 @@ describe('sealwire seal, open, inspect, explain and doctor', function () {
       versions: 'ok',
       reachability: 'ok',
       TLS: 'skip',
+      health: 'ok',
       clock: 'ok',
       reflection: 'ok',
       'sealing statement': 'ok',
@@ -316,7 +318,22 @@ describe('sealwire seal, open, inspect, explain and doctor', function () {
     expect(all).to.include(`it has ${PAYMENTS}?[2J`).and.not.include('\u001b');
   });
 
+  it('doctor finds that a service takes no calls', async () => {
+    const server = new Server();
+    const health = new ServiceHealth(['']);
+    health.addTo(server);
+    health.set('audit log', false);
+    const bind = promisify(server.bindAsync.bind(server));
+    const port = await bind('127.0.0.1:0', ServerCredentials.createInsecure());
+    const { code, stdout } = await sealwire(['doctor', `127.0.0.1:${port}`]);
+    server.forceShutdown();
+    expect(code).to.equal(1);
+    expect(stdout).to.match(/^health +bad +NOT_SERVING: the service takes no calls; its log /m);
+  });
+
   it('doctor says what is wrong', async () => {
+    const other = await sealwire(['doctor', service.address, ...service.flags.slice(2), '--name', 'other']);
+    expect(other.stdout).to.match(/^key set +bad +KEY_SET_ISSUER: .*; give its `origin` with --name$/m);
     const { code, stdout } = await sealwire(['doctor', service.address, '--root', 'A'.repeat(43)]);
     expect(code).to.equal(1);
     expect(stdout)
@@ -549,6 +566,7 @@ const LIGHT = [
   'errors',
   'cli/main',
   'host/process/caller-variables',
+  'host/process/stop-signals',
   'cli/exit',
   'cli/output',
   'cli/flag-values',

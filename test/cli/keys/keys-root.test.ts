@@ -259,6 +259,10 @@ describe('sealwire keys root', () => {
         /^root +KEY_SET_ROOT_UNKNOWN .*\n.*\nkey set +KEY_SET_ROOT_UNKNOWN/m,
       );
       expect(await result('--name', 'other')).to.match(/^delegation +KEY_SET_ISSUER /m);
+      const ring = await readFile(file('ring.json'));
+      await done('rotate', '--dir', service(), '--compromised');
+      expect(await result()).to.match(/^key set +KEY_NOT_FOUND +names key \S+, which the ring refuses: start the/m);
+      await writeFile(file('ring.json'), ring);
       const delegation = await read(file('delegation.jws'));
       const root = await SigningKey.load(file('root.json'));
       const other = await SigningKey.generate();
@@ -283,7 +287,11 @@ describe('sealwire keys root', () => {
       expect(wrong.code).to.equal(1);
       expect(wrong.stdout).to.include('KEY_SET_ISSUER');
       expectFailure(await keys('verify', '--file', at('absent')), 3, /absent: no such file/);
-      expectFailure(await keys('verify', '--address', '127.0.0.1:1', '--root', pin), 3, /answered UNAVAILABLE/);
+      expectFailure(
+        await keys('verify', '--address', '127.0.0.1:1', '--root', pin),
+        3,
+        /answered UNAVAILABLE; sealwire doctor \S+ with/,
+      );
       const badCa = await keys('verify', '--address', '127.0.0.1:1', '--tls-ca', at('absent.pem'));
       expectFailure(badCa, 2, /absent\.pem: ENOENT/);
       expect((await keys('verify', '--address', 'x:1', '--file', 'y')).code).to.equal(2);

@@ -267,9 +267,28 @@ describe('sealwire keys', () => {
       'active',
     ]);
     expect(await refused(1, 'retire', '--force', '--', unused)).to.equal(`key ${unused} is retired already`);
+    expect(await refused(2, 'retire', '--', `${unused}\n${opening}`)).to.equal(
+      'that is no kid, nor the beginning of one',
+    );
     expect(await refused(2, 'retire', 'nokey')).to.equal(
       "no key of the ring begins with 'nokey'; see sealwire keys list",
     );
+  });
+
+  it('retires all stored keys at once, or none when one of them is needed', async () => {
+    const now = nowSeconds();
+    const ends = { opening: now - 4 * DAY, stored: now - DAY };
+    const current = { published: now - 9 * DAY, active: now - 4 * DAY };
+    const [one, other] = (await writeRing(ends, ends, current)) as [string, string];
+    await writeLog([one, 9 * DAY], [other, 3_600]);
+    expect(await refused(2, 'retire')).to.equal('retire what? give a kid, or --stored for all stored keys');
+    expect(await refused(1, 'retire', '--stored')).to.contain(`key ${other} opened a token at`);
+    expect((await keysNow()).map(({ state }) => state)).to.deep.equal(['stored', 'stored', 'active']);
+    expect(await done('retire', '--stored', '--force')).to.equal(
+      `key ${one} is retired: refused from now on\nkey ${other} is retired: refused from now on\n`,
+    );
+    expect((await keysNow()).map(({ state }) => state)).to.deep.equal(['retired', 'retired', 'active']);
+    expect(await done('retire', '--stored')).to.equal('no key is stored\n');
   });
 
   it('does not guess about use when there is no log, or one with lines that are none', async () => {

@@ -177,6 +177,7 @@ describe('Pkcs11Custody', () => {
     custody.add(jwk.kid, token.uri('pin'));
     const { epk } = makeEphemeral('P-521');
     expect((await refusal(() => custody.agree(jwk.kid, epk), 'CUSTODY_FAILED')).message).to.match(/refuses the PIN/);
+    await refusal(() => custody.describe(token.uri('pin')), 'KEY_PASSPHRASE_WRONG');
     // Were it tried again, it would be right now.
     onToken(token, (module, session) => module.C_SetPIN(session, token.pin, pin));
     try {
