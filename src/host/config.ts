@@ -5,9 +5,9 @@ import { SealwireError } from '../errors.js';
 import { decodeText } from '../files/file-text.js';
 import { PASSPHRASE_VARIABLE } from '../keys/passphrase.js';
 import { hasDuplicateNames } from '../profile/json-names.js';
-import { auditSchema } from './audit-config.js';
+import { auditSchema } from './audit/audit-config.js';
+import { INSTANCE, INSTANCE_RULE } from './audit/log-origin.js';
 import type { HostApp, RunningApp } from './host-app.js';
-import { INSTANCE, INSTANCE_RULE } from './log-origin.js';
 import { CALLER_VARIABLES } from './process/caller-variables.js';
 import { createWebSchema } from './web/web-config.js';
 

@@ -3,7 +3,7 @@ import { expect } from 'chai';
 import { encodedBytes, type RecordInput } from '../../src/audit/format/record.js';
 import { RejectNotes } from '../../src/audit/write/reject-notes.js';
 import { StoredBudget } from '../../src/audit/write/stored-budget.js';
-import { auditSchema } from '../../src/host/audit-config.js';
+import { auditSchema } from '../../src/host/audit/audit-config.js';
 import { MemoryReplayStore } from '../../src/server/replay/memory-replay-store.js';
 import { ReplayGuard } from '../../src/server/replay/replay-guard.js';
 import { field, input, reject } from '../audit/helpers.js';

@@ -1,9 +1,9 @@
 /** Opens the service's audit log as configured. */
 import type { Logger } from 'winston';
-import { AuditLog } from '../audit/write/audit-log.js';
-import { servicePaths } from '../files/service-paths.js';
+import { AuditLog } from '../../audit/write/audit-log.js';
+import { servicePaths } from '../../files/service-paths.js';
+import type { HostConfig } from '../config.js';
 import { createTransports } from './audit-transports.js';
-import type { HostConfig } from './config.js';
 import { chooseOrigin } from './log-origin.js';
 
 /** What {@link openAuditLog} needs. */

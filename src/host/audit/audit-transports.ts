@@ -10,7 +10,7 @@ import { pathToFileURL } from 'node:url';
 import { promisify } from 'node:util';
 import { transports } from 'winston';
 import Transport from 'winston-transport';
-import { SealwireError } from '../errors.js';
+import { SealwireError } from '../../errors.js';
 import type { AuditConfig } from './audit-config.js';
 import { createFileTransport } from './file-transport.js';
 

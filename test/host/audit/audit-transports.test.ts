@@ -5,13 +5,13 @@ import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { expect } from 'chai';
-import { FanOut } from '../../src/audit/write/fan-out.js';
-import { SealwireError } from '../../src/errors.js';
-import { createTransports, type TransportConfig } from '../../src/host/audit-transports.js';
-import { settle } from '../audit/helpers.js';
-import { paymentsSchema } from '../support/payments-host.js';
-import { PaymentsLoad, readRecords } from '../support/payments-load.js';
-import { startServiceProcess, stopServiceProcess } from '../support/service-process.js';
+import { FanOut } from '../../../src/audit/write/fan-out.js';
+import { SealwireError } from '../../../src/errors.js';
+import { createTransports, type TransportConfig } from '../../../src/host/audit/audit-transports.js';
+import { settle } from '../../audit/helpers.js';
+import { paymentsSchema } from '../../support/payments-host.js';
+import { PaymentsLoad, readRecords } from '../../support/payments-load.js';
+import { startServiceProcess, stopServiceProcess } from '../../support/service-process.js';
 
 const MODULE = `
 import Transport from ${JSON.stringify(import.meta.resolve('winston-transport'))};

@@ -1,6 +1,6 @@
 /** The origin of a service's log: which service, and which of its instances. */
 import { hostname } from 'node:os';
-import { SealwireError } from '../errors.js';
+import { SealwireError } from '../../errors.js';
 
 /** What an instance may be called: it is part of a key's name, and a host's name is mostly one. */
 export const INSTANCE = /^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$/;

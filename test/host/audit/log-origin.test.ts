@@ -3,13 +3,13 @@ import { hostname, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Writable } from 'node:stream';
 import { expect } from 'chai';
-import { AuditLog } from '../../src/audit/write/audit-log.js';
-import { servicePaths } from '../../src/files/service-paths.js';
-import { loadConfig } from '../../src/host/config.js';
-import { createApplicationLogger } from '../../src/host/log/logger.js';
-import { chooseOrigin } from '../../src/host/log-origin.js';
-import { openAuditLog } from '../../src/host/open-audit-log.js';
-import { expectCode } from '../audit/helpers.js';
+import { AuditLog } from '../../../src/audit/write/audit-log.js';
+import { servicePaths } from '../../../src/files/service-paths.js';
+import { chooseOrigin } from '../../../src/host/audit/log-origin.js';
+import { openAuditLog } from '../../../src/host/audit/open-audit-log.js';
+import { loadConfig } from '../../../src/host/config.js';
+import { createApplicationLogger } from '../../../src/host/log/logger.js';
+import { expectCode } from '../../audit/helpers.js';
 
 describe('the origin of a service’s log', () => {
   let dir: string;

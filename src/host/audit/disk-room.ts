@@ -1,6 +1,6 @@
 /** How much room the disk of the audit log has. Whoever sends calls should know before one of them is refused. */
-import { freeBytes, ROOM_BYTES } from '../audit/write/log-folder.js';
-import type { AppLogger } from './host-app.js';
+import { freeBytes, ROOM_BYTES } from '../../audit/write/log-folder.js';
+import type { AppLogger } from '../host-app.js';
 
 const LOOK_MS = 1_000;
 
