@@ -12,6 +12,7 @@ import type { DiskRoom } from './audit/disk-room.js';
 import type { Certificates } from './certificates.js';
 import type { ServiceHealth } from './health.js';
 import type { LiveKeys } from './live-keys.js';
+import type { Handshakes } from './log/handshakes.js';
 import { VERSION } from './process/version.js';
 
 /** The parts that are read. */
@@ -26,6 +27,7 @@ export interface ObservedParts {
   readonly disk: Pick<DiskRoom, 'free'>;
   /** Default: the service has none. */
   readonly certificates?: Pick<Certificates, 'timeLeft'> | undefined;
+  readonly handshakes: Pick<Handshakes, 'refused'>;
   /** Keys in tokens. */
   readonly hardware: Pick<Pkcs11Custody, 'stats'>;
   /** Clock in ms since 1970. Default `Date.now`. */
@@ -40,7 +42,8 @@ const STATES: readonly KeyState[] = ['pending', 'published', 'active', 'opening'
 
 /** Adds all metrics to a meter. Attributes are kids, states and names of our own: nothing of a request. */
 export function addGauges(meter: Meter, parts: ObservedParts): void {
-  const { opener, guard, audit, ring, liveKeys, keySet, hardware, health, disk, certificates, now = Date.now } = parts;
+  const { opener, guard, audit, ring, liveKeys, keySet, hardware, now = Date.now } = parts;
+  const { health, disk, certificates, handshakes } = parts;
   const gauge = (name: string, unit: string, description: string, observe: Observe) =>
     meter.createObservableGauge(`sealwire.${name}`, { unit, description }).addCallback(observe);
   const counter = (name: string, unit: string, description: string, observe: Observe) =>
@@ -130,6 +133,10 @@ export function addGauges(meter: Meter, parts: ObservedParts): void {
 
   gauge('certificate.time_left', 's', 'Time until the certificates of a file of tls end.', (result) => {
     for (const [file, seconds] of certificates?.timeLeft() ?? []) result.observe(seconds, { file });
+  });
+
+  counter('tls.refused', '{handshake}', 'TLS handshakes that the service refused, by why.', (result) => {
+    for (const [why, count] of handshakes.refused()) result.observe(count, { why });
   });
 
   counter('hsm.calls', '{call}', 'Calls to PKCS#11 tokens, by outcome.', (result) => {

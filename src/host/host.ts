@@ -28,6 +28,7 @@ import { type AskPin, checkHardware, createHardware, watchHardware } from './hsm
 import { loadKeys } from './key-files.js';
 import { LiveKeys } from './live-keys.js';
 import { HandlerErrors } from './log/handler-errors.js';
+import { Handshakes } from './log/handshakes.js';
 import { createApplicationLogger } from './log/logger.js';
 import { createMetricsEndpoint } from './metrics-endpoint.js';
 import { VERSION } from './process/version.js';
@@ -227,6 +228,8 @@ async function start<R extends RunningApp, O>(
   signal?.throwIfAborted();
   const metricsAddress = config.metrics.listen === 'off' ? undefined : await metrics.listen(config.metrics.listen);
   const address = await bind(server, config.listen, certificates?.credentials ?? ServerCredentials.createInsecure());
+  const handshakes = new Handshakes(server, logger);
+  stops.push(() => handshakes.end());
   limitReceiving(server, { caller, shares: config.shares });
   const liveKeys = new LiveKeys({ ring, ringPath, publicPath, load, forgetKey, audit, onChanged, logger });
   stops.push(() => liveKeys.stop(), watchHardware(ring, hardware, logger));
@@ -241,6 +244,7 @@ async function start<R extends RunningApp, O>(
     health,
     disk,
     certificates,
+    handshakes,
   });
   stops.push(async () => {
     const watchers = health.stop();

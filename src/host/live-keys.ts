@@ -32,11 +32,17 @@ export class LiveKeys {
     const { ring, ringPath, load, logger } = options;
     this.#options = options;
     this.#unlisten = ring.onChange((change) => this.#follow(change));
+    let isStale = false;
     this.#follower = new RingFollower({
       path: ringPath,
       ring,
       load,
+      onLoad: () => {
+        if (isStale) logger.info('the key ring can be used again');
+        isStale = false;
+      },
       onError: ({ code, message }) => {
+        isStale = true;
         logger.error('the key ring cannot be used; the keys before it keep serving', { code, error: message });
       },
     });

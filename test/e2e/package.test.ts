@@ -27,7 +27,8 @@ describe('the package from outside', function () {
   it('has what its docs send readers to', () => {
     const packed = run('tar', ['--list', '--file', archive]).split('\n');
     const log = ['kept/log.vkey', 'var/audit/checkpoint', 'alice.json'].map((name) => `examples/audit-log/${name}`);
-    for (const path of ['deploy/alerts.yml', 'docs/audit.md', ...log]) expect(packed).to.include(`package/${path}`);
+    for (const path of ['deploy/alerts.yml', 'deploy/sealwire.service', 'docs/audit.md', ...log])
+      expect(packed).to.include(`package/${path}`);
   });
 
   it('makes the first sealed call of the README, as it stands there', () => {

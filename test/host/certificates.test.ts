@@ -13,6 +13,7 @@ import { fileKeySource } from '../../src/keys/key-source.js';
 import { TestCa } from '../support/certificates.js';
 import { type Harness, startHarness, validRequest } from '../support/harness.js';
 import { PaymentsLoad } from '../support/payments-load.js';
+import { scrape, sum } from '../support/prometheus.js';
 
 const REPLACED = 'new connections get another certificate';
 const BROKEN = 'the certificates cannot be used';
@@ -193,5 +194,17 @@ describe('certificates of a running service', () => {
     const refused = after.authorize({ ...validRequest, orderId: 'after' }, { deadline: Date.now() + 10_000 });
     expect(await refused.catch((error: { code: number }) => error.code)).to.equal(14);
     after.close();
+    // The caller learns nothing of why.
+    await running.loggedText('a client was refused by its certificate {"why":"certificate","error":"');
+    // It hears of that once it has been let in, by its own view.
+    const port = Number(running.service.address.split(':')[1]);
+    const bare = connect({ port, host: '127.0.0.1', ca: readFileSync(ca.at('ca.pem')) }).on('error', () => {});
+    await new Promise((resolve) => bare.once('close', resolve));
+    await running.loggedText(
+      '{"why":"no certificate","error":"ERR_SSL_PEER_DID_NOT_RETURN_A_CERTIFICATE","peer":"127.',
+    );
+    const { samples } = await scrape(running.service.metricsAddress as string);
+    for (const why of ['no certificate', 'certificate'])
+      expect(sum(samples, 'sealwire_tls_refused_total', `why="${why}"`), why).to.be.greaterThan(0);
   });
 });

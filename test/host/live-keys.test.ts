@@ -183,6 +183,7 @@ describe('keys of a running service', () => {
     expect(await isStale()).to.equal(1);
     const kid = harness.service.kid;
     await writeFile(path, good);
+    await harness.loggedText('the key ring can be used again');
     expect(harness.service.kid).to.equal(kid);
     await rotate();
     expect(await isStale()).to.equal(0);

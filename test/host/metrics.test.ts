@@ -143,6 +143,7 @@ describe('the metrics endpoint', () => {
       hardware: new Pkcs11Custody({ readPin: async () => '' }),
       health: new ServiceHealth([]),
       disk: { free: 1 },
+      handshakes: { refused: (): ['other', number][] => [['other', 0]] },
       certificates: { timeLeft: (): ['cert', number][] => [['cert', 100]] },
       now,
     };

@@ -91,13 +91,15 @@ export function limitReceiving(server: Server, options: ReceiveLimitOptions = {}
   return book;
 }
 
-interface Http2Events {
+/** An HTTP/2 server of grpc-js. */
+export interface Http2Events {
   on(event: 'connection', listener: (socket: Socket) => void): unknown;
   on(event: 'stream', listener: (stream: ServerHttp2Stream, headers: IncomingHttpHeaders) => void): unknown;
+  on(event: 'tlsClientError', listener: (error: Error, socket: TLSSocket) => void): unknown;
 }
 
 /** Fails where it does not find them: a service must not start without its limits and not say so. */
-function http2ServersOf(server: Server): readonly Http2Events[] {
+export function http2ServersOf(server: Server): readonly Http2Events[] {
   const held: unknown = (server as unknown as { readonly http2Servers?: unknown }).http2Servers;
   const servers = held instanceof Map ? [...held.keys()] : [];
   const known = servers.filter((one): one is Http2Events => typeof (one as Http2Events | null)?.on === 'function');

@@ -1,14 +1,15 @@
 import { once } from 'node:events';
-import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { mkdtemp, readFile, rename, rm, stat, writeFile } from 'node:fs/promises';
 import { createServer, type IncomingMessage } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { expect } from 'chai';
+import type Transport from 'winston-transport';
 import { FanOut } from '../../../src/audit/write/fan-out.js';
 import { SealwireError } from '../../../src/errors.js';
 import { createTransports, type TransportConfig } from '../../../src/host/audit/audit-transports.js';
-import { settle } from '../../audit/helpers.js';
+import { settle, until } from '../../audit/helpers.js';
 import { paymentsSchema } from '../../support/payments-host.js';
 import { PaymentsLoad, readRecords } from '../../support/payments-load.js';
 import { startServiceProcess, stopServiceProcess } from '../../support/service-process.js';
@@ -73,6 +74,25 @@ describe('configured transports', () => {
         .and.not.contain('hunter2');
     });
   }
+
+  it('open a file anew that somebody else has renamed or deleted, for its owner only', async () => {
+    const filename = join(dir, 'copy.log');
+    const [file] = await createTransports([config('file', { filename })]);
+    const fanOut = new FanOut({ transports: [file as Transport], report: () => {} });
+    const push = async (line: string) => {
+      fanOut.push(line);
+      await until(async () => (await readFile(filename, 'utf8').catch(() => '')).includes(line));
+    };
+    await push('first');
+    await rename(filename, `${filename}.1`);
+    await push('second');
+    await rm(filename);
+    await push('third');
+    await fanOut.close();
+    expect(await readFile(`${filename}.1`, 'utf8')).to.equal('first\n');
+    expect(await readFile(filename, 'utf8')).to.equal('third\n');
+    expect((await stat(filename)).mode & 0o777).to.equal(0o600);
+  });
 
   it('give every record of a service to stderr, a file, an HTTP collector, and a module', async () => {
     const received: string[] = [];
