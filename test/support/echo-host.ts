@@ -28,6 +28,8 @@ export interface EchoHost {
   /** `http://HOST:PORT` of the gateway. */
   readonly url: string;
   logged(): string;
+  /** @returns when the application log has printed this */
+  loggedText(text: string): Promise<void>;
   stop(): Promise<void>;
 }
 
@@ -70,9 +72,11 @@ export async function startEchoHost(
   const dir = await mkdtemp(join(tmpdir(), 'sealwire-echo-'));
   const base = { listen: '127.0.0.1:0', dir, drainMs: 500, metrics: { listen: 'off' }, web: { listen: '127.0.0.1:0' } };
   const lines: string[] = [];
+  const waiting = new Set<() => void>();
   const stream = new Writable({
     write(chunk, _encoding, done) {
       lines.push(String(chunk));
+      for (const check of waiting) check();
       done();
     },
   });
@@ -83,6 +87,16 @@ export async function startEchoHost(
     service,
     url: `${config.tls === undefined ? 'http' : 'https'}://${service.webAddress}`,
     logged: () => lines.join(''),
+    loggedText: (text) =>
+      new Promise((resolve) => {
+        const check = () => {
+          if (!lines.join('').includes(text)) return;
+          waiting.delete(check);
+          resolve();
+        };
+        waiting.add(check);
+        check();
+      }),
     async stop() {
       stopping ??= service.stop();
       await stopping;

@@ -1,10 +1,13 @@
 /** How the gateway starts and stops, and what it serves besides calls. */
 import { once } from 'node:events';
-import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { cpSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import type { IncomingMessage } from 'node:http';
 import { connect as connectSecure } from 'node:http2';
+import { request } from 'node:https';
 import { createServer, type Server } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import type { TLSSocket } from 'node:tls';
 import { expect } from 'chai';
 import { CallLines } from '../../../src/host/web/call-lines.js';
 import { TestCa } from '../../support/certificates.js';
@@ -66,6 +69,14 @@ describe('the web gateway of a host', () => {
     expect((await fetch(`${host.url}/insight`)).status).to.equal(404);
   });
 
+  it('tells nothing at /insight where other machines can ask', async () => {
+    host = await startEchoHost(echo, { web: { listen: '0.0.0.0:0' } }, { insight: true });
+    expect((await fetch(`${host.url.replace('0.0.0.0', '127.0.0.1')}/insight`)).status).to.equal(404);
+    expect(host.logged())
+      .to.include(`web gateway on http://${host.service.webAddress}/`)
+      .and.not.to.include('(loopback');
+  });
+
   it('tells a page how to reach the service, and what is known of a call, at /insight', async () => {
     host = await startEchoHost(echo, {}, { insight: true });
     await callWeb('connect', host.url + AUTHORIZE, Buffer.from('m'), { 'x-request-id': 'seen-1' });
@@ -101,23 +112,39 @@ describe('the web gateway of a host', () => {
     await stopped;
   });
 
-  it('speaks HTTP/2 and 1.1 with the certificate of the service', async function () {
+  it('speaks HTTP/2 and 1.1 with the certificate of the service, and with the next one', async function () {
     const ca = new TestCa(join(folder, 'ca'), this);
-    ca.sign('one');
-    host = await startEchoHost(echo, {
-      tls: { cert: ca.at('one.pem'), key: ca.at('one.key') },
-      web: { listen: '127.0.0.1:0' },
-    });
-    const session = connectSecure(host.url, { ca: readFileSync(ca.at('ca.pem')) });
+    for (const name of ['one', 'two']) ca.sign(name);
+    const tls = { cert: join(folder, 'tls.pem'), key: join(folder, 'tls.key') };
+    const use = (name: string) => {
+      cpSync(ca.at(`${name}.pem`), tls.cert);
+      cpSync(ca.at(`${name}.key`), tls.key);
+    };
+    use('one');
+    host = await startEchoHost(echo, { tls, web: { listen: '127.0.0.1:0' } });
+    const trusted = { ca: readFileSync(ca.at('ca.pem')) };
+    const session = connectSecure(host.url, trusted);
     const call = session.request({ ':method': 'POST', ':path': AUTHORIZE, 'content-type': 'application/proto' });
     call.end('m');
     const [headers] = (await once(call, 'response')) as [Record<string, unknown>];
     expect(headers[':status']).to.equal(200);
     expect(String((await once(call, 'data'))[0])).to.equal('m');
+    expect(session.remoteSettings).to.include({ maxConcurrentStreams: 100, maxHeaderListSize: 65_536 });
     session.close();
     expect(host.logged()).to.include(
       `web gateway on https://${host.service.webAddress}/ (loopback: this machine only)`,
     );
+    const nameServed = async () => {
+      const asked = request(`${host?.url}/`, { ...trusted, agent: false }).end();
+      const [response] = (await once(asked, 'response')) as [IncomingMessage];
+      expect(response.httpVersion).to.equal('1.1');
+      response.resume();
+      return String((response.socket as TLSSocket).getPeerCertificate().subject.CN);
+    };
+    expect(await nameServed()).to.equal('one');
+    use('two');
+    await host.loggedText('new connections get another certificate');
+    expect(await nameServed()).to.equal('two');
   });
 
   describe('on an address that is taken', () => {
