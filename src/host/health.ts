@@ -1,13 +1,24 @@
 /** Health checks (grpc.health.v1) that follow what calls need, and whose watchers are let go when the service stops. */
-import type { Server, ServerWritableStream, ServiceDefinition, UntypedServiceImplementation } from '@grpc/grpc-js';
+import {
+  type Server,
+  type ServerWritableStream,
+  type ServiceDefinition,
+  status,
+  type UntypedServiceImplementation,
+} from '@grpc/grpc-js';
 import { HealthImplementation } from 'grpc-health-check';
+import type { CallerFunction } from '../server/caller.js';
 import { addSmallService } from '../server/receive/small-requests.js';
+import { StreamShares } from '../server/receive/stream-shares.js';
 
 type WatchCall = ServerWritableStream<{ readonly service: string }, unknown>;
 
 /** What calls need and may be without for a while. */
 const NEEDS = ['audit log', 'audit disk', 'key custody'] as const;
 export type Need = (typeof NEEDS)[number];
+
+/** Watches of one caller: a client has one for each connection at most. */
+const MAX_WATCHES = 32;
 
 /** Health of one server, until it stops. */
 export class ServiceHealth {
@@ -29,15 +40,20 @@ export class ServiceHealth {
     this.#health = new HealthImplementation(Object.fromEntries(statuses));
   }
 
-  /** Adds the service `grpc.health.v1.Health`. */
-  addTo(server: Server): void {
+  /**
+   * Adds the service `grpc.health.v1.Health`.
+   *
+   * @param caller whose a watch is: of one caller 32 may be open. Default: as the open interceptor's
+   */
+  addTo(server: Server, caller?: CallerFunction): void {
+    const streams = new StreamShares(MAX_WATCHES, caller);
     // grpc-health-check never ends a Watch, which would hold a draining server until its deadline. It
     // registers handlers and keeps no other hold of the server, so its handlers are wrapped on the way.
     const registrar: Pick<Server, 'addService'> = {
       addService: (definition: ServiceDefinition, handlers: UntypedServiceImplementation) =>
         addSmallService(server, definition, {
           ...handlers,
-          watch: this.#wrapWatch(handlers['watch'] as WatchHandler),
+          watch: this.#wrapWatch(handlers['watch'] as WatchHandler, streams),
         }),
     };
     this.#health.addToServer(registrar as Server);
@@ -73,8 +89,12 @@ export class ServiceHealth {
     for (const name of names) this.#health.setStatus(name, status);
   }
 
-  #wrapWatch(watch: WatchHandler): WatchHandler {
+  #wrapWatch(watch: WatchHandler, streams: StreamShares): WatchHandler {
     return (call) => {
+      if (!streams.take(call)) {
+        call.emit('error', { code: status.RESOURCE_EXHAUSTED, details: 'too many watches of health' });
+        return;
+      }
       // The names are all known: another one has no status to wait for, and must not be remembered.
       if (this.#names.includes(call.request.service) || this.#others.includes(call.request.service)) watch(call);
       else call.write({ status: 'SERVICE_UNKNOWN' });

@@ -206,7 +206,7 @@ async function start<R extends RunningApp, O>(
   });
   stops.push(() => running.stop?.());
   addKeyService(server, [keySet]);
-  health.addTo(server);
+  health.addTo(server, caller);
   reflectIfConfigured(server, config, description, caller);
 
   const { ring: ringPath, publicKeys: publicPath } = servicePaths(dir);

@@ -15,7 +15,8 @@ import {
   ServerReflectionService,
 } from '../gen/grpc/reflection/v1/reflection.js';
 import { DescriptorFiles } from '../schema/run-time/descriptor-files.js';
-import { askCaller, type CallerFunction, createAccount, createCaller, identityOf, peerAddress } from './caller.js';
+import type { CallerFunction } from './caller.js';
+import { StreamShares } from './receive/stream-shares.js';
 
 /** Options of {@link addReflection}. */
 export interface ReflectionOptions {
@@ -52,27 +53,15 @@ const TOO_LARGE = ServerReflectionRequest.fromPartial({});
  * @throws SealwireError `PLAN_INVALID` for a malformed or incomplete set
  */
 export function addReflection(server: Server, options: ReflectionOptions): void {
-  const { descriptors, services, caller = createCaller() } = options;
+  const { descriptors, services, caller } = options;
   const files = new DescriptorFiles(descriptors);
   const answers = new Answers(files, [...(services ?? files.services)].sort());
-  const streams = new Map<string, number>();
+  const streams = new StreamShares(MAX_STREAMS, caller);
   const handler: handleBidiStreamingCall<ServerReflectionRequest, Buffer> = (call) => {
     // Without a listener an aborted stream would end the process.
     call.on('error', () => {});
-    const account = accountOf(call, caller);
-    const open = streams.get(account) ?? 0;
-    if (open >= MAX_STREAMS) {
-      refuse(call, 'too many streams of server reflection');
-      return;
-    }
-    streams.set(account, open + 1);
-    // Every stream ends with this, when all has been sent or the connection is gone. Until then an answer is held.
-    call.once('cancelled', () => {
-      const left = (streams.get(account) as number) - 1;
-      if (left === 0) streams.delete(account);
-      else streams.set(account, left);
-    });
-    serve(call, answers);
+    if (streams.take(call)) serve(call, answers);
+    else refuse(call, 'too many streams of server reflection');
   };
   const method = {
     ...ServerReflectionService.serverReflectionInfo,
@@ -100,17 +89,6 @@ function serve(call: Call, answers: Answers): void {
     call.write(answers.encode(request), () => call.resume());
   });
   call.on('end', () => call.end());
-}
-
-function accountOf(call: Call, caller: CallerFunction): string {
-  const certificate = call.getAuthContext().sslPeerCertificate;
-  const peer = call.getPeer();
-  try {
-    return askCaller(caller, { peer, metadata: call.metadata, tlsIdentity: certificate && identityOf(certificate) })
-      .account;
-  } catch {
-    return createAccount('address', peerAddress(peer));
-  }
 }
 
 function refuse(call: Call, details: string): void {

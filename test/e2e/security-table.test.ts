@@ -2,6 +2,7 @@
 import { expect } from 'chai';
 import { agreementProbes } from '../support/bound-probes-agreements.js';
 import { auditProbes } from '../support/bound-probes-audit.js';
+import { healthProbes } from '../support/bound-probes-health.js';
 import { heldProbes } from '../support/bound-probes-held.js';
 import { messageProbes } from '../support/bound-probes-messages.js';
 import { receivingProbes } from '../support/bound-probes-receiving.js';
@@ -15,6 +16,7 @@ const probes = [
   ...heldProbes,
   ...receivingProbes,
   ...reflectionProbes,
+  ...healthProbes,
 ];
 
 describe('the bounds in SECURITY.md', () => {
