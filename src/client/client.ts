@@ -16,7 +16,7 @@ import type { SealingSessions } from '../jwe/sender.js';
 import type { KeySource } from '../keys/key-source.js';
 import { type ErrorDetails, readErrorDetails, STATUS_DETAILS_KEY } from '../schema/error-status.js';
 import type { SealedServiceDefinition, ServicePlan } from '../schema/plan.js';
-import { cancelOnAbort, checkCredentials, type SealedCallOptions } from './call-options.js';
+import { cancelOnAbort, cancelSoon, checkCredentials, type SealedCallOptions } from './call-options.js';
 import type { CallSealer, CredentialFunction } from './call-sealer.js';
 import { DirectCalls, type Settle } from './direct-call.js';
 import { refreshKeys } from './refresh-keys.js';
@@ -163,7 +163,7 @@ export class SealedClient {
       const release = cancelOnAbort(call, options.signal);
       writing = writeAll(call, requests);
       writing.catch((error: unknown) => {
-        call.cancel();
+        cancelSoon(call);
         reject(error);
       });
     });
