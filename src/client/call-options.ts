@@ -16,10 +16,18 @@ interface Cancellable {
   cancel(): void;
 }
 
+/**
+ * Cancels a call in the next turn of the event loop: grpc-js makes a call's stream some promises after its start, and one
+ * that was cancelled before that is never ended.
+ */
+export function cancelSoon(call: Cancellable): void {
+  setImmediate(() => call.cancel());
+}
+
 /** @returns a function that removes the listener */
 export function cancelOnAbort(call: Cancellable, signal: AbortSignal | undefined): () => void {
   if (signal === undefined) return () => {};
-  const cancel = () => call.cancel();
+  const cancel = () => cancelSoon(call);
   const unlisten = listenForAbort(signal, cancel);
   if (signal.aborted) cancel();
   return unlisten;

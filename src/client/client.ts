@@ -17,7 +17,7 @@ import type { KeySource } from '../keys/key-source.js';
 import { describeFailure, type ErrorDetails } from '../profile/error-details.js';
 import { readErrorDetails, STATUS_DETAILS_KEY } from '../schema/error-status.js';
 import type { SealedServiceDefinition, ServicePlan } from '../schema/plan.js';
-import { cancelOnAbort, checkCredentials, type SealedCallOptions } from './call-options.js';
+import { cancelOnAbort, cancelSoon, checkCredentials, type SealedCallOptions } from './call-options.js';
 import type { CallSealer, CredentialFunction } from './call-sealer.js';
 import { DirectCalls, type Settle } from './direct-call.js';
 import { refreshKeys } from './refresh-keys.js';
@@ -164,7 +164,7 @@ export class SealedClient {
       const release = cancelOnAbort(call, options.signal);
       writing = writeAll(call, requests);
       writing.catch((error: unknown) => {
-        call.cancel();
+        cancelSoon(call);
         reject(error);
       });
     });

@@ -59,6 +59,7 @@ export class SealedClientCall extends InterceptingCall {
   readonly #serialize: Serialize | undefined;
   /** Metadata of such a call, until its request is there. */
   #held: Metadata | undefined;
+  #isHalfClosed = false;
 
   constructor(next: InterceptingCallInterface, method: MethodPlan, options: SealedClientCallOptions) {
     super(next);
@@ -151,13 +152,17 @@ export class SealedClientCall extends InterceptingCall {
 
   override halfClose(): void {
     if (this.#held !== undefined) this.#letGo((metadata) => this.#begin(metadata));
-    this.#run(() => this.#next.halfClose());
+    this.#run(() => {
+      this.#isHalfClosed = true;
+      this.#next.halfClose();
+    });
   }
 
   /** Never queued: a cancelled call must not wait for a key. */
   override cancelWithStatus(code: status, details: string): void {
-    if (this.#stop()) this.#next.cancelWithStatus(code, details);
-    else process.nextTick(() => this.#finish({ code, details, metadata: new Metadata() }));
+    if (this.#state === 'finished') this.#next.cancelWithStatus(code, details);
+    this.#stop();
+    this.#finishSoon({ code, details, metadata: new Metadata() });
   }
 
   /** @returns whether the next call has started, so that it has to be cancelled */
@@ -212,7 +217,7 @@ export class SealedClientCall extends InterceptingCall {
     this.#next.start(own, {
       onReceiveMetadata: (received) => this.#listener?.onReceiveMetadata?.(received),
       onReceiveMessage: (message: unknown) => this.#receive(message),
-      onReceiveStatus: (received) => this.#finish(received),
+      onReceiveStatus: (received) => this.#finish(received, received.code === status.OK || this.#isHalfClosed),
     });
   }
 
@@ -238,7 +243,6 @@ export class SealedClientCall extends InterceptingCall {
         opened = this.#callSealer.open(this.#method, message as object, this.#replies);
       } catch (error) {
         this.#finish(replyRefusal(error));
-        this.#next.cancelWithStatus(status.CANCELLED, 'the sealed reply was refused');
         return;
       }
     }
@@ -248,25 +252,30 @@ export class SealedClientCall extends InterceptingCall {
   /** Ends the call once, locally, with the status the service would give for the same error. */
   #fail(error: unknown): void {
     if (this.#ended) return;
-    const failed = failureStatus(error);
-    const started = this.#stop();
-    // Not before the caller of this method has returned: grpc-js expects statuses to come later.
-    process.nextTick(() => {
-      this.#finish(failed);
-      if (started) this.#next.cancelWithStatus(status.CANCELLED, 'sealing failed');
-    });
+    this.#stop();
+    this.#finishSoon(failureStatus(error));
   }
 
-  #finish(received: StatusObject): void {
+  /** Not before the caller of this method has returned: grpc-js expects statuses to come later. */
+  #finishSoon(ended: StatusObject): void {
+    process.nextTick(() => this.#finish(ended));
+  }
+
+  /** @param isClosed whether the next call is known to leave no stream open */
+  #finish(ended: StatusObject, isClosed = false): void {
     if (this.#state === 'finished') return;
     const started = this.#stop();
     this.#state = 'finished';
     clearTimeout(this.#deadlineTimer);
     this.#queue.length = 0;
+    const cancel = () => this.#next.cancelWithStatus(ended.code, ended.details);
     // A call that was never started has a timer for its deadline all the same.
-    if (!started) this.#next.cancelWithStatus(received.code, received.details);
-    this.#callSealer.count(this.#method, received);
-    this.#listener?.onReceiveStatus?.(received);
+    if (!started) cancel();
+    // grpc-js makes a call's stream some promises after its start, even if the call was cancelled meanwhile: never ended,
+    // such a stream counts against the connection's limit for good. In a turn of its own a cancellation finds the stream.
+    else if (!isClosed) setImmediate(cancel);
+    this.#callSealer.count(this.#method, ended);
+    this.#listener?.onReceiveStatus?.(ended);
   }
 }
 
