@@ -1,4 +1,4 @@
-import { lstat, mkdir, readFile, rm, symlink, writeFile } from 'node:fs/promises';
+import { lstat, mkdir, readFile, rm, symlink, truncate, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { expect } from 'chai';
 import { CHECKPOINTS_FILE, segmentFile } from '../../../src/audit/format/log-files.js';
@@ -33,4 +33,16 @@ describe('the folder of a log', () => {
         expect((await lstat(join(dir, name))).isSymbolicLink()).to.equal(true);
       }));
   }
+
+  it('is opened however large its list of checkpoints has become', () =>
+    inFolder(async (dir) => {
+      await withLog(dir, {}, (log) => log.commit(input()));
+      const path = join(dir, CHECKPOINTS_FILE);
+      const list = await readFile(path);
+      // More than Node reads at once: a hole, and the last ones behind it.
+      await truncate(path, 0);
+      await truncate(path, 2 ** 31);
+      await writeFile(path, Buffer.concat([Buffer.from('\n\n'), list]), { flag: 'a' });
+      await withLog(dir, {}, (log) => log.commit(input()));
+    }));
 });
