@@ -45,7 +45,7 @@ export async function verify(flags: VerifyFlags): Promise<number> {
     dir,
     verifier,
     kept: good,
-    sinceKept: flags.sinceCheckpoint === true && good.length > 0,
+    sinceKept: flags.sinceCheckpoint === true,
     progress: (records) => progress.update(records),
   });
   progress.end();
