@@ -20,17 +20,21 @@ export interface ReplaceOptions {
   readonly isNew?: boolean;
 }
 
+/** What a file gets to hold; a large one in parts. */
+export type NewContent = string | Uint8Array | Iterable<Uint8Array>;
+
 /**
  * Writes a file beside another one, syncs it, renames it over the other, and syncs the folder.
  *
  * @throws the system's errors; nothing unfinished is left then
  */
-export async function replaceFile(path: string, content: string | Uint8Array, options: ReplaceOptions): Promise<void> {
+export async function replaceFile(path: string, content: NewContent, options: ReplaceOptions): Promise<void> {
   const { temporary, isNew = false } = options;
   try {
     const file = await openPatiently(() => options.create(temporary));
     try {
-      await file.append(typeof content === 'string' ? Buffer.from(content) : content);
+      const parts = typeof content === 'string' ? [Buffer.from(content)] : isBytes(content) ? [content] : content;
+      for (const part of parts) await file.append(part);
       await file.sync();
     } finally {
       await file.close();
@@ -42,6 +46,10 @@ export async function replaceFile(path: string, content: string | Uint8Array, op
     throw error;
   }
   await syncFolder(dirname(path));
+}
+
+function isBytes(content: Exclude<NewContent, string>): content is Uint8Array {
+  return ArrayBuffer.isView(content);
 }
 
 /** Makes names in a folder durable. */

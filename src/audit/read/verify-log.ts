@@ -23,8 +23,8 @@ export interface VerifyOptions {
   /** Checkpoints kept elsewhere, opened with the key. Default: none. */
   readonly kept?: readonly Checkpoint[];
   /**
-   * Take lines before the smallest kept checkpoint as verified; their leaf hashes are still compared with it. Default
-   * false.
+   * Take lines before the smallest kept checkpoint, if there is one, as verified; their leaf hashes are still compared
+   * with it. Default false.
    */
   readonly sinceKept?: boolean;
   /** Called at times with the number of records checked. */
@@ -144,7 +144,9 @@ class LogCheck {
   #checkSegment(listed: LogSegment): number {
     const segment = withoutRemoved(listed);
     this.#checkFrontier(segment);
-    const since = this.#options.sinceKept ? Math.min(...(this.#options.kept ?? []).map(({ size }) => size)) : 0;
+    const { sinceKept = false, kept = [] } = this.#options;
+    // Of nothing kept the smallest would be infinite.
+    const since = sinceKept && kept.length > 0 ? Math.min(...kept.map(({ size }) => size)) : 0;
     const check = new SegmentCheck(segment, {
       covered: this.#latest?.checkpoint?.size ?? 0,
       from: since,

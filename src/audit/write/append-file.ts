@@ -4,7 +4,7 @@ import { rm } from 'node:fs/promises';
 import { promisify } from 'node:util';
 import { SealwireError } from '../../errors.js';
 import { findOthersRights } from '../../files/own-files.js';
-import { replaceFile, rethrowSync } from '../../files/replace-file.js';
+import { type NewContent, replaceFile, rethrowSync } from '../../files/replace-file.js';
 
 /** The file operations that a log needs; tests inject failures into them. */
 export interface AppendFile {
@@ -52,7 +52,7 @@ export function openAppendFile(path: string, isNew = false): OpenedFile {
  */
 export async function replaceLogFile(
   path: string,
-  content: string | Uint8Array,
+  content: NewContent,
   wrap: (file: AppendFile) => AppendFile = (file) => file,
 ): Promise<void> {
   const temporary = `${path}.tmp`;

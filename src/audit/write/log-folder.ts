@@ -1,10 +1,11 @@
 /** The folder of a log, opened by its one writer. */
-import { mkdir, readdir, readFile, realpath, rm, statfs } from 'node:fs/promises';
+import { mkdir, readdir, realpath, rm, statfs } from 'node:fs/promises';
 import { join } from 'node:path';
 import { SealwireError } from '../../errors.js';
 import { type FileLock, FileLockBusy, takeFileLock } from '../../files/file-lock.js';
 import { findOddFolder } from '../../files/own-files.js';
 import { CHECKPOINT_FILE, CHECKPOINTS_FILE, listSegments, segmentFile } from '../format/log-files.js';
+import { readItemBlocks } from '../read/line-blocks.js';
 import { replaceLogFile } from './append-file.js';
 import type { Reporter } from './reports.js';
 
@@ -58,7 +59,8 @@ export async function detachFiles(dir: string): Promise<void> {
   const open = [segmentFile(last, 'jsonl'), segmentFile(last, 'leaves'), CHECKPOINTS_FILE];
   for (const name of open) {
     const path = join(dir, name);
-    if (names.includes(name)) await replaceLogFile(path, await readFile(path));
+    // No link: it could have something copied here that whoever made it cannot read, such as a key.
+    if (names.includes(name)) await replaceLogFile(path, readItemBlocks(path, 1));
   }
   // Nor may it put a checkpoint in its place that it has begun.
   await rm(join(dir, `${CHECKPOINT_FILE}.tmp`), { force: true });

@@ -42,6 +42,14 @@ const log = (records: number, segmentRecords = Number.POSITIVE_INFINITY, seed = 
   );
 
 describe('verifying a log', () => {
+  it('reads every line when only those after a kept checkpoint are to be read, and none was kept', () => {
+    const files = log(20);
+    const name = '00000000000000000000.jsonl';
+    files.set(name, Buffer.from((files.get(name) as Buffer).toString().replace('"r-3"', '"r-x"')));
+    expect(summary(verify(files, [], true))).to.deep.equal(summary(verify(files)));
+    expect(verify(files, [], true).ok).to.equal(false);
+  });
+
   it('agrees with a log of one segment and of many, and with older checkpoints', () => {
     for (const segmentRecords of [Number.POSITIVE_INFINITY, 100, 37]) {
       const report = verify(log(420, segmentRecords), [log(420), log(117)]);
