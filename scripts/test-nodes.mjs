@@ -22,7 +22,10 @@ const SLOW_E2E = (
   'audit browser curl debugging floods hostile-schema hsm other-libraries own-service package process replay reviewer ' +
   'rotation security-table streams two-writers verify'
 ).split(' ');
-const SLOW_FILES = 'web/in-page web/size keys/encryption server/replay/memory host/live-keys host/signed-key-set sender-memory'.split(' ');
+const SLOW_FILES =
+  'web/in-page web/size keys/encryption server/replay/memory host/live-keys host/signed-key-set sender-memory'.split(
+    ' ',
+  );
 const SLOW = `^(?:${SLOW_FOLDERS.join('|')})/|^e2e/.*(?:${SLOW_E2E.join('|')})|${SLOW_FILES.join('|')}`;
 
 const { values, positionals } = parseArgs({
