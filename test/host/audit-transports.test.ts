@@ -77,7 +77,7 @@ describe('configured transports', () => {
 
   it('are named with the path that cannot be', async () => {
     const made = createTransports([config('file', { dirname: '/dev/null/x', filename: 'audit.log' })]);
-    const { message } = await made.catch((error: Error) => error as Error & []);
+    const message = await made.catch((error: Error) => error.message);
     expect(message).to.equal('audit.transports[0]: file: /dev/null/x: ENOTDIR');
   });
 
