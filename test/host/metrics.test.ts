@@ -213,6 +213,6 @@ describe('the metrics endpoint', () => {
     const listen = harness.service.metricsAddress;
     const config = paymentsConfig({ dir: `${harness.dir}/taken`, metrics: { listen } });
     const error = await startPayments(config).catch((reason: unknown) => reason);
-    expect(error).to.include({ code: 'EADDRINUSE' });
+    expect(error).to.include({ code: 'EADDRINUSE', message: `metrics.listen: ${listen}: EADDRINUSE` });
   });
 });

@@ -2,7 +2,7 @@ import { lstat, mkdir, readFile, rm, symlink, truncate, writeFile } from 'node:f
 import { dirname, join } from 'node:path';
 import { expect } from 'chai';
 import { CHECKPOINTS_FILE, segmentFile } from '../../../src/audit/format/log-files.js';
-import { detachFiles } from '../../../src/audit/write/log-folder.js';
+import { detachFiles, explain } from '../../../src/audit/write/log-folder.js';
 import { expectCode, inFolder, input, withLog } from '../helpers.js';
 
 describe('the folder of a log', () => {
@@ -45,4 +45,12 @@ describe('the folder of a log', () => {
       await writeFile(path, Buffer.concat([Buffer.from('\n\n'), list]), { flag: 'a' });
       await withLog(dir, {}, (log) => log.commit(input()));
     }));
+});
+
+describe('an error of the system under a log', () => {
+  it('is told with the file that it names, which may be another than the folder', async () => {
+    const said = (work: () => Promise<unknown>) => explain('/log', work).catch(({ message }: Error) => message);
+    expect(await said(() => readFile('/absent/log.key'))).to.equal('/absent/log.key: ENOENT');
+    expect(await said(() => Promise.reject(Object.assign(new Error(), { code: 'EIO' })))).to.equal('/log: EIO');
+  });
 });

@@ -75,6 +75,12 @@ describe('configured transports', () => {
     });
   }
 
+  it('are named with the path that cannot be', async () => {
+    const made = createTransports([config('file', { dirname: '/dev/null/x', filename: 'audit.log' })]);
+    const message = await made.catch((error: Error) => error.message);
+    expect(message).to.equal('audit.transports[0]: file: /dev/null/x: ENOTDIR');
+  });
+
   it('open a file anew that somebody else has renamed or deleted, for its owner only', async () => {
     const filename = join(dir, 'copy.log');
     const [file] = await createTransports([config('file', { filename })]);
