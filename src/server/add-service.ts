@@ -8,7 +8,8 @@ import type {
 } from '@grpc/grpc-js';
 import { SealwireError } from '../errors.js';
 import type { ServicePlan } from '../schema/plan.js';
-import { keepRequestBytes } from './receive/request-bytes.js';
+import { checkOpened } from './opened-methods.js';
+import { hasSealedFields, keepRequestBytes } from './receive/request-bytes.js';
 import { factsOf } from './records.js';
 import { findMisuse, toServiceError } from './service-error.js';
 
@@ -42,13 +43,15 @@ type Hide = (error: unknown, isOver: boolean) => ServerErrorResponse;
  * Adds a service with its handlers wrapped: a throw, a rejection or an error that is not a status object reaches the
  * caller as `INTERNAL` with fixed text. A status object is an object with a gRPC code from 1 to 16 and a string in
  * `details`; only those texts leave the process. The bytes of single requests are kept for the open interceptor, which
- * compares reply tokens with them.
+ * compares reply tokens with them. A call with sealed fields that no open interceptor has seen gets `INTERNAL` too, and
+ * its handler does not run.
  *
  * @param server the grpc-js server
  * @param service the generated service
  * @param handlers one function per method, by the definition's method keys or their camel case; missing ones answer
  *   UNIMPLEMENTED
- * @param report told of every error that was hidden from the caller; default: `process.emitWarning` with its name only
+ * @param report told of every error that was hidden from the caller; default: `process.emitWarning` with its name, or with
+ *   code and message of a {@link SealwireError}
  */
 export function addSealedService(
   server: Server,
@@ -59,11 +62,16 @@ export function addSealedService(
   // Without a prototype: grpc-js would take Object's own `toString` for the handler of a method with that name.
   const wrapped = Object.create(null) as UntypedServiceImplementation;
   const given = handlers as Readonly<Record<string, unknown>>;
+  const definition = keepRequestBytes(service.definition, service.plan);
   for (const [key, method] of Object.entries(service.definition)) {
     // proto-loader's keys are method names; as in grpc-js, handlers may have them in camel case.
     const handler = find(given, key) ?? find(given, method.originalName);
     if (typeof handler !== 'function') continue;
-    const bound = (handler as AnyHandler).bind(handlers);
+    const isSealed = hasSealedFields(service.plan, method.path);
+    const bound: AnyHandler = (call, callback) => {
+      if (isSealed) checkOpened(definition[key]?.requestDeserialize);
+      return handler.call(handlers, call, callback);
+    };
     const tell = (error: unknown) => report(error, method.path);
     const hide: Hide = (error, isOver) => toServiceError(error, isOver ? () => {} : tell);
     const wrapper = method.responseStream ? wrapStreaming(bound, hide) : wrapSingle(bound, hide, method.requestStream);
@@ -72,7 +80,7 @@ export function addSealedService(
       return wrapper(call, callback);
     }) satisfies AnyHandler as UntypedServiceImplementation[string];
   }
-  server.addService(keepRequestBytes(service.definition, service.plan), wrapped);
+  server.addService(definition, wrapped);
 }
 
 /** What is `in` the object, but not inherited from Object: a method may be called `toString`. */
@@ -177,6 +185,11 @@ function run(handler: () => unknown, fail: (error: unknown) => void): void {
 }
 
 function warn(error: unknown, path: string): void {
-  const name = error instanceof Error ? error.name : typeof error;
-  process.emitWarning(`handler of ${path} failed: ${name}`, 'SealwireHandlerWarning');
+  process.emitWarning(`handler of ${path} failed: ${nameOf(error)}`, 'SealwireHandlerWarning');
+}
+
+/** What may be said of an error: the text of another's may quote an opened field. */
+function nameOf(error: unknown): string {
+  if (error instanceof SealwireError) return `${error.code}: ${error.message}`;
+  return error instanceof Error ? error.name : typeof error;
 }

@@ -20,6 +20,7 @@ import { type CallerFunction, createCaller } from './caller.js';
 import { createGranter } from './granter.js';
 import { HeldBytes } from './held-bytes.js';
 import { MessageOpener, type TokenGuard } from './open-message.js';
+import { noteOpened } from './opened-methods.js';
 import { type AuthenticateCaller, ReplyTokenReader } from './reply-token.js';
 import { MessageReplier } from './seal-reply.js';
 import { SealedServerCall, type ServerCallParts } from './sealed-server-call.js';
@@ -191,7 +192,9 @@ export function createOpenInterceptor(options: OpenInterceptorOptions): OpenInte
   }
   const interceptor: ServerInterceptor = (definition, call) => {
     const method = methods.get(definition.path);
-    return method === undefined ? new ServerInterceptingCall(call) : new SealedServerCall(call, method, shared);
+    if (method === undefined) return new ServerInterceptingCall(call);
+    noteOpened(definition);
+    return new SealedServerCall(call, method, shared);
   };
   const withStored = createStoredReader({ services, tokenOpener, audit, granter });
   const openStored = createStoredOpener(withStored, audit);

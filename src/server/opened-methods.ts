@@ -19,8 +19,8 @@ export function noteOpened({ requestDeserialize }: Definition): void {
  * @param requestDeserialize made for this method of one server alone
  * @throws SealwireError `OPTIONS_INVALID`
  */
-export function checkOpened(requestDeserialize: Deserialize): void {
-  if (opened.has(requestDeserialize)) return;
+export function checkOpened(requestDeserialize: Deserialize | undefined): void {
+  if (requestDeserialize !== undefined && opened.has(requestDeserialize)) return;
   const remedy = 'give new Server({ interceptors }) the one of createOpenInterceptor({ services }), with this service';
   throw new SealwireError('OPTIONS_INVALID', `no open interceptor has seen the call: ${remedy}`);
 }

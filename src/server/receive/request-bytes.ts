@@ -5,23 +5,28 @@ import type { ServicePlan } from '../../schema/plan.js';
 const encoded = new WeakMap<object, Buffer>();
 
 /**
- * The same methods, which keep the bytes of what they decode where a reply token may have to be compared with them: of
- * single requests to methods with sealed fields.
+ * The same methods, each with a decoder of its own, which keeps the bytes of what it decodes where a reply token may have
+ * to be compared with them: of single requests to methods with sealed fields.
  *
  * @param plan without it nothing is kept
  */
 export function keepRequestBytes(definition: ServiceDefinition, plan: ServicePlan | undefined): ServiceDefinition {
   const methods = Object.entries(definition).map(([name, method]): [string, ServiceDefinition[string]] => {
-    const { requestStream, request, response } = plan?.methods[method.path] ?? { requestStream: true };
-    if (requestStream || (request === undefined && response === undefined)) return [name, method];
+    const isKept = !method.requestStream && hasSealedFields(plan, method.path);
     const requestDeserialize = (bytes: Buffer): unknown => {
       const message: unknown = method.requestDeserialize(bytes);
-      if (typeof message === 'object' && message !== null) encoded.set(message, bytes);
+      if (isKept && typeof message === 'object' && message !== null) encoded.set(message, bytes);
       return message;
     };
     return [name, { ...method, requestDeserialize }];
   });
   return Object.fromEntries(methods);
+}
+
+/** Whether requests or responses of a method have sealed fields. */
+export function hasSealedFields(plan: ServicePlan | undefined, path: string): boolean {
+  const { request, response } = plan?.methods[path] ?? {};
+  return request !== undefined || response !== undefined;
 }
 
 /**
