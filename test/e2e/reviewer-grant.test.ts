@@ -112,7 +112,7 @@ describe('a reviewer grant', function () {
     const transient = await open(find('open').seq, '--path', 'security_code');
     expect([transient.code, transient.stderr]).to.deep.equal([
       1,
-      `record ${find('open').seq}: it carries no grant, so no reviewer can open it\n`,
+      `record ${find('open').seq}: security_code: transient, never granted\n`,
     ]);
     expect((await open(9_999)).code).to.equal(1);
   });

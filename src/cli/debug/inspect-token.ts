@@ -3,6 +3,7 @@ import { createPublicKey } from 'node:crypto';
 import { SealwireError } from '../../errors.js';
 import { decodeCanonical } from '../../jwe/base64url.js';
 import { parseMembers } from '../../jwe/header.js';
+import { sha256 } from '../../jwe/sha256.js';
 import { parseToken } from '../../jwe/token.js';
 import {
   encryptedKeyBytes,
@@ -39,6 +40,8 @@ export interface Inspection {
   readonly sizes: Readonly<Record<'token' | 'header' | 'encryptedKey' | 'iv' | 'ciphertext' | 'tag', number>>;
   /** By the given clock; undefined without `iat`. */
   readonly ageSeconds: number | undefined;
+  /** As audit logs have it; undefined for what is not a whole token. */
+  readonly digest?: string;
   readonly findings: readonly Finding[];
 }
 
@@ -75,7 +78,7 @@ export function inspectToken(token: string, context: InspectContext): Inspection
   ];
   // The parser has the last word: a token that it refuses must not look good here.
   if (findings.length === 0 && kind !== 'reply') findings.push(...askParser(token, context));
-  return { kind, header, sizes, ageSeconds, findings };
+  return { kind, header, sizes, ageSeconds, digest: sha256(token.replace(/\s/g, '')), findings };
 }
 
 /** What has a header, but not the five parts of a token. */

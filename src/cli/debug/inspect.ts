@@ -61,7 +61,7 @@ async function compareKey({ kind, header }: Inspection, flags: InspectFlags): Pr
   return (await loadSources()).findKey(String(header['kid']), flags);
 }
 
-function format({ kind, header, sizes, ageSeconds, findings }: Inspection, key: string): string {
+function format({ kind, header, sizes, ageSeconds, digest, findings }: Inspection, key: string): string {
   const members = Object.entries(header).map(([name, value]) => ({
     name: told(name).slice(1, -1),
     value: name === 'epk' ? describePoint(value) : told(value),
@@ -74,7 +74,7 @@ function format({ kind, header, sizes, ageSeconds, findings }: Inspection, key: 
   ]);
   const age = ageSeconds === undefined ? 'not known: no iat' : describeAge(ageSeconds);
   const parts = Object.entries(sizes).map(([name, bytes]) => `${name} ${bytes}`);
-  const facts = `\nkind     ${kind}\nage      ${age}\nkey      ${key}\nbytes    ${parts.join(', ')}\n`;
+  const facts = `\nkind     ${kind}\nage      ${age}\nkey      ${key}\nbytes    ${parts.join(', ')}\n${digest === undefined ? '' : `digest   ${digest}\n`}`;
   if (findings.length === 0)
     return `${table}${facts}\n${paint('breaks no rule of the strict policy', 'green')} (only the key can tell whether it opens)\n`;
   const lines = findings.map(({ rule, problem, fix }) => `  ${paint(rule, 'red')}: ${problem}\n      → ${fix}\n`);

@@ -16,6 +16,11 @@ export async function readTokens(argument: string | undefined): Promise<readonly
   const isFile = argument === undefined || argument.startsWith('@');
   const text = (isFile ? await readAllText((argument ?? '@').slice(1)) : argument).trim();
   if (text === '') throw new SealwireError('SEAL_INPUT', 'no token: give it as an argument or on stdin');
+  return tokensIn(text);
+}
+
+/** @returns the tokens in a text, each once; the text itself if there is none */
+export function tokensIn(text: string): readonly string[] {
   if (TOKEN_ALONE.test(text.replace(/\s/g, ''))) return [text];
   const found = [...new Set(text.match(TOKEN_WITHIN))];
   const whole = found.filter((token) => token.split('.').length === 5);
