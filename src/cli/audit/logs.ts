@@ -59,6 +59,7 @@ export class LogReading {
   readonly logs: readonly GivenLog[];
   readonly #progress = new Progress((lines) => `${lines} records`);
   #damaged = 0;
+  readonly #failed = new Set<GivenLog>();
   #failure: number | undefined;
 
   constructor(flags: LogFlags) {
@@ -81,7 +82,7 @@ export class LogReading {
       yield merged;
     }
     this.#progress.end();
-    for (const log of this.logs) this.#tellRemoved(log);
+    for (const log of this.logs) if (!this.#failed.has(log)) this.#tellRemoved(log);
   }
 
   /** What was removed was not read. */
@@ -94,8 +95,9 @@ export class LogReading {
   }
 
   /** Tells of a log that cannot be read on. */
-  readonly onFailed = (_log: GivenLog, error: SealwireError): void => {
+  readonly onFailed = (log: GivenLog, error: SealwireError): void => {
     this.#progress.end();
+    this.#failed.add(log);
     this.#failure ??= exitCodeOf(error);
     process.stderr.write(`sealwire: ${messageOf(error)}\n`);
   };

@@ -47,6 +47,12 @@ export async function open(seq: number, flags: OpenFlags): Promise<number> {
   if (reason === '' || reason.length > MAX_REASON) {
     throw new SealwireError('OPTIONS_INVALID', `--reason must say why, in at most ${MAX_REASON} characters`);
   }
+  if (flags.reviewerKey.endsWith('.pub.json')) {
+    throw new SealwireError(
+      'OPTIONS_INVALID',
+      `${flags.reviewerKey}: the public key; --reviewer-key takes the private one`,
+    );
+  }
   const codecs = readCodecs(flags.descriptors);
   const key = await loadReviewerPrivateKey(flags.reviewerKey, () =>
     readSecret({ name: 'passphrase', file: flags.passphraseFile, variable: PASSPHRASE_VARIABLE }),
