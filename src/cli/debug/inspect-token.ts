@@ -14,6 +14,7 @@ import {
 } from '../../profile/algorithms.js';
 import { DEFAULT_LIMITS } from '../../profile/limits.js';
 import { checkPolicy, MAX_AGE_SECONDS, MAX_SKEW_SECONDS, TOKEN_TYPE } from '../../profile/policy.js';
+import { told } from '../output.js';
 
 /** A rule of the strict policy that a token breaks. */
 export interface Finding {
@@ -249,11 +250,4 @@ function askParser(token: string, { nowMs, field, bound }: InspectContext): Find
     if (!(error instanceof SealwireError)) throw error;
     return [finding(error.code, error.message, 'see docs/errors.md')];
   }
-}
-
-/** A header member for display: short, and harmless to a terminal. */
-export function told(value: unknown): string {
-  if (value === undefined) return 'missing';
-  const text = JSON.stringify(value) ?? '';
-  return (text.length > 120 ? `${text.slice(0, 120)}…` : text).replace(/\p{C}/gu, '?');
 }
