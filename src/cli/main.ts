@@ -7,6 +7,7 @@ import { registerAudit } from './audit/audit-command.js';
 import { registerRequest } from './calls/request-command.js';
 import { registerDebug } from './debug/debug-command.js';
 import { registerKeys } from './keys/keys-command.js';
+import { endWithReader } from './output.js';
 import { registerServe } from './serve-command.js';
 
 /** In the order in which `--help` lists them. */
@@ -24,6 +25,10 @@ const program = new Command('sealwire')
   .option('--debug', 'print stack traces')
   .showHelpAfterError('(see sealwire --help)')
   .exitOverride()
+  .addHelpText('beforeAll', () => {
+    endWithReader();
+    return '';
+  })
   .addHelpText(
     'after',
     '\nExit codes: 0 done, 1 negative result, 2 wrong use or bad input, 3 something needed is unavailable',

@@ -86,3 +86,10 @@ export class Progress {
     this.#isShown = false;
   }
 }
+
+/** A value of somebody else's for display: short, and harmless to a terminal. */
+export function told(value: unknown): string {
+  if (value === undefined) return 'missing';
+  const text = JSON.stringify(value) ?? '';
+  return (text.length > 120 ? `${text.slice(0, 120)}…` : text).replace(/\p{C}/gu, '?');
+}

@@ -69,7 +69,8 @@ async function ask(metadata: () => Metadata | Promise<Metadata>): Promise<Metada
   }
 }
 
-/** The code alone: the text is untrusted. */
-function unavailable({ code }: ServiceError): SealwireError {
-  return new SealwireError('KEY_SET_UNAVAILABLE', `the key service answered ${status[code] ?? code}`);
+/** The code alone: the text, which is in the cause, is untrusted. */
+function unavailable(cause: ServiceError): SealwireError {
+  const { code } = cause;
+  return new SealwireError('KEY_SET_UNAVAILABLE', `the key service answered ${status[code] ?? code}`, { cause });
 }

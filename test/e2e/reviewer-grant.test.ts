@@ -112,9 +112,13 @@ describe('a reviewer grant', function () {
     const transient = await open(find('open').seq, '--path', 'security_code');
     expect([transient.code, transient.stderr]).to.deep.equal([
       1,
-      `record ${find('open').seq}: it carries no grant, so no reviewer can open it\n`,
+      `record ${find('open').seq}: security_code: transient, never granted\n`,
     ]);
     expect((await open(9_999)).code).to.equal(1);
+    const half = await open(find('open').seq, '--reviewer-key', key.replace('.json', '.pub.json'));
+    expect([half.code, half.stderr]).to.satisfy(
+      ([code, text]: [number, string]) => code === 2 && /private one/.test(text),
+    );
   });
 
   it('shows nothing, and records nothing, for another key or a grant of another token', async () => {

@@ -43,6 +43,8 @@ describe('the guide for reviewers', () => {
     this.timeout(120_000);
     const text = await readFile('docs/audit.md', 'utf8');
     expect(text.match(/^### \d+\. .*\?$/gm)).to.have.length(10);
+    const kinds = (await readFile('src/audit/read/findings.ts', 'utf8')).matchAll(/^ {2}\| '([\w-]+)'/gm);
+    for (const [, kind] of kinds) expect(text).to.include(`\`${kind}\``);
     const [, copy = ''] = /^```sh\n(.*?)^```$/ms.exec(text) ?? [];
     const run = async (script: string, cwd: string) => {
       const env = { ...environment, PATH: `${root}:${process.env['PATH']}` };

@@ -104,6 +104,49 @@ function isObject(value: unknown): value is Members {
   return typeof value === 'object' && value !== null && !Array.isArray(value);
 }
 
+/** What a `reject` record says of the refusal, in its detail: the step, empty in a summary, and where. */
+const REFUSAL = /^([A-Z_]+)(?: at (.*))?$/s;
+/** The detail of a record for calls that have none of their own (src/audit/write/reject-notes.ts). */
+const SUMMARY = /^(\d+) more refused calls/;
+
+/**
+ * The fields of a record, in a `reject` record with the step that refused them. Steps before and after those of a token
+ * are in the detail alone: the field that it names gets them, or one without a name, a token and a key.
+ */
+export function fieldsWithStep({ event, detail, fields }: LogRecord): readonly LogField[] {
+  if (event !== 'reject' || fields.some(({ reason }) => reason !== '')) return fields;
+  const [, reason = '', path = ''] = REFUSAL.exec(detail) ?? [];
+  const isHolder = (field: LogField) => path === field.path || path.startsWith(`${field.path}.`);
+  if (fields.some(isHolder)) return fields.map((field) => (isHolder(field) ? { ...field, reason } : field));
+  return [...fields, { ...UNNAMED, path, reason }];
+}
+
+const UNNAMED: LogField = {
+  field: '',
+  path: '',
+  kid: '',
+  alg: '',
+  enc: '',
+  token: { digest: '', length: 0, header: '' },
+  bound: [],
+  outcome: 'refused',
+  reason: '',
+  grant: null,
+};
+
+/** Whether a field that was not refused is one whose tokens are never kept, and so never granted. */
+export function isTransient({ token, outcome }: LogField, { event }: LogRecord): boolean {
+  return (
+    event !== 'reject' && event !== 'reveal' && outcome !== 'refused' && typeof token === 'object' && !('ref' in token)
+  );
+}
+
+/** How many refused calls the record only counts; undefined when it is of one call. */
+export function onlyCounted({ event, detail }: LogRecord): number | undefined {
+  const [, count] = (event === 'reject' && SUMMARY.exec(detail)) || [];
+  return count === undefined ? undefined : Number(count);
+}
+
 /** base64url SHA-256 of the token's characters. */
 export function digestOf({ token }: LogField): string {
   return typeof token === 'string' ? sha256(token) : token.digest;

@@ -1,5 +1,5 @@
 /** Filters of records, decided from a line's bytes where possible, before it is parsed. */
-import { digestOf, type LogField, type LogRecord } from '../format/log-record.js';
+import { digestOf, fieldsWithStep, type LogField, type LogRecord } from '../format/log-record.js';
 import { cut, cutBound, escapeUnsafe } from '../format/record.js';
 
 /** A filter. Values of one name are alternatives. All names must match, and those about fields must match one field. */
@@ -68,7 +68,7 @@ export function compileFilter(given: LogFilterOptions): LogFilter {
     matches: (record) =>
       inTime(record.time) &&
       records.every((fits) => fits(record)) &&
-      (fields.length === 0 || record.fields.some((field) => fields.every((fits) => fits(field, record)))),
+      (fields.length === 0 || fieldsWithStep(record).some((field) => fields.every((fits) => fits(field)))),
   };
 }
 
@@ -89,20 +89,29 @@ function asRecorded(options: LogFilterOptions): LogFilterOptions {
   } as LogFilterOptions;
 }
 
-type FieldTest = (field: LogField, record: LogRecord) => boolean;
+type FieldTest = (field: LogField) => boolean;
 
 function compileFields({ field, kid, outcome, reason, token, bound }: LogFilterOptions): FieldTest[] {
   const tests: FieldTest[] = [];
   const add = (values: readonly string[] | undefined, fits: (field: LogField, value: string) => boolean) => {
     if (values !== undefined) tests.push((candidate) => values.some((value) => fits(candidate, value)));
   };
-  add(field, (candidate, value) => candidate.field === value || candidate.field.endsWith(`.${value}`));
+  add(field, (candidate, value) => {
+    // Only a path is known of a field that was refused before its token was looked at.
+    if (candidate.field === '') return lastName(candidate.path) === lastName(value);
+    return candidate.field === value || candidate.field.endsWith(`.${value}`);
+  });
   add(kid, (candidate, value) => candidate.kid.startsWith(value));
   add(outcome, (candidate, value) => candidate.outcome === value);
   add(reason, (candidate, value) => candidate.reason === value);
   add(token, (candidate, value) => digestOf(candidate) === value);
   add(bound, (candidate, value) => candidate.bound.some(([name, bare]) => `${name}=${bare}` === value));
   return tests;
+}
+
+/** `card` of `items[3].card`, `cards[0]` and `payments.v1.AuthorizeRequest.card`. */
+function lastName(path: string): string {
+  return path.replace(/\[[^[]*\]$/, '').replace(/^.*\./s, '');
 }
 
 /** One encoder writes all lines, so a value always looks the same: the rarest one is searched in the bytes. */
@@ -114,17 +123,19 @@ function chooseNeedle(options: LogFilterOptions): Buffer | undefined {
   const candidates = [
     ...one('requestId', (value) => `"requestId":"${value}"`),
     ...one('bound', (value) => value.slice(value.indexOf('=') + 1)),
-    ...one('reason', (value) => `"reason":"${value}"`),
+    // The detail of a record may have it, too.
+    ...one('reason', (value) => `"${value}`),
     ...one('principal', (value) => `"principal":"${value}"`),
     ...one('kid', (value) => `"kid":"${value}`),
     ...one('peer', (value) => `"peer":"${value}`),
-    ...one('outcome', (value) => `"outcome":"${value}"`),
+    // Records of refused calls may have no field, and so no outcome.
+    ...one('outcome', (value) => (value === 'refused' ? '' : `"outcome":"${value}"`)),
     ...one('event', (value) => `"event":"${value}"`),
-    ...one('field', (value) => `${value}"`),
+    ...one('field', lastName),
     ...one('method', (value) => `${value}"`),
   ];
-  const [best] = candidates;
-  return best === undefined || best === '' ? undefined : Buffer.from(best);
+  const best = candidates.find((candidate) => candidate !== '');
+  return best === undefined ? undefined : Buffer.from(best);
 }
 
 /** As the encoder of records writes it (src/audit/format/record.ts). */

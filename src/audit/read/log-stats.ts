@@ -1,5 +1,5 @@
 /** Counts over logs in bounded memory. */
-import type { LogRecord } from '../format/log-record.js';
+import { fieldsWithStep, type LogRecord, onlyCounted } from '../format/log-record.js';
 
 /** Counts of one kind, largest first. */
 export type Counts = readonly (readonly [string, number])[];
@@ -13,6 +13,8 @@ export interface CountedRecord {
 /** What {@link countLog} counts. */
 export interface LogCounts {
   readonly records: number;
+  /** Refused calls, and how many of them have no record of their own. */
+  readonly refused: { readonly calls: number; readonly onlyCounted: number };
   readonly counts: Readonly<
     Record<'origin' | 'event' | 'method' | 'principal' | 'field' | 'kid' | 'outcome' | 'reason', Counts>
   >;
@@ -49,20 +51,27 @@ export function countLog(found: Iterable<CountedRecord>): LogCounts {
     reason: new Counter(),
   };
   let records = 0;
-  const count = (origin: string, { event, method, principal, fields }: LogRecord) => {
+  const refused = { calls: 0, onlyCounted: 0 };
+  const count = (origin: string, record: LogRecord) => {
+    const { event, method, principal } = record;
+    const counted = onlyCounted(record);
     records++;
+    refused.calls += counted ?? (event === 'reject' ? 1 : 0);
+    refused.onlyCounted += counted ?? 0;
     counters.origin.add(origin);
     counters.event.add(event);
     if (method !== '') counters.method.add(method);
     if (principal !== '') counters.principal.add(principal);
-    for (const { field, kid, outcome, reason } of fields) {
-      counters.field.add(field);
-      counters.kid.add(kid);
-      counters.outcome.add(outcome);
+    for (const { field, kid, outcome, reason } of fieldsWithStep(record)) {
+      if (field !== '') {
+        counters.field.add(field);
+        counters.kid.add(kid);
+        counters.outcome.add(outcome);
+      }
       if (reason !== '') counters.reason.add(reason);
     }
   };
   for (const { origin, record } of found) if (record !== undefined) count(origin, record);
   const entries = Object.entries(counters).map(([name, counter]) => [name, counter.sorted()]);
-  return { records, counts: Object.fromEntries(entries) as LogCounts['counts'] };
+  return { records, refused, counts: Object.fromEntries(entries) as LogCounts['counts'] };
 }

@@ -52,7 +52,7 @@ export function addFilterOptions(command: Command): Command {
     .option('--kid <id>', 'ID of the key, or its beginning', collect)
     .option('--outcome <name>', listOf(OUTCOMES), known(OUTCOMES))
     .option('--reason <code>', 'which check refused a token, e.g. DECRYPTION_FAILED', known(Object.keys(reasonByStep)))
-    .option('--token <digest>', 'base64url SHA-256 of a token', collect)
+    .option('--token <token>', 'a token, @FILE with tokens, or the digest that show and inspect print', collect)
     .option('--bound <name=value>', 'value of a bound sibling, e.g. order_id=o-1', pair);
 
   function pair(value: string, earlier: readonly string[] = []) {
@@ -71,11 +71,6 @@ function known(names: readonly string[]): (value: string, earlier?: readonly str
 
 function listOf(names: readonly string[]): string {
   return `${names.slice(0, -1).join(', ')} or ${names.at(-1)}`;
-}
-
-/** The filter that the flags describe. */
-export function toFilter({ since, until, ...names }: FilterFlags): LogFilterOptions {
-  return { ...names, sinceMs: since, untilMs: until };
 }
 
 function moment(text: string): number {

@@ -36,7 +36,10 @@ export interface KeptNote {
  * @throws SealwireError `OPTIONS_INVALID` when it holds none
  */
 export function readNotes(path: string): KeptNote[] {
-  const text = readOrThrow(path, () => decodeText(readFileSync(path))).trim();
+  const text = readOrThrow(path, () => decodeText(readFileSync(path)))
+    .trim()
+    // Files that were put together have no empty line between them.
+    .replace(/^(\u2014 .*\n)(?=[^\n\u2014])/gm, '$1\n');
   const { notes, torn } = splitCheckpoints(`${text}\n\n`);
   if (notes.length === 0 || torn !== '') throw new SealwireError('OPTIONS_INVALID', `${path}: not a checkpoint`);
   return notes.map((note) => {

@@ -2,7 +2,7 @@
 import { join } from 'node:path';
 import { VERIFIER_KEY_FILE } from '../../audit/format/log-files.js';
 import { type NoteVerifier, parseVerifierKey } from '../../audit/format/note-keys.js';
-import { readSmallFile } from '../../audit/read/line-blocks.js';
+import { listLog, readSmallFile, withoutRemoved } from '../../audit/read/line-blocks.js';
 import type { LogFilter } from '../../audit/read/log-filter.js';
 import { mergeLogs } from '../../audit/read/merge-logs.js';
 import { searchLog } from '../../audit/read/read-records.js';
@@ -59,6 +59,7 @@ export class LogReading {
   readonly logs: readonly GivenLog[];
   readonly #progress = new Progress((lines) => `${lines} records`);
   #damaged = 0;
+  readonly #failed = new Set<GivenLog>();
   #failure: number | undefined;
 
   constructor(flags: LogFlags) {
@@ -81,11 +82,22 @@ export class LogReading {
       yield merged;
     }
     this.#progress.end();
+    for (const log of this.logs) if (!this.#failed.has(log)) this.#tellRemoved(log);
+  }
+
+  /** What was removed was not read. */
+  #tellRemoved({ dir, name }: GivenLog): void {
+    const first =
+      listLog(dir)
+        .map(withoutRemoved)
+        .find(({ lines }) => lines !== undefined)?.first ?? 0;
+    if (first > 0) process.stderr.write(`${visible(name)}: records 0 to ${first - 1} were removed and not read\n`);
   }
 
   /** Tells of a log that cannot be read on. */
-  readonly onFailed = (_log: GivenLog, error: SealwireError): void => {
+  readonly onFailed = (log: GivenLog, error: SealwireError): void => {
     this.#progress.end();
+    this.#failed.add(log);
     this.#failure ??= exitCodeOf(error);
     process.stderr.write(`sealwire: ${messageOf(error)}\n`);
   };

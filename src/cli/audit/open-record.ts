@@ -1,7 +1,7 @@
 /** `sealwire audit open`: one record in clear for a reviewer, recorded in the reviewer's own log before it is shown. */
 import { readFileSync } from 'node:fs';
 import { userInfo } from 'node:os';
-import type { LogField, LogRecord } from '../../audit/format/log-record.js';
+import { isTransient, type LogField, type LogRecord } from '../../audit/format/log-record.js';
 import { readOrThrow } from '../../audit/read/line-blocks.js';
 import { findRecord, followRef } from '../../audit/read/read-records.js';
 import { AuditLog } from '../../audit/write/audit-log.js';
@@ -47,6 +47,12 @@ export async function open(seq: number, flags: OpenFlags): Promise<number> {
   if (reason === '' || reason.length > MAX_REASON) {
     throw new SealwireError('OPTIONS_INVALID', `--reason must say why, in at most ${MAX_REASON} characters`);
   }
+  if (flags.reviewerKey.endsWith('.pub.json')) {
+    throw new SealwireError(
+      'OPTIONS_INVALID',
+      `${flags.reviewerKey}: the public key; --reviewer-key takes the private one`,
+    );
+  }
   const codecs = readCodecs(flags.descriptors);
   const key = await loadReviewerPrivateKey(flags.reviewerKey, () =>
     readSecret({ name: 'passphrase', file: flags.passphraseFile, variable: PASSPHRASE_VARIABLE }),
@@ -64,6 +70,9 @@ export async function open(seq: number, flags: OpenFlags): Promise<number> {
   const granted = whole.filter(({ grant, token }) => grant !== null && typeof token === 'string');
   const why = followed.find((field) => typeof field === 'string');
   if (granted.length === 0 && why !== undefined) return refuse(seq, visible(why));
+  if (granted.length === 0 && fields.every((field) => isTransient(field, record))) {
+    return refuse(seq, `${visible(fields.map(({ path }) => path).join(', '))}: transient, never granted`);
+  }
   if (granted.length === 0) return refuse(seq, 'it carries no grant, so no reviewer can open it');
   const opened: object[] = [];
   for (const field of granted) {

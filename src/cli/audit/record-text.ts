@@ -40,9 +40,14 @@ function describeFields(fields: readonly LogField[]): string {
   return fields.map(({ path, outcome, reason }) => `${path} ${reason === '' ? outcome : reason}`).join(', ');
 }
 
+/** A value with spaces, quotes or `=` is quoted: the caller chose it, and it must not look like several. */
+export function describePair([name, value]: LogField['bound'][number]): string {
+  return `${name}=${typeof value === 'string' && /[\s"=]/.test(value) ? JSON.stringify(value) : value}`;
+}
+
 /** Siblings of all fields, each once. */
 function describeBound(fields: readonly LogField[]): string {
-  return [...new Set(fields.flatMap(({ bound }) => bound.map(([name, value]) => `${name}=${value}`)))].join(' ');
+  return [...new Set(fields.flatMap(({ bound }) => bound.map(describePair)))].join(' ');
 }
 
 /** A row: a record without its bytes. */
@@ -131,11 +136,10 @@ export function formatRecord(
   const { fields, v: _, ...rest } = record;
   const lines = Object.entries(rest).map(([name, value]) => row(name, String(value)));
   for (const field of fields) {
-    const { token: __, bound, grant, ...texts } = field;
+    const { token: __, bound, grant: ___, ...texts } = field;
     lines.push('', ...Object.entries(texts).map(([name, value]) => row(name, value, 2)));
-    lines.push(...bound.map(([name, value]) => row('bound', `${name}=${value}`, 2)));
+    lines.push(...bound.map((pair) => row('bound', describePair(pair), 2)));
     lines.push(...describeToken(field).map(([name, value]) => row(name, value, 2)));
-    lines.push(row('grant', grant === null ? 'none' : 'for a reviewer', 2));
   }
   return `${lines.join('\n')}\n`;
 }

@@ -1,6 +1,6 @@
 /** Records for spreadsheets: one row per sealed field, and no cell that a spreadsheet would run. */
 import { digestOf, type LogField, type LogRecord } from '../../audit/format/log-record.js';
-import { visible } from './record-text.js';
+import { describePair, visible } from './record-text.js';
 
 type Row = readonly (readonly [string, (record: LogRecord, field: LogField | undefined) => string | number])[];
 
@@ -20,7 +20,7 @@ const COLUMNS: Row = [
   ['alg', (_, field) => field?.alg ?? ''],
   ['enc', (_, field) => field?.enc ?? ''],
   ['tokenDigest', (_, field) => (field === undefined ? '' : digestOf(field))],
-  ['bound', (_, field) => (field?.bound ?? []).map(([name, value]) => `${name}=${value}`).join(' ')],
+  ['bound', (_, field) => (field?.bound ?? []).map(describePair).join(' ')],
   ['outcome', (_, field) => field?.outcome ?? ''],
   ['reason', (_, field) => field?.reason ?? ''],
   ['durationUs', ({ durationUs }) => durationUs],

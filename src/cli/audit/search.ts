@@ -1,14 +1,15 @@
 /** `sealwire audit search`, `show`, `stats` and `export`: reading logs. */
-import { digestOf, headerOf, type LogField } from '../../audit/format/log-record.js';
+import { digestOf, headerOf, isTransient, type LogField, type LogRecord } from '../../audit/format/log-record.js';
 import { compileFilter } from '../../audit/read/log-filter.js';
 import { type CountedRecord, countLog } from '../../audit/read/log-stats.js';
 import { findRecord, searchLog } from '../../audit/read/read-records.js';
 import { ExitCode } from '../../host/process/exit.js';
 import { formatTable, print } from '../output.js';
-import { type FilterFlags, type RecordFormat, toFilter } from './audit-options.js';
+import type { FilterFlags, RecordFormat } from './audit-options.js';
 import { type GivenLog, type LogFlags, LogReading } from './logs.js';
 import { formatRecord, type NamedRecord, RecordPrinter, visible, visibleJson } from './record-text.js';
 import { csvHeader, csvRows } from './records-csv.js';
+import { toFilter } from './to-filter.js';
 
 /** Records that are looked at for the names of bound siblings, after a search that found nothing. */
 const MOST_LOOKED_AT = 100_000;
@@ -72,6 +73,7 @@ export async function show(seq: number, { dir, format }: ShowFlags): Promise<num
     const text = formatRecord(found.record, (field) => [
       ['digest', digestOf(field)],
       ['kept', describeKept(field)],
+      ['grant', describeGrant(field, found.record as LogRecord)],
       ['header', headerOf(field)],
     ]);
     await print(text);
@@ -84,6 +86,20 @@ function describeKept({ token }: LogField): string {
   return 'ref' in token ? `whole in record ${token.ref.seq}` : 'digest and header only';
 }
 
+/** What is counted, where that is not records. */
+const COUNTED: Readonly<Record<string, string>> = {
+  field: 'fields',
+  kid: 'fields',
+  outcome: 'fields',
+  reason: 'refusals',
+};
+
+function describeGrant(field: LogField, record: LogRecord): string {
+  if (field.grant !== null) return 'for a reviewer';
+  if (isTransient(field, record)) return 'none: transient, never granted';
+  return typeof field.token === 'object' && 'ref' in field.token ? `as in record ${field.token.ref.seq}` : 'none';
+}
+
 /** Flags of `stats`. */
 export interface StatsFlags extends FilterFlags, LogFlags {
   readonly format: 'table' | 'json';
@@ -92,17 +108,24 @@ export interface StatsFlags extends FilterFlags, LogFlags {
 /** @returns exit code */
 export async function stats(flags: StatsFlags): Promise<number> {
   const reading = new LogReading(flags);
-  const { records, counts } = countLog(named(reading.search(compileFilter(toFilter(flags)))));
+  const { records, refused, counts } = countLog(named(reading.search(compileFilter(toFilter(flags)))));
   if (flags.format === 'json') {
-    await print(`${visibleJson({ records, ...counts }, 2)}\n`);
+    await print(`${visibleJson({ records, refused, ...counts }, 2)}\n`);
   } else {
     await print(`${records} records\n`);
+    if (refused.onlyCounted > 0) {
+      await print(`${refused.calls} refused calls, ${refused.onlyCounted} of them only counted\n`);
+    }
     for (const [title, entries] of Object.entries(counts)) {
       // What one log is called says nothing of its records.
       if (title === 'origin' && reading.logs.length === 1) continue;
       const columns = [
         { title, value: ([name]: readonly [string, number]) => visible(name === '' ? '(none)' : name) },
-        { title: 'count', value: ([, count]: readonly [string, number]) => count, align: 'right' as const },
+        {
+          title: COUNTED[title] ?? 'records',
+          value: ([, count]: readonly [string, number]) => count,
+          align: 'right' as const,
+        },
       ];
       await print(entries.length === 0 ? '' : `\n${formatTable(entries, columns)}`);
     }

@@ -3,9 +3,10 @@ import { followLogs } from '../../audit/read/follow-log.js';
 import { compileFilter } from '../../audit/read/log-filter.js';
 import { ExitCode } from '../../host/process/exit.js';
 import { onStopSignals } from '../../host/process/stop-signals.js';
-import { type FilterFlags, type RecordFormat, toFilter } from './audit-options.js';
+import type { FilterFlags, RecordFormat } from './audit-options.js';
 import { type LogFlags, LogReading } from './logs.js';
 import { RecordPrinter } from './record-text.js';
+import { toFilter } from './to-filter.js';
 
 /** Flags of `tail`. */
 export interface TailFlags extends FilterFlags, LogFlags {

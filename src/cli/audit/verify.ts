@@ -196,7 +196,7 @@ function factsOf({ latestNote: _, ...facts }: VerifyReport): Omit<VerifyReport, 
 function describe(report: VerifyReport, { vkey }: VerifyFlags, hasKept: boolean): string[] {
   const { ok, findings, origin, records, removed, unsigned, checkpoints, kept } = report;
   const lines = findings.map(({ kind, seq, last, detail }) => {
-    const place = seq === undefined ? '' : last === undefined ? `record ${seq}: ` : `records ${seq} to ${last}: `;
+    const place = seq === undefined ? '' : (last ?? seq) === seq ? `record ${seq}: ` : `records ${seq} to ${last}: `;
     return `${place}${paint(kind, 'red')}: ${visible(detail)}`;
   });
   lines.push(

@@ -8,7 +8,7 @@ import { verifyKeySet } from '../../keys/signed-set/key-set.js';
 import { hasOwnFields } from '../../schema/walk.js';
 import { type JsonMethod, JsonSchema } from '../json/json-messages.js';
 import { formatTable, paint, print, printJson } from '../output.js';
-import { clean, describeFailure } from '../target/call-failure.js';
+import { clean, describeFailure, withTransport } from '../target/call-failure.js';
 import { compareMethod, fetchStatement } from '../target/check-schema.js';
 import { readRoots, readTarget, type Target } from '../target/credentials.js';
 import { MethodClient } from '../target/method-client.js';
@@ -93,7 +93,10 @@ async function readOwnSchema(flags: DoctorFlags): Promise<[string, JsonSchema]> 
 }
 
 async function reflect(target: Target): Promise<[string, JsonSchema]> {
-  const { version, services, descriptors } = await readSchema({ ...target, deadlineMs: DEADLINE_MS });
+  const read = readSchema({ ...target, deadlineMs: DEADLINE_MS });
+  const { version, services, descriptors } = await read.catch((error: unknown) => {
+    throw error instanceof SealwireError ? withTransport(error) : error;
+  });
   return [clean(`${version}: ${services.join(', ')}`), new JsonSchema(descriptors)];
 }
 
@@ -112,7 +115,7 @@ async function checkKeySet(flags: KeyFlags, target: Target): Promise<[string, un
   } catch (error) {
     if (!(error instanceof SealwireError)) throw error;
     const hint = error.code === 'KEY_SET_ISSUER' ? '; give its `origin` with --name' : '';
-    throw new SealwireError(error.code, `${error.code}: ${error.message}${hint}`);
+    throw new SealwireError(error.code, `${error.code}: ${withTransport(error).message}${hint}`);
   } finally {
     fetcher.close();
   }
@@ -126,14 +129,13 @@ async function checkStatement(flags: DoctorFlags, schema: JsonSchema | undefined
     throw new SealwireError('SCHEMA_UNTRUSTED', 'the service gives none: nothing proves what is sealed');
   }
   if (schema === undefined) throw new Skip('needs the schema');
-  const paths = new Set(
-    statement
-      .split('\n')
-      .flatMap((line) => line.split(' ', 1))
-      .filter((path) => path !== ''),
-  );
+  const stated = new Set(statement.split('\n').flatMap((line) => line.split(' ', 1)));
+  // A schema of the user's own may lack what a host adds, such as health checks.
+  const paths = schema.methods().flatMap(({ path }) => (stated.has(path) ? [path] : []));
+  const whose = hasOwnSchema(flags) ? 'the schema' : 'reflection';
+  if (paths.length === 0) throw new SealwireError('SCHEMA_UNTRUSTED', `${whose} has no method of the statement`);
   for (const path of paths) compareMethod(schema, path, statement);
-  return [`${hasOwnSchema(flags) ? 'the schema' : 'reflection'} says the same of ${paths.size} methods`, undefined];
+  return [`${whose} says the same of ${paths.length} methods`, undefined];
 }
 
 /** A call without side effects whose request has nothing sealed and whose reply has. */

@@ -3,9 +3,8 @@ import { type LocalCode, type Reason, reasonByStep, SealwireError, type StepCode
 import { ERROR_DOMAIN } from '../../profile/error-details.js';
 import { nameOfCode, statusByReason } from '../../schema/error-status.js';
 import { readAllText } from '../json/messages-in.js';
-import { formatTable, print, printJson } from '../output.js';
+import { formatTable, print, printJson, told } from '../output.js';
 import { type Explanation, explanations } from './explanations.js';
-import { told } from './inspect-token.js';
 import { keySetExplanations } from './key-set-explanations.js';
 import { localExplanations } from './local-explanations.js';
 import { findRefusal } from './refusal-in.js';
@@ -19,7 +18,7 @@ export interface ExplainFlags {
 const codeExplanations: Readonly<Record<LocalCode, Explanation>> = { ...localExplanations, ...keySetExplanations };
 
 /**
- * @param name a reason, a step or another code, in any case; `@` reads what a gRPC tool, `sealwire call` or an audit
+ * @param name a reason, a step or another code, in any case, or the text of an error; `@` reads what a gRPC tool, `sealwire call` or an audit
  *   log has said from stdin; undefined lists all.
  * @throws SealwireError `OPTIONS_INVALID` for other words, `SEAL_INPUT` for other texts
  */
@@ -28,6 +27,8 @@ export async function explain(name: string | undefined, { json = false }: Explai
   if (name === '@') return explainText(await readAllText(''), json);
   const word = name.toUpperCase();
   if (isKnown(word)) return explainWord(word, json);
+  const reason = reasonOfText(name);
+  if (reason !== undefined) return explainWord(reason, json);
   throw new SealwireError('OPTIONS_INVALID', 'no such reason, step or code; sealwire explain lists them');
 }
 
@@ -99,8 +100,14 @@ async function explainText(text: string, json: boolean): Promise<void> {
   const details = findRefusal(text);
   if (details === undefined) {
     const words: readonly string[] = text.match(/\b[A-Z][A-Z_]+[A-Z]\b/g) ?? [];
-    const word = words.find(isKnown);
-    if (word !== undefined) return explainWord(word, json);
+    const word = words.find(isKnown) ?? reasonOfText(text);
+    if (word !== undefined) {
+      // What `sealwire call` says behind the reason (src/cli/target/call-failure.ts).
+      const [, facts = ''] = /\([A-Z_]+; (.*)\); run sealwire explain /.exec(text) ?? [];
+      const pairs = facts.split('; ').map((fact) => /^(\S+) (.*)$/.exec(fact)?.slice(1) ?? []);
+      if (!json && facts !== '') await printFacts(pairs);
+      return explainWord(word, json);
+    }
     const how = 'pipe the output of grpcurl or buf curl to it, with 2>&1';
     throw new SealwireError('SEAL_INPUT', `stdin has no error of a sealed call; ${how}`);
   }
@@ -109,13 +116,20 @@ async function explainText(text: string, json: boolean): Promise<void> {
     const list = violations.map(({ path, rule }) => ({ field: path, description: rule }));
     return printJson({ reason, domain: ERROR_DOMAIN, metadata, violations: list });
   }
-  const facts = [
-    ...Object.entries(metadata),
-    ...violations.map(({ path, rule }): [string, string] => [path, rule]),
-  ].map(([name, value]) => ({ name: told(name).slice(1, -1), value: told(value).slice(1, -1) }));
-  for (const { name, value } of facts) await print(`${name}: ${value}\n`);
-  await print('\n');
+  await printFacts([...Object.entries(metadata), ...violations.map(({ path, rule }) => [path, rule])]);
   await explainWord(reason, false);
+}
+
+/** Pairs of name and value. The text is untrusted. */
+async function printFacts(facts: readonly (readonly string[])[]): Promise<void> {
+  for (const [name = '', value = ''] of facts) await print(`${told(name).slice(1, -1)}: ${told(value).slice(1, -1)}\n`);
+  await print('\n');
+}
+
+/** Applications log the text alone, with other words around it; each begins in a way of its own. */
+function reasonOfText(text: string): Reason | undefined {
+  const found = Object.entries(statusByReason).find(([, status]) => text.includes(status.text.split(';')[0] as string));
+  return found?.[0] as Reason | undefined;
 }
 
 async function listAll(json: boolean): Promise<void> {

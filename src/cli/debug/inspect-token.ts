@@ -3,6 +3,7 @@ import { createPublicKey } from 'node:crypto';
 import { SealwireError } from '../../errors.js';
 import { decodeCanonical } from '../../jwe/base64url.js';
 import { parseMembers } from '../../jwe/header.js';
+import { sha256 } from '../../jwe/sha256.js';
 import { parseToken } from '../../jwe/token.js';
 import {
   encryptedKeyBytes,
@@ -13,6 +14,7 @@ import {
 } from '../../profile/algorithms.js';
 import { DEFAULT_LIMITS } from '../../profile/limits.js';
 import { checkPolicy, MAX_AGE_SECONDS, MAX_SKEW_SECONDS, TOKEN_TYPE } from '../../profile/policy.js';
+import { told } from '../output.js';
 
 /** A rule of the strict policy that a token breaks. */
 export interface Finding {
@@ -39,6 +41,8 @@ export interface Inspection {
   readonly sizes: Readonly<Record<'token' | 'header' | 'encryptedKey' | 'iv' | 'ciphertext' | 'tag', number>>;
   /** By the given clock; undefined without `iat`. */
   readonly ageSeconds: number | undefined;
+  /** As audit logs have it; undefined for what is not a whole token. */
+  readonly digest?: string;
   readonly findings: readonly Finding[];
 }
 
@@ -75,7 +79,7 @@ export function inspectToken(token: string, context: InspectContext): Inspection
   ];
   // The parser has the last word: a token that it refuses must not look good here.
   if (findings.length === 0 && kind !== 'reply') findings.push(...askParser(token, context));
-  return { kind, header, sizes, ageSeconds, findings };
+  return { kind, header, sizes, ageSeconds, digest: sha256(token.replace(/\s/g, '')), findings };
 }
 
 /** What has a header, but not the five parts of a token. */
@@ -246,11 +250,4 @@ function askParser(token: string, { nowMs, field, bound }: InspectContext): Find
     if (!(error instanceof SealwireError)) throw error;
     return [finding(error.code, error.message, 'see docs/errors.md')];
   }
-}
-
-/** A header member for display: short, and harmless to a terminal. */
-export function told(value: unknown): string {
-  if (value === undefined) return 'missing';
-  const text = JSON.stringify(value) ?? '';
-  return (text.length > 120 ? `${text.slice(0, 120)}…` : text).replace(/\p{C}/gu, '?');
 }

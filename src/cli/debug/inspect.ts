@@ -1,9 +1,9 @@
 /** `sealwire inspect`: a token's header in words, and every rule of the strict policy that it breaks. */
 import { SealwireError } from '../../errors.js';
 import { ExitCode } from '../../host/process/exit.js';
-import { formatTable, paint, print, printJson } from '../output.js';
+import { formatTable, paint, print, printJson, told } from '../output.js';
 import type { KeyFinding, SourceFlags } from './inspect-sources.js';
-import { type Inspection, inspectToken, told } from './inspect-token.js';
+import { type Inspection, inspectToken } from './inspect-token.js';
 import { readTokens } from './token-in.js';
 
 /** Flags of the command. */
@@ -46,7 +46,7 @@ export async function inspect(argument: string | undefined, flags: InspectFlags)
     if (!good) process.exitCode = ExitCode.NEGATIVE;
     const title = tokens.length === 1 ? '' : `${index === 0 ? '' : '\n'}token ${index + 1} of ${tokens.length}\n\n`;
     if (flags.json === true) await printJson({ ...inspection, key, good });
-    else await print(`${title}${format(inspection, key)}`);
+    else await print(`${title}${format(inspection, key, flags.data !== undefined)}`);
   }
 }
 
@@ -61,7 +61,11 @@ async function compareKey({ kind, header }: Inspection, flags: InspectFlags): Pr
   return (await loadSources()).findKey(String(header['kid']), flags);
 }
 
-function format({ kind, header, sizes, ageSeconds, findings }: Inspection, key: string): string {
+function format(
+  { kind, header, sizes, ageSeconds, digest, findings }: Inspection,
+  key: string,
+  isCompared: boolean,
+): string {
   const members = Object.entries(header).map(([name, value]) => ({
     name: told(name).slice(1, -1),
     value: name === 'epk' ? describePoint(value) : told(value),
@@ -74,7 +78,15 @@ function format({ kind, header, sizes, ageSeconds, findings }: Inspection, key: 
   ]);
   const age = ageSeconds === undefined ? 'not known: no iat' : describeAge(ageSeconds);
   const parts = Object.entries(sizes).map(([name, bytes]) => `${name} ${bytes}`);
-  const facts = `\nkind     ${kind}\nage      ${age}\nkey      ${key}\nbytes    ${parts.join(', ')}\n`;
+  const rows = [
+    ['kind', kind],
+    ['age', age],
+    ['key', key],
+    ['bytes', parts.join(', ')],
+    ['digest', digest],
+    ['binding', kind === 'sealed field' && !isCompared ? 'not compared; give --field and -d' : undefined],
+  ].filter(([, value]) => value !== undefined);
+  const facts = `\n${rows.map(([name = '', value]) => `${name.padEnd(9)}${value}\n`).join('')}`;
   if (findings.length === 0)
     return `${table}${facts}\n${paint('breaks no rule of the strict policy', 'green')} (only the key can tell whether it opens)\n`;
   const lines = findings.map(({ rule, problem, fix }) => `  ${paint(rule, 'red')}: ${problem}\n      → ${fix}\n`);

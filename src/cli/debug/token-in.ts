@@ -7,6 +7,11 @@ const TOKEN_ALONE = /^ey[\w=-]*(?:\.[\w=-]*){0,4}$/;
 /** In a log line or JSON: from two dots on, since there are many other words. */
 const TOKEN_WITHIN = /(?<![\w.-])ey[\w-]{8,}(?:\.[\w-]*){2,4}(?!\.?[\w-])/g;
 
+/** What is left of a token that was cut early. */
+const CUT_WITHIN = /(?<![\w.-])eyJ[\w-]{16,}(?:\.[\w-]*)*/g;
+/** What people and log writers put for the rest of a token. */
+const ELLIPSIS = /(?:\.+|…)$/;
+
 /**
  * @param argument a text, `@FILE`, or undefined and `@` for stdin
  * @returns the tokens in it, each once; the text itself if there is none
@@ -16,11 +21,17 @@ export async function readTokens(argument: string | undefined): Promise<readonly
   const isFile = argument === undefined || argument.startsWith('@');
   const text = (isFile ? await readAllText((argument ?? '@').slice(1)) : argument).trim();
   if (text === '') throw new SealwireError('SEAL_INPUT', 'no token: give it as an argument or on stdin');
-  if (TOKEN_ALONE.test(text.replace(/\s/g, ''))) return [text];
-  const found = [...new Set(text.match(TOKEN_WITHIN))];
+  return tokensIn(text);
+}
+
+/** @returns the tokens in a text, each once; the text itself if there is none */
+export function tokensIn(text: string): readonly string[] {
+  const bare = text.replace(ELLIPSIS, '');
+  if (TOKEN_ALONE.test(bare.replace(/\s/g, ''))) return [bare];
+  const matches = text.match(TOKEN_WITHIN) ?? text.match(CUT_WITHIN) ?? [text];
+  const found = [...new Set(matches.map((token) => token.replace(ELLIPSIS, '')))];
   const whole = found.filter((token) => token.split('.').length === 5);
-  if (whole.length > 0) return whole;
-  return found.length > 0 ? found : [text];
+  return whole.length > 0 ? whole : found;
 }
 
 /** @throws SealwireError `SEAL_INPUT` when there is none, or more than one */

@@ -1,6 +1,8 @@
 /** A failed call in one line: what the service said, and what to do about it. */
 import { type ServiceError, status } from '@grpc/grpc-js';
 import { errorDetails } from '../../client/client.js';
+import { SealwireError } from '../../errors.js';
+import type { TargetFlags } from './target-options.js';
 
 const MAX_TEXT = 300;
 /** Characters that a terminal could take for a command. */
@@ -24,6 +26,22 @@ export function describeFailure(error: ServiceError): string {
     ...violations.map(({ path, rule }) => `${clean(path)} ${clean(rule)}`),
   ];
   return `${line} (${[reason, ...facts].join('; ')}); run sealwire explain ${code}`;
+}
+
+/** @returns the error of a service that cannot be asked, with what the transport said */
+export function withTransport(error: SealwireError): SealwireError {
+  const { details = '' } = (error.cause ?? {}) as Partial<ServiceError>;
+  return details === '' ? error : new SealwireError(error.code, `${error.message}: ${clean(details)}`);
+}
+
+/** @returns the error; that of a service that cannot be asked, with the command that finds out why */
+export function withHint(error: unknown, flags: TargetFlags): unknown {
+  if (!(error instanceof SealwireError) || !/^(?:SCHEMA|KEY_SET)_UNAVAILABLE$/.test(error.code)) return error;
+  const { tls, tlsCa, tlsCert, tlsKey, authority } = flags;
+  const given = Object.entries({ 'tls-ca': tlsCa, 'tls-cert': tlsCert, 'tls-key': tlsKey, authority });
+  const words = given.flatMap(([name, value]) => (value === undefined ? [] : [`--${name}`, value]));
+  const command = ['sealwire doctor', flags.address, ...(tls === true ? ['--tls'] : []), ...words].join(' ');
+  return new SealwireError(error.code, `${withTransport(error).message}; run ${command}`);
 }
 
 /** @returns text of a service, cut, that cannot steer a terminal */

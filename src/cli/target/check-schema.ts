@@ -7,6 +7,7 @@ import { SealwireError } from '../../errors.js';
 import { verifyStatement } from '../../keys/signed-set/signed-statement.js';
 import { missingFromSchema } from '../../schema/sealing-statement.js';
 import { type JsonSchema, splitMethod } from '../json/json-messages.js';
+import { withHint } from './call-failure.js';
 import { readRoots, readTarget } from './credentials.js';
 import type { KeyFlags, SchemaFlags, TargetFlags } from './target-options.js';
 
@@ -24,7 +25,9 @@ export async function checkSchema(
   name: string,
   flags: TargetFlags & KeyFlags & SchemaFlags,
 ): Promise<void> {
-  const statement = await fetchStatement(flags);
+  const statement = await fetchStatement(flags).catch((error: unknown) => {
+    throw withHint(error, flags);
+  });
   if (statement !== undefined) {
     compareMethod(schema, name, statement);
     return;

@@ -164,5 +164,5 @@ function unavailable(address: string, error: unknown): SealwireError {
     code === status.UNIMPLEMENTED
       ? 'has no server reflection; give --descriptors or --proto'
       : `cannot be asked for its schema (${code === undefined ? 'no gRPC' : status[code]})`;
-  return new SealwireError('SCHEMA_UNAVAILABLE', `${address} ${why}`);
+  return new SealwireError('SCHEMA_UNAVAILABLE', `${address} ${why}`, { cause: error });
 }

@@ -1,12 +1,14 @@
 /** Makes credentials, keys and schema from the shared flags. */
 import { execFile } from 'node:child_process';
+import { existsSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
-import { delimiter, resolve } from 'node:path';
+import { delimiter, join, resolve } from 'node:path';
 import { promisify } from 'node:util';
 import { KeyDirectory } from '../../client/key-directory.js';
 import { SealwireError } from '../../errors.js';
 import { fileKeySource, type KeySource } from '../../keys/key-source.js';
 import { JsonSchema, splitMethod } from '../json/json-messages.js';
+import { withHint } from './call-failure.js';
 import { checkSchema } from './check-schema.js';
 import { readRoots, readTarget } from './credentials.js';
 import { readSchema } from './read-schema.js';
@@ -70,8 +72,7 @@ export async function loadDescriptors(
   if (flags.proto !== undefined) return compileProto(flags.proto, flags.importPath ?? ['.']);
   const { descriptors } = await readSchema({ ...readTarget(flags), ...(services && { services }) }).catch(
     (error: unknown) => {
-      if (!(error instanceof SealwireError) || error.code !== 'SCHEMA_UNAVAILABLE') throw error;
-      throw new SealwireError(error.code, `${error.message}; run sealwire doctor ${flags.address}`);
+      throw withHint(error, flags);
     },
   );
   return descriptors;
@@ -100,7 +101,9 @@ async function readDescriptorFile(path: string): Promise<Uint8Array> {
 }
 
 /** Uses `buf`, which knows one root, or `protoc`, whichever is installed. */
-async function compileProto(file: string, roots: readonly string[]): Promise<Uint8Array> {
+async function compileProto(given: string, roots: readonly string[]): Promise<Uint8Array> {
+  // protoc and grpcurl take names within an import path.
+  const file = [given, ...roots.map((path) => join(path, given))].find((path) => existsSync(path)) ?? given;
   const attempts: [string, string[]][] = [];
   const [root] = roots;
   if (roots.length === 1 && root !== undefined) {

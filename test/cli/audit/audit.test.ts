@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { expect } from 'chai';
 import type { RecordInput } from '../../../src/audit/format/record.js';
 import { AuditLog } from '../../../src/audit/write/audit-log.js';
-import { field, input, reject } from '../../audit/helpers.js';
+import { field, input, reject, TOKEN } from '../../audit/helpers.js';
 import { finish, finishSealwire, MAIN, sealwire } from '../../support/command.js';
 import { linesOf } from '../../support/log-attacks.js';
 import { buildFromLines, buildLog, createTestSigner, type LogFiles, writeLog } from '../../support/log-builder.js';
@@ -142,13 +142,11 @@ describe('sealwire audit', function () {
       const older = join(root, 'older');
       writeLog(
         older,
-        buildFromLines(linesOf(buildLog({ records: 120, input: sampleInput, signer })).lines, { signer }),
+        buildFromLines(linesOf(buildLog({ records: 299, input: sampleInput, signer })).lines, { signer }),
       );
       const { code, stdout } = await finishSealwire(['audit', 'verify', '--dir', older, '--checkpoint', kept]);
       expect(code).to.equal(1);
-      expect(stdout).to.include(
-        'records 120 to 299: rolled-back: the kept checkpoint counts 300 records, the log 120\n',
-      );
+      expect(stdout).to.include('record 299: rolled-back: the kept checkpoint counts 300 records, the log 299\n');
       // What is wrong must not replace what was kept.
       await finishSealwire(['audit', 'verify', '--dir', older, '--checkpoint', kept, '--save-checkpoint', kept]);
       expect(readFileSync(kept)).to.deep.equal(files.get('checkpoint'));
@@ -176,6 +174,9 @@ describe('sealwire audit', function () {
       const foreign = await audit('verify', '--checkpoint', other);
       expect(foreign.code).to.equal(1);
       expect(foreign.stdout).to.include('bad-signature');
+      const own = files.get('checkpoint') as Buffer;
+      writeFileSync(other, Buffer.concat([own, own]));
+      expect((await audit('verify', '--checkpoint', other)).stdout).to.include(' 2 kept\n');
       writeFileSync(other, 'no checkpoint');
       const none = await audit('verify', '--checkpoint', other);
       expect(none.code).to.equal(2);
@@ -257,6 +258,15 @@ describe('sealwire audit', function () {
       expect(found).to.deep.equal([0]);
     });
 
+    it('finds a token by itself, from a file too', async () => {
+      const path = join(root, 'token');
+      writeFileSync(path, `card=${TOKEN},\n`);
+      for (const token of [TOKEN, `@${path}`]) {
+        expect(await searchSeqs('--token', token, '--limit', '1'), token).to.deep.equal([0]);
+      }
+      expect((await audit('search', '--token', 'fRKHT0uy')).code).to.equal(2);
+    });
+
     it('prints the very lines of the log', async () => {
       const { stdout } = await audit('search', '--format', 'jsonl');
       const written = [...files].filter(([name]) => name.endsWith('.jsonl')).map(([, bytes]) => bytes.toString());
@@ -287,7 +297,8 @@ describe('sealwire audit', function () {
     expect(stdout)
       .to.match(/^seq {11}17\n/)
       .and.to.include('bound       order_id=o-17\n')
-      .and.to.include('grant       none\n');
+      .and.to.include('grant       none\n')
+      .and.to.include('grant       none: transient, never granted\n');
     const missing = await audit('show', '300');
     expect([missing.code, missing.stderr]).to.deep.equal([1, 'record 300: no such record\n']);
     expect((await audit('show', 'x')).code).to.equal(2);
@@ -295,6 +306,8 @@ describe('sealwire audit', function () {
     writeLog(retained, new Map([...files].filter(([name]) => name !== `${'0'.repeat(20)}.jsonl`)));
     const removed = await finishSealwire(['audit', 'show', '3', '--dir', retained]);
     expect([removed.code, removed.stderr]).to.deep.equal([1, 'record 3: its segment was removed\n']);
+    const { stderr } = await finishSealwire(['audit', 'search', '--request-id', 'r-101', '--dir', retained]);
+    expect(stderr).to.equal('sealwire-payments/a: records 0 to 99 were removed and not read\n');
   });
 
   it('counts', async () => {
@@ -312,7 +325,8 @@ describe('sealwire audit', function () {
     expect(stats['kid']).to.deep.include(['old'.padEnd(43, 'k'), 133]);
     expect((await audit('stats', '--event', 'reject')).stdout)
       .to.match(/^100 records\n/)
-      .and.to.include('\nDECRYPTION_FAILED    100\n');
+      .and.to.match(/\noutcome +fields\n/)
+      .and.to.match(/\nreason +refusals\nDECRYPTION_FAILED +100\n/);
   });
 
   it('exports CSV that no spreadsheet runs', async () => {
@@ -327,6 +341,20 @@ describe('sealwire audit', function () {
     const cells = rows.map((row) =>
       /^\d+,"[^"]*","open","[^"]*","[^"]*","[^"]*","((?:[^"]|"")*)",/.exec(row)?.[1]?.replaceAll('""', '"'),
     );
+    // A caller's order must not look like other siblings.
+    const forged = field({
+      bound: [
+        ['order_id', 'A-77 amount=1'],
+        ['note', '"'],
+      ],
+    });
+    writeLog(join(root, 'forged'), buildLog({ records: 1, input: () => input({ fields: [forged] }), signer }));
+    for (const [command, quoted] of [
+      ['search', 'order_id="A-77 amount=1" note="\\""'],
+      ['export', '"order_id=""A-77 amount=1"" note=""\\"""""'],
+    ] as const) {
+      expect((await finishSealwire(['audit', command, '--dir', join(root, 'forged')])).stdout).to.include(quoted);
+    }
     expect(cells).to.deep.equal(texts.map((text, index) => (index < 6 ? `'${text}` : text)));
     expect((await audit('export')).stdout.split('\r\n')).to.have.length(502);
     const json = await audit('export', '--format', 'json', '--event', 'reject');
@@ -439,6 +467,8 @@ describe('sealwire audit', function () {
     const { stdout, stderr } = await finish('bash', ['-c', script]);
     expect(stdout.split('\n')[1]).to.equal('0');
     expect(stderr).to.equal('');
+    const help = await finish('bash', ['-c', `"${process.execPath}" ${MAIN} audit search --help | :`]);
+    expect(help.stderr).to.equal('');
   });
 
   it('writes nothing, takes no lock, and needs no right to write', async () => {

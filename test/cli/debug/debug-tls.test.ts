@@ -77,9 +77,17 @@ describe('sealwire call and doctor over TLS', function () {
   });
 
   it('call fails in one line without the certificate, without the CA, and without TLS', async () => {
-    const refused = /cannot be asked for its schema \(UNAVAILABLE\); run sealwire doctor localhost:\d+/;
-    for (const tls of [ca, ['--tls'], []]) {
-      expectOneLine(await finishSealwire(call(...tls), { input: order('no') }), 3, refused);
+    writeFileSync(at('set.binpb'), Buffer.from(descriptorSet, 'base64'));
+    const set = ['--descriptors', at('set.binpb')];
+    for (const [tls, asked, why] of [
+      [ca, 'cannot be asked for its schema \\(UNAVAILABLE\\)', ''],
+      [['--tls'], 'cannot be asked for its schema \\(UNAVAILABLE\\)', 'self-signed certificate'],
+      [[], 'cannot be asked for its schema \\(UNAVAILABLE\\)', ''],
+      [[...set, '--tls'], 'the key service answered UNAVAILABLE', 'self-signed certificate'],
+    ] as const) {
+      const there = ['sealwire doctor localhost:\\d+', ...tls.filter((word) => !set.includes(word))].join(' ');
+      const line = new RegExp(`${asked}: .*${why}.*; run ${there}$`, 'm');
+      expectOneLine(await finishSealwire(call(...tls), { input: order('no') }), 3, line);
     }
   });
 

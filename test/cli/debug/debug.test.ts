@@ -6,6 +6,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { Duplex } from 'node:stream';
 import { promisify } from 'node:util';
+import { create, fromBinary, toBinary } from '@bufbuild/protobuf';
+import { FileDescriptorSetSchema } from '@bufbuild/protobuf/wkt';
 import { Server, ServerCredentials } from '@grpc/grpc-js';
 import { expect } from 'chai';
 import { explanations } from '../../../src/cli/debug/explanations.js';
@@ -13,7 +15,9 @@ import { stepExplanations } from '../../../src/cli/debug/step-explanations.js';
 import { KEY_SET_CODES, reasonByStep } from '../../../src/errors.js';
 import { descriptorSet } from '../../../src/gen/descriptors.js';
 import { ServiceHealth } from '../../../src/host/health.js';
+import { sha256 } from '../../../src/jwe/sha256.js';
 import { KeyRing } from '../../../src/keys/ring.js';
+import { statusByReason } from '../../../src/schema/error-status.js';
 import { addReflection } from '../../../src/server/reflection.js';
 import { environment, type Finished, finishSealwire } from '../../support/command.js';
 import {
@@ -131,6 +135,8 @@ describe('sealwire seal, open, inspect, explain and doctor', function () {
     expect(good).to.match(/^fld +"payments\.v1\.AuthorizeRequest\.card" +the field it was made for$/m);
     expect(good)
       .to.match(/^key +in the key set$/m)
+      .and.match(/^binding +not compared; give --field and -d$/m)
+      .and.match(new RegExp(`^digest +${sha256(token.trim())}$`, 'm'))
       .and.include('breaks no rule of the strict policy');
     expect(good).to.not.match(/Canary|4242|\p{Cc}\[/u);
     const at = ['--field', FIELD, '--address', service.address, ...service.flags.slice(2)];
@@ -174,10 +180,24 @@ describe('sealwire seal, open, inspect, explain and doctor', function () {
   it('explain @ reads what sealwire call and the audit log say', async () => {
     const wrong = order('explained', { card: { number: '1' } });
     const { stderr } = await sealwire(['call', `${PAYMENTS}/Authorize`, ...service.flags, '-d', '@'], wrong);
-    expect(await mustRun(['explain', '@'], stderr)).to.match(/^INNER_MESSAGE_INVALID \(INVALID_ARGUMENT\): /);
+    expect(await mustRun(['explain', '@'], stderr)).to.match(
+      /^field: card\n(?:\S+: .*\n)*\nINNER_MESSAGE_INVALID \(INVALID_ARGUMENT\): /,
+    );
     const search = ['audit', 'search', '--dir', join(service.dir, 'audit'), '--bound', 'order_id=explained'];
     const record = await mustRun([...search, '--format', 'jsonl']);
     expect(await mustRun(['explain', '@'], record)).to.match(/^INNER_INVALID is a step of an audit record/);
+  });
+
+  it('explain knows the text that an application has logged', async () => {
+    const logged = 'Error: 6 ALREADY_EXISTS: a sealed field was used before; seal again for each call';
+    for (const args of [['@'], [logged]]) {
+      expect(await mustRun(['explain', ...args], logged)).to.match(/^SEALED_FIELD_REPLAYED \(ALREADY_EXISTS\): /);
+    }
+    const texts = Object.values(statusByReason).map(({ text }) => text);
+    for (const text of texts) {
+      const [begin = ''] = text.split(';');
+      expect(texts.filter((other) => other.includes(begin))).to.deep.equal([text]);
+    }
   });
 
   it('inspect explains each token of a log', async () => {
@@ -250,7 +270,9 @@ describe('sealwire seal, open, inspect, explain and doctor', function () {
     await writeFile(set, Buffer.from(descriptorSet, 'base64'));
     const there = ['doctor', `127.0.0.1:${port}`, '--keys', join(service.dir, 'keys/public.jwks.json')];
     const proto = ['--proto', 'proto/payments/v1/payments.proto', '--import-path', 'proto'];
-    for (const flags of [['--descriptors', set], proto]) {
+    // As protoc and grpcurl name it.
+    const within = ['--proto', 'payments/v1/payments.proto', '--import-path', 'proto'];
+    for (const flags of [['--descriptors', set], proto, within]) {
       const { stdout } = await sealwire([...there, ...flags]);
       expect(stdout)
         .to.match(/^schema +ok +\S+: \d+ methods; reflection is not asked$/m)
@@ -258,6 +280,11 @@ describe('sealwire seal, open, inspect, explain and doctor', function () {
         .and.not.match(/^reflection/m);
     }
     server.forceShutdown();
+    // As users build it: without the protos of what a host adds.
+    const { file } = fromBinary(FileDescriptorSetSchema, await readFile(set));
+    const own = file.filter(({ name }) => !name.startsWith('grpc/'));
+    expect(own.length).to.be.lessThan(file.length);
+    await writeFile(set, toBinary(FileDescriptorSetSchema, create(FileDescriptorSetSchema, { file: own })));
     const proven = ['doctor', service.address, ...service.flags.slice(2), '--descriptors', set];
     expect(await mustRun(proven)).to.match(/^sealing statement +ok +the schema says the same of \d+ methods$/m);
   });
@@ -303,6 +330,16 @@ describe('sealwire seal, open, inspect, explain and doctor', function () {
     const { code, stdout } = await sealwire(['doctor', service.address, '--tls']);
     expect(code).to.equal(1);
     expect(stdout).to.match(/^TLS +bad +TLS: ERR_SSL_WRONG_VERSION_NUMBER; does the service speak TLS\?/m);
+  });
+
+  it('doctor and call pass on what a proxy or another server answers', async () => {
+    const other = createHttpServer((_request, answer) => answer.writeHead(502).end());
+    await once(other.listen(0, '127.0.0.1'), 'listening');
+    const { port } = other.address() as AddressInfo;
+    const { code, stdout } = await sealwire(['doctor', `127.0.0.1:${port}`]);
+    other.close();
+    expect(code).to.equal(1);
+    expect(stdout).to.match(/^reflection +bad +.*\(UNAVAILABLE\): .*Protocol error/m);
   });
 
   it('doctor shows nothing of a service that could steer a terminal', async () => {

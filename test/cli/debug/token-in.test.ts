@@ -28,6 +28,11 @@ describe('readTokens', () => {
       'card=eyJhbGciOiJFQ0RILUVTIn0.QUFBQQ.QUF… (cut)',
       ['eyJhbGciOiJFQ0RILUVTIn0.QUFBQQ.QUF'],
     ],
+    ['one that a log has cut early', `card=${TOKEN.slice(0, 26)}`, [TOKEN.slice(0, 26)]],
+    ['one cut in its header, in JSON', '{"card":"eyJhbGciOiJFQ0RILUVTIn"}', ['eyJhbGciOiJFQ0RILUVTIn']],
+    ['one cut with dots', `${TOKEN.slice(0, 40)}...`, [TOKEN.slice(0, 40)]],
+    ['one cut with an ellipsis', `${TOKEN.slice(0, 20)}…`, [TOKEN.slice(0, 20)]],
+    ['one cut with dots in a text', `x ${TOKEN.slice(0, 38)}... y`, [TOKEN.slice(0, 38)]],
     ['no token', 'nothing to see', ['nothing to see']],
   ];
   for (const [name, text, tokens] of cases) {
