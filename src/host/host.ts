@@ -252,10 +252,11 @@ async function start<R extends RunningApp, O>(
     web?.gateway.drain();
     const calls = Math.max(0, countCalls(server) - watchers);
     logger.info(`draining: ${calls} calls, which have ${config.drainMs / 1_000} s to finish`);
-    await drain(server, config.drainMs, () => {
+    const onDeadline = () => {
       errors.end();
       logger.warn('calls are ended: they took longer than drainMs', { calls: countCalls(server) });
-    });
+    };
+    await drain(server, config.drainMs, onDeadline, async () => web?.gateway.ended());
     errors.end();
     await web?.gateway.close();
   });

@@ -30,6 +30,7 @@ export class OwnConnections {
   readonly #accepted = new Map<number, Socket>();
   readonly #asked = new Map<number, (end: Socket) => void>();
   readonly #sessions = new WeakMap<WebConnection, Promise<ClientHttp2Session>>();
+  readonly #open = new Set<ClientHttp2Session>();
 
   /** @param server must be given its limits of receiving after this */
   constructor(server: GrpcServer) {
@@ -47,11 +48,18 @@ export class OwnConnections {
     this.#server.close();
   }
 
+  /** Waits until all sessions have ended. */
+  async ended(): Promise<void> {
+    // Not by `once` of events, which an error of the session would make fail.
+    const closed = [...this.#open].map((session) => new Promise<void>((end) => session.once('close', () => end())));
+    await Promise.all(closed);
+  }
+
   /** @returns the session for a connection, which ends with it; another one after the service has renewed it */
   sessionOf(connection: WebConnection, peer: WebPeer): Promise<ClientHttp2Session> {
     const known = this.#sessions.get(connection);
     if (known !== undefined) return known;
-    const opening = this.#open(connection, peer);
+    const opening = this.#connect(connection, peer);
     this.#sessions.set(connection, opening);
     const forget = () => {
       if (this.#sessions.get(connection) === opening) this.#sessions.delete(connection);
@@ -60,7 +68,7 @@ export class OwnConnections {
     return opening;
   }
 
-  async #open(connection: WebConnection, peer: WebPeer): Promise<ClientHttp2Session> {
+  async #connect(connection: WebConnection, peer: WebPeer): Promise<ClientHttp2Session> {
     const near = connect((this.#server.address() as AddressInfo).port, LOOPBACK);
     await once(near, 'connect');
     const far = await this.#meet(near);
@@ -71,6 +79,8 @@ export class OwnConnections {
     const session = connectHttp2('http://own', { createConnection: () => near });
     // Its streams say what went wrong.
     session.on('error', () => {});
+    this.#open.add(session);
+    session.once('close', () => this.#open.delete(session));
     if (connection.destroyed) session.close();
     else connection.once('close', () => session.close());
     return session;

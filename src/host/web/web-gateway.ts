@@ -42,7 +42,7 @@ const MAX_STREAMS = 100;
 const REQUEST_MS = 30_000;
 const IDLE_MS = 60_000;
 /** How long answers may still flow when everything has ended, in ms. */
-const FLUSH_MS = 5_000;
+const FLUSH_MS = 1_000;
 const METHOD_PATH = /^\/([\w.]+)\/\w+$/;
 
 export class WebGateway {
@@ -88,6 +88,11 @@ export class WebGateway {
   drain(): void {
     this.#isStopping = true;
     this.#server.close();
+  }
+
+  /** Waits for the end of the connections to the service. */
+  ended(): Promise<void> {
+    return this.#own.ended();
   }
 
   /** Closes all connections, when what is answered has gone out. */
