@@ -2,12 +2,13 @@
 import { createHash } from 'node:crypto';
 import { inspect } from 'node:util';
 import { create } from '@bufbuild/protobuf';
-import { Code, type Interceptor } from '@connectrpc/connect';
+import { Code, createRouterTransport, type Interceptor } from '@connectrpc/connect';
 import { expect } from 'chai';
 import { AuthorizeRequestSchema, CardDetailsSchema } from '../../src/gen/payments/v1/payments_pb.js';
 import type { SealedPaymentServiceServer } from '../../src/gen/payments/v1/payments_sealed.js';
 import { isOpened } from '../../src/schema/opened.js';
 import { errorDetails } from '../../src/web/call-errors.js';
+import { WebSealer } from '../../src/web/crypto/sealer.js';
 import {
   createEchoHandlers,
   Deferred,
@@ -15,9 +16,12 @@ import {
   type RecordingServer,
   startRecordingServer,
 } from '../client/helpers.js';
+import { ResponseService } from '../gen/matrix/v1/matrix_pb.js';
+import { SealedResponseServiceClient } from '../gen/matrix/v1/matrix_sealed_web.js';
 import { collect } from '../support/any-client.js';
 import { paymentOf } from '../support/payments-bench.js';
 import { readToEnd } from '../support/sealed-bench.js';
+import { webKeys } from '../support/web-client.js';
 import { connect, connectInMemory, failureOf, webRequest } from './helpers.js';
 
 /** Five parts, and so nothing that can be read. */
@@ -241,6 +245,30 @@ describe('a call of the browser client', () => {
       ]);
       expect(errorDetails(refused)).to.include({ code: 'REPLY_MISMATCH', field: 'payment.card' });
     }
+  });
+
+  it('tells which rules an inner message breaks', async () => {
+    const rule = { path: 'number', rule: 'no such card' };
+    const strict = await startRecordingServer(createEchoHandlers([]), {
+      open: { validators: { 'payments.v1.CardDetails': () => [rule] } },
+    });
+    const error = await failureOf(connect(strict).authorize(webRequest('o')));
+    strict.close();
+    expect(error.code).to.equal(Code.InvalidArgument);
+    expect(errorDetails(error)).to.deep.include({
+      reason: 'INNER_MESSAGE_INVALID',
+      code: undefined,
+      field: 'card.number',
+      violations: [{ path: 'card.number', rule: 'no such card' }],
+    });
+  });
+
+  it('refuses a reply with more tokens than a message may hold', async () => {
+    const many = Array(65).fill('token') as string[];
+    const transport = createRouterTransport(({ service }) => service(ResponseService, { unary: () => ({ many }) }));
+    const sealer = new WebSealer({ keys: webKeys(server.keys) });
+    const error = await failureOf(new SealedResponseServiceClient(transport, { sealer }).unary_({}));
+    expect([error.code, errorDetails(error)?.code]).to.deep.equal([Code.DataLoss, 'TOO_MANY_TOKENS']);
   });
 
   it('refuses text in place of a sealed reply, and leaves an absent one out', async () => {
