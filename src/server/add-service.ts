@@ -10,7 +10,7 @@ import {
 import { SealwireError } from '../errors.js';
 import { INTERNAL_STATUS } from '../schema/error-status.js';
 import type { ServicePlan } from '../schema/plan.js';
-import { checkOpened } from './opened-methods.js';
+import { onlyOpened } from './opened-methods.js';
 import { hasSealedFields, keepRequestBytes } from './receive/request-bytes.js';
 import { factsOf } from './records.js';
 import { toStatusObject } from './status-object.js';
@@ -44,8 +44,8 @@ type AnyHandler = (call: AnyCall, callback: Callback) => unknown;
  * @param service the generated service
  * @param handlers one function per method, by the definition's method keys or their camel case; missing ones answer
  *   UNIMPLEMENTED
- * @param report told of every error that was hidden from the caller; default: `process.emitWarning` with its name, or with
- *   code and message of a {@link SealwireError}
+ * @param report told of every error that was hidden from the caller; default: `process.emitWarning` with its name, or with code
+ *   and message of a {@link SealwireError}
  */
 export function addSealedService(
   server: Server,
@@ -59,13 +59,10 @@ export function addSealedService(
   const definition = keepRequestBytes(service.definition, service.plan);
   for (const [key, method] of Object.entries(service.definition)) {
     // proto-loader's keys are method names; as in grpc-js, handlers may have them in camel case.
-    const handler = find(given, key) ?? find(given, method.originalName);
-    if (typeof handler !== 'function') continue;
-    const isSealed = hasSealedFields(service.plan, method.path);
-    const bound: AnyHandler = (call, callback) => {
-      if (isSealed) checkOpened(definition[key]?.requestDeserialize);
-      return handler.call(handlers, call, callback);
-    };
+    const named = find(given, key) ?? find(given, method.originalName);
+    if (typeof named !== 'function') continue;
+    const handler = hasSealedFields(service.plan, method.path) ? onlyOpened(named, definition[key] ?? method) : named;
+    const bound = (handler as AnyHandler).bind(handlers);
     const hide = (error: unknown) => toServiceError(error, (hidden) => report(hidden, method.path));
     const wrapper = method.responseStream ? wrapStreaming(bound, hide) : wrapSingle(bound, hide, method.requestStream);
     wrapped[key] = wrapper as UntypedServiceImplementation[string];
