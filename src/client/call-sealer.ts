@@ -9,7 +9,7 @@ import type { MessagePlan, MethodPlan } from '../schema/plan.js';
 import { hasOwnFields, recipientsOf } from '../schema/walk.js';
 import type { ClientMetrics } from './client-metrics.js';
 import { type CallReplies, keepTokens } from './open-reply.js';
-import type { MessageSealer, RecipientKeys } from './seal-message.js';
+import type { KeyLookup, MessageSealer } from './seal-message.js';
 
 /** @param method path, e.g. `/payments.v1.PaymentService/GetPayment`. @returns at most a few hundred bytes */
 export type CredentialFunction = (method: string) => Uint8Array | Promise<Uint8Array>;
@@ -91,19 +91,25 @@ export class CallSealer {
     return this.needsReplyToken(method) && !recipients.includes('') ? [...recipients, ''] : recipients;
   }
 
-  /** Keys of all recipients that a method's calls need. */
-  findKeys(method: MethodPlan): RecipientKeys | Promise<RecipientKeys> {
-    const recipients = this.recipientsOf(method);
-    const [first] = recipients;
-    if (first !== undefined && recipients.length === 1) {
-      const key = this.#keys.current(first);
-      return key instanceof Promise ? key.then((ready) => new Map([[first, ready]])) : new Map([[first, key]]);
+  /**
+   * The keys of a method's calls: the service's own, if they need it, and others when something is sealed to them. A
+   * client need not have keys for fields that it never fills.
+   */
+  findKeys(method: MethodPlan): KeyLookup | Promise<KeyLookup> {
+    const own = this.recipientsOf(method).includes('') ? this.#keys.current('') : undefined;
+    const lookUp = (ready: RecipientKey | undefined): KeyLookup => ({
+      get: (recipient) => (recipient === '' ? ready : this.#askFor(recipient)),
+    });
+    return own instanceof Promise ? own.then(lookUp) : lookUp(own);
+  }
+
+  /** What a key source throws is no fault of the message that is being sealed. */
+  #askFor(recipient: string): RecipientKey | Promise<RecipientKey> {
+    try {
+      return this.#keys.current(recipient);
+    } catch (error) {
+      return Promise.reject(error);
     }
-    const found = recipients.map((recipient) => this.#keys.current(recipient));
-    const combine = (keys: readonly RecipientKey[]) =>
-      new Map(recipients.map((recipient, index) => [recipient, keys[index] as RecipientKey]));
-    if (!found.some((key) => key instanceof Promise)) return combine(found as RecipientKey[]);
-    return Promise.all(found).then(combine);
   }
 
   /**
@@ -141,12 +147,12 @@ export class CallSealer {
    */
   beginReplies(
     method: MethodPlan,
-    keys: RecipientKeys | Promise<RecipientKeys>,
+    keys: KeyLookup | Promise<KeyLookup>,
     request?: Uint8Array,
   ): CallReplies | Promise<CallReplies> {
     const credential = this.#credential(method.path);
     const call = { mth: method.path, req: request && requestDigest(request) };
-    const begin = (ready: RecipientKeys, bytes: Uint8Array) =>
+    const begin = (ready: KeyLookup, bytes: Uint8Array) =>
       this.#sealer.beginReplies(ready.get('') as RecipientKey, bytes, call);
     if (!(keys instanceof Promise) && !(credential instanceof Promise)) return begin(keys, credential);
     return Promise.all([keys, credential]).then((ready) => begin(...ready));
@@ -157,7 +163,7 @@ export class CallSealer {
    *
    * @throws SealwireError those of `MessageSealer`
    */
-  seal({ request, path }: MethodPlan, message: object, keys: RecipientKeys): object | Promise<object> {
+  seal({ request, path }: MethodPlan, message: object, keys: KeyLookup): object | Promise<object> {
     if (request === undefined) return message;
     const startedAt = performance.now();
     const finish = (sealed: object) => {
@@ -168,7 +174,7 @@ export class CallSealer {
     return sealed instanceof Promise ? sealed.then(finish) : finish(sealed);
   }
 
-  #trySeal(plan: MessagePlan, message: object, keys: RecipientKeys): object | Promise<object> {
+  #trySeal(plan: MessagePlan, message: object, keys: KeyLookup): object | Promise<object> {
     try {
       return this.#sealer.seal(plan, message, keys);
     } catch (error) {

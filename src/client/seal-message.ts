@@ -13,6 +13,11 @@ import { CallReplies } from './open-reply.js';
 /** Keys by recipient name; '' is the service itself. */
 export type RecipientKeys = ReadonlyMap<string, RecipientKey>;
 
+/** Gives such keys when something is sealed to them, at once where they are at hand. */
+export interface KeyLookup {
+  get(recipient: string): RecipientKey | Promise<RecipientKey> | undefined;
+}
+
 /** Options of {@link MessageSealer}. */
 export interface MessageSealerOptions {
   readonly sessions: SealingSessions;
@@ -37,16 +42,17 @@ export class MessageSealer {
   /**
    * @param plan the message's sealed fields
    * @param message the opened message; never modified
-   * @param keys a key for every recipient of the plan
+   * @param keys asked for the recipients of what is in the message
    * @returns the message with tokens: at once when the agreement sessions are ready, else a promise
    * @throws SealwireError `FIELD_REQUIRED`, `TOO_MANY_TOKENS`, `INNER_TOO_LARGE`, `SEAL_INPUT`, with the field's path
    */
-  seal(plan: MessagePlan, message: object, keys: RecipientKeys): object | Promise<object> {
+  seal(plan: MessagePlan, message: object, keys: KeyLookup): object | Promise<object> {
     const sites = collectToSeal(plan, message);
     const sessions = new Map<string, AgreementSession>();
     const pending: Promise<unknown>[] = [];
     this.#forEachKey(sites, keys, (recipient, key) => {
-      const session = this.#sessions.acquire(key);
+      const acquire = (ready: RecipientKey) => this.#sessions.acquire(ready);
+      const session = key instanceof Promise ? key.then(acquire) : acquire(key);
       if (!(session instanceof Promise)) {
         sessions.set(recipient, session);
         return;
@@ -63,14 +69,16 @@ export class MessageSealer {
   /**
    * As {@link seal}, if it can be done at once.
    *
-   * @returns undefined when an agreement has to be waited for; none is begun
+   * @returns undefined when a key or an agreement has to be waited for; none is begun
    */
-  sealNow(plan: MessagePlan, message: object, keys: RecipientKeys): object | undefined {
+  sealNow(plan: MessagePlan, message: object, keys: KeyLookup): object | undefined {
     const sites = collectToSeal(plan, message);
     const sessions = new Map<string, AgreementSession>();
     let isReady = true;
     this.#forEachKey(sites, keys, (recipient, key) => {
-      const session = this.#sessions.acquireNow(key);
+      // Whoever asks for it again gets its error.
+      if (key instanceof Promise) key.catch(() => {});
+      const session = key instanceof Promise ? undefined : this.#sessions.acquireNow(key);
       if (session === undefined) isReady = false;
       else sessions.set(recipient, session);
     });
@@ -99,8 +107,8 @@ export class MessageSealer {
   /** The key of each recipient that something is sealed to. */
   #forEachKey(
     sites: readonly SealedSite[],
-    keys: RecipientKeys,
-    visit: (recipient: string, key: RecipientKey) => void,
+    keys: KeyLookup,
+    visit: (recipient: string, key: RecipientKey | Promise<RecipientKey>) => void,
   ): void {
     const visited = new Set<string>();
     for (const site of sites) {

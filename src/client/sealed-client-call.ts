@@ -18,7 +18,7 @@ import { errorStatus, STATUS_DETAILS_KEY } from '../schema/error-status.js';
 import type { MethodPlan } from '../schema/plan.js';
 import { type CallSealer, type LocalStatus, replyRefusal, type Serialize } from './call-sealer.js';
 import type { CallReplies } from './open-reply.js';
-import type { RecipientKeys } from './seal-message.js';
+import type { KeyLookup } from './seal-message.js';
 
 type InterceptingCallInterface = ReturnType<NextCall>;
 type MessageContext = Parameters<InterceptingCallInterface['sendMessageWithContext']>[0];
@@ -49,7 +49,7 @@ export class SealedClientCall extends InterceptingCall {
   #busy = false;
   #state: CallState = 'waiting';
   #listener: Partial<InterceptingListener> | undefined;
-  #keys: RecipientKeys = new Map();
+  #keys: KeyLookup = new Map();
   #replies: CallReplies | undefined;
   /** Ms since 1970. grpc-js tells of a deadline only once a call has started. */
   readonly #deadline: number;
@@ -197,7 +197,7 @@ export class SealedClientCall extends InterceptingCall {
     this.#busy = false;
   }
 
-  #startNext(metadata: Metadata, keys: RecipientKeys, replies: CallReplies | undefined): void {
+  #startNext(metadata: Metadata, keys: KeyLookup, replies: CallReplies | undefined): void {
     clearTimeout(this.#deadlineTimer);
     if (this.#ended) return;
     // A timer of ours may be a little late, and a call that is started late is never told.

@@ -1,4 +1,6 @@
 /** Opened inner messages print redacted, and keep the token they came from within reach. */
+import { SealwireError } from '../errors.js';
+
 declare const sealedToken: unique symbol;
 
 /** A compact JWE that the type system keeps apart from plain strings. */
@@ -37,6 +39,10 @@ class Mark extends Returned {
     const mark = object as Mark;
     mark.#tokens ??= [];
     mark.#tokens.push({ slot, token });
+  }
+
+  static hasElements(object: object, key: string): boolean {
+    return #tokens in object && object.#tokens?.some(({ slot }) => slot.startsWith(`${key}[`)) === true;
   }
 
   static findToken(object: object, slot: string): SealedToken | undefined {
@@ -88,6 +94,7 @@ export function recordToken(holder: object, key: string, index: number | string 
  * @param key the field's property, e.g. `card`
  * @param at position in a repeated field, or key in a map
  * @returns the token, or undefined when the field was absent, is transient, or the message is a copy
+ * @throws SealwireError `OPTIONS_INVALID` without `at` for a field that has tokens of elements
  *
  * @example
  * ```ts
@@ -104,7 +111,11 @@ export function tokenOf<T extends object>(
   key: keyof T & string,
   at?: number | string,
 ): SealedToken | undefined {
-  return Mark.findToken(message, slot(key, at));
+  const token = Mark.findToken(message, slot(key, at));
+  if (token === undefined && at === undefined && Mark.hasElements(message, key)) {
+    throw new SealwireError('OPTIONS_INVALID', `${key} is a list or a map: say which element, by position or key`);
+  }
+  return token;
 }
 
 function slot(key: string, at: number | string | undefined): string {

@@ -8,7 +8,7 @@ import type {
 } from '@grpc/grpc-js';
 import { SealwireError } from '../errors.js';
 import type { ServicePlan } from '../schema/plan.js';
-import { checkOpened } from './opened-methods.js';
+import { onlyOpened } from './opened-methods.js';
 import { hasSealedFields, keepRequestBytes } from './receive/request-bytes.js';
 import { factsOf } from './records.js';
 import { findMisuse, toServiceError } from './service-error.js';
@@ -50,8 +50,8 @@ type Hide = (error: unknown, isOver: boolean) => ServerErrorResponse;
  * @param service the generated service
  * @param handlers one function per method, by the definition's method keys or their camel case; missing ones answer
  *   UNIMPLEMENTED
- * @param report told of every error that was hidden from the caller; default: `process.emitWarning` with its name, or with
- *   code and message of a {@link SealwireError}
+ * @param report told of every error that was hidden from the caller; default: `process.emitWarning` with its name, or with code
+ *   and message of a {@link SealwireError}
  */
 export function addSealedService(
   server: Server,
@@ -65,13 +65,10 @@ export function addSealedService(
   const definition = keepRequestBytes(service.definition, service.plan);
   for (const [key, method] of Object.entries(service.definition)) {
     // proto-loader's keys are method names; as in grpc-js, handlers may have them in camel case.
-    const handler = find(given, key) ?? find(given, method.originalName);
-    if (typeof handler !== 'function') continue;
-    const isSealed = hasSealedFields(service.plan, method.path);
-    const bound: AnyHandler = (call, callback) => {
-      if (isSealed) checkOpened(definition[key]?.requestDeserialize);
-      return handler.call(handlers, call, callback);
-    };
+    const named = find(given, key) ?? find(given, method.originalName);
+    if (typeof named !== 'function') continue;
+    const handler = hasSealedFields(service.plan, method.path) ? onlyOpened(named, definition[key] ?? method) : named;
+    const bound = (handler as AnyHandler).bind(handlers);
     const tell = (error: unknown) => report(error, method.path);
     const hide: Hide = (error, isOver) => toServiceError(error, isOver ? () => {} : tell);
     const wrapper = method.responseStream ? wrapStreaming(bound, hide) : wrapSingle(bound, hide, method.requestStream);

@@ -4,6 +4,7 @@
  */
 import { ServerInterceptingCall, type ServerInterceptor } from '@grpc/grpc-js';
 import type { MeterProvider } from '@opentelemetry/api';
+import { SealwireError } from '../errors.js';
 import { CallerRate } from '../jwe/agreements/caller-rate.js';
 import { type AgreementCacheOptions, type CallerRateOptions, type OpenerStats, TokenOpener } from '../jwe/opener.js';
 import type { OpeningKeys, RecipientKey } from '../jwe/recipient.js';
@@ -25,7 +26,7 @@ import { type AuthenticateCaller, ReplyTokenReader } from './reply-token.js';
 import { MessageReplier } from './seal-reply.js';
 import { SealedServerCall, type ServerCallParts } from './sealed-server-call.js';
 import { ServerMetrics } from './server-metrics.js';
-import { createStoredOpener, createStoredReader, type OpenStored } from './stored/open-stored.js';
+import { collectFields, createStoredOpener, createStoredReader, type OpenStored } from './stored/open-stored.js';
 import { createStoredResealer, type ResealStored } from './stored/reseal-stored.js';
 
 /** Options of {@link createOpenInterceptor}. */
@@ -46,7 +47,7 @@ export interface OpenInterceptorOptions {
   readonly authenticateCaller?: AuthenticateCaller;
   /** Makes tokens single-use where the method's `idempotency_level` does not say otherwise. Default: none. */
   readonly guard?: TokenGuard;
-  /** Rules for inner messages, by full type name. Default: none. */
+  /** Rules for inner messages, by full name of a type that a sealed field of the services has. Default: none. */
   readonly validators?: Validators;
   /** Public keys of the recipients that responses name. Default: none. */
   readonly recipientKeys?: KeySource;
@@ -101,11 +102,13 @@ export interface OpenInterceptor {
  * @example
  * ```ts
  * import { Server } from '@grpc/grpc-js';
- * import { createOpenInterceptor, KeyRing, ReplayGuard } from 'sealwire';
+ * import { createOpenInterceptor, KeyRing, ReplayGuard, RingFollower } from 'sealwire';
  * import { AuditLog } from 'sealwire/audit';
  * import { SealedPaymentService } from './gen/payments/v1/payments_sealed.js';
  *
- * const keys = await KeyRing.load('keys/ring.json');
+ * const path = 'keys/ring.json';
+ * const keys = await KeyRing.load(path);
+ * new RingFollower({ path, ring: keys, onError: ({ message }) => console.error(message) });
  * const audit = await AuditLog.open({ dir: 'audit', origin: 'payments' });
  * const { interceptor } = createOpenInterceptor({
  *   services: [SealedPaymentService],
@@ -139,7 +142,8 @@ export function createOpenInterceptor(options: OpenInterceptorOptions): OpenInte
     },
     'MESSAGE_RATE',
   );
-  const { guard, validators, authenticateCaller, services } = options;
+  const { guard, validators = {}, authenticateCaller, services } = options;
+  checkValidators(validators, services);
   const metrics = new ServerMetrics(options.meterProvider);
   const audit = metrics.meterAudit(options.audit);
   const readAhead = {
@@ -204,4 +208,14 @@ export function createOpenInterceptor(options: OpenInterceptorOptions): OpenInte
     sessions?.invalidate(kid);
   };
   return { interceptor, tokenOpener, openStored, resealStored, forgetKey };
+}
+
+/** A validator that never runs would not be missed. */
+function checkValidators(validators: Validators, services: OpenInterceptorOptions['services']): void {
+  const types = new Set([...collectFields(services).values()].map(({ codec }) => codec.typeName));
+  for (const [name, validator] of Object.entries(validators)) {
+    if (validator === undefined || types.has(name)) continue;
+    const known = [...types].join(', ');
+    throw new SealwireError('OPTIONS_INVALID', `validators: no sealed field has the type ${name}; there are: ${known}`);
+  }
 }

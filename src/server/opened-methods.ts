@@ -6,9 +6,8 @@ import type { ServerInterceptor } from '@grpc/grpc-js';
 import { SealwireError } from '../errors.js';
 
 type Definition = Parameters<ServerInterceptor>[0];
-type Deserialize = Definition['requestDeserialize'];
 
-const opened = new WeakSet<Deserialize>();
+const opened = new WeakSet<Definition['requestDeserialize']>();
 
 /** Takes note that an open interceptor sees the calls of a method. */
 export function noteOpened({ requestDeserialize }: Definition): void {
@@ -16,11 +15,14 @@ export function noteOpened({ requestDeserialize }: Definition): void {
 }
 
 /**
- * @param requestDeserialize made for this method of one server alone
- * @throws SealwireError `OPTIONS_INVALID`
+ * @param method decodes requests by a function made for one server alone
+ * @returns a handler that throws `OPTIONS_INVALID` in place of running, unless an open interceptor sees the method
  */
-export function checkOpened(requestDeserialize: Deserialize | undefined): void {
-  if (requestDeserialize !== undefined && opened.has(requestDeserialize)) return;
-  const remedy = 'give new Server({ interceptors }) the one of createOpenInterceptor({ services }), with this service';
-  throw new SealwireError('OPTIONS_INVALID', `no open interceptor has seen the call: ${remedy}`);
+export function onlyOpened(handler: unknown, { requestDeserialize }: Pick<Definition, 'requestDeserialize'>): unknown {
+  return function check(this: unknown, ...values: unknown[]): unknown {
+    if (opened.has(requestDeserialize)) return (handler as (...given: unknown[]) => unknown).apply(this, values);
+    const remedy =
+      'give new Server({ interceptors }) the one of createOpenInterceptor({ services }), with this service';
+    throw new SealwireError('OPTIONS_INVALID', `no open interceptor has seen the call: ${remedy}`);
+  };
 }

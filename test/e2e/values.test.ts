@@ -156,8 +156,8 @@ for (const [way, optionsFor] of Object.entries(clientWays)) {
         );
       });
       const key = keys.current();
-      // A client has a key for each recipient that its plan names, used or not.
-      const source = staticKeySource({ '': key, other: key, insurer: key });
+      // Nothing is sealed to the others that the plan names.
+      const source = staticKeySource(key);
       client = new SealedFirstServiceClient(`127.0.0.1:${port}`, credentials.createInsecure(), {
         keys: source,
         ...(await optionsFor(key)),
@@ -179,6 +179,13 @@ for (const [way, optionsFor] of Object.entries(clientWays)) {
         expect(opened).to.deep.equal([{ ...nothing(), ...change }]);
       });
     }
+
+    it('a field of a recipient whose key the client does not have', async () => {
+      const error = await failureOf(client.echo({ shapes: { ...nothing(), forOther: elsewhere('x') } }));
+      expect(error.code).to.equal(status.FAILED_PRECONDITION);
+      expect(errorDetails(error)).to.include({ code: 'KEY_NOT_FOUND' });
+      expect(opened).to.deep.equal([]);
+    });
 
     /** Sends a token that our client would not make. */
     function send(enc: 'A256GCM' | 'A128CBC-HS256', bytes: number): Promise<unknown> {

@@ -1,5 +1,6 @@
 import { inspect } from 'node:util';
 import { expect } from 'chai';
+import { SealwireError } from '../../src/errors.js';
 import { isOpened, markHolder, markOpened, recordToken, tokenOf } from '../../src/schema/opened.js';
 
 const card = { number: '4111111111111111', nested: { holder: 'Zoë' } };
@@ -57,6 +58,11 @@ describe('opened messages', () => {
     expect(tokenOf(message, 'cards', 0)).to.equal('f.g.h.i.j');
     expect(tokenOf(message, 'byKey', 'k')).to.equal('k.l.m.n.o');
     expect(tokenOf(message, 'cards', 1)).to.equal(undefined);
+    for (const key of ['cards', 'byKey'] as const) {
+      expect(() => tokenOf(message, key))
+        .to.throw(SealwireError)
+        .with.property('code', 'OPTIONS_INVALID');
+    }
     expect(tokenOf({ ...message }, 'card')).to.equal(undefined);
     expect(inspect(message)).not.to.contain('a.b.c');
   });

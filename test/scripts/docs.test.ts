@@ -148,6 +148,18 @@ describe('the documents', () => {
     expect(unset).to.deep.equal([]);
   });
 
+  it('show no server whose ring would miss a rotation', async () => {
+    const servers: string[] = [];
+    for (const page of await listPages()) {
+      for (const [, code = ''] of (await readFile(page, 'utf8')).matchAll(/^```(?:ts|js)\n(.*?)^```$/gms)) {
+        if (!code.includes('new Server(') || !code.includes('KeyRing.load(')) continue;
+        servers.push(page);
+        expect(code, page).to.include('new RingFollower(');
+      }
+    }
+    expect(servers).to.include('docs/generator.md');
+  });
+
   it('wrap prose at 120 columns', async () => {
     const long: string[] = [];
     for (const page of await listPages()) {

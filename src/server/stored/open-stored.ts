@@ -8,7 +8,7 @@ import type { ParsedToken } from '../../jwe/token.js';
 import { decodeInner, expectationOf } from '../../schema/open-sites.js';
 import type { SealedToken } from '../../schema/opened.js';
 import type { MessagePlan, SealedFieldPlan, ServicePlan } from '../../schema/plan.js';
-import type { SealedSite } from '../../schema/walk.js';
+import { read, type SealedSite } from '../../schema/walk.js';
 import type { AuditSink, CallRecord } from '../audit-sink.js';
 import type { Granter } from '../granter.js';
 import { type CallFacts, createRecord, createRejectRecord, describeField, factsOf } from '../records.js';
@@ -35,7 +35,8 @@ export interface StoredTokenCall {
  * Opens a stored token. Its time and earlier use do not matter; its field and bound siblings do.
  *
  * @returns the inner message, which prints redacted; a durable record was written before
- * @throws SealwireError `PLAN_INVALID` for an unknown field, else with a step code
+ * @throws SealwireError `PLAN_INVALID` for an unknown field, `OPTIONS_INVALID` when the token does not fit and `bound`
+ *   lacks a sibling, else with a step code
  */
 export type OpenStored = <T extends object>(token: SealedToken | string, place: StoredTokenPlace) => Promise<T>;
 
@@ -88,7 +89,10 @@ export function createStoredReader({ services, tokenOpener, audit, granter }: St
           describeField(site, token, { parsed, outcome: 'refused', reason: code }),
         ]),
       );
-      throw error;
+      const lacking = field.bind.filter((sibling) => !sibling.explicitPresence && read(bound, sibling) === undefined);
+      const isMismatch = error instanceof SealwireError && error.code === 'BINDING_MISMATCH';
+      if (!isMismatch || lacking.length === 0) throw error;
+      throw new SealwireError('OPTIONS_INVALID', `bound lacks ${lacking.map(({ key }) => key).join(', ')}`);
     }
   };
 }

@@ -74,6 +74,9 @@ describe('resealStored', () => {
     // The binding went with it.
     const other = { ...PLACE, bound: { ...PLACE.bound, amountMinor: '1' } };
     await refusal(() => openStored(sealed, other), 'BINDING_MISMATCH');
+    const { amountMinor: _, ...less } = PLACE.bound;
+    const lacking = await refusal(() => openStored(sealed, { ...PLACE, bound: less }), 'OPTIONS_INVALID');
+    expect(lacking.message).to.equal('bound lacks amountMinor');
   });
 
   it('leaves a token of the current key as it is', async () => {
