@@ -3,7 +3,8 @@ import { join } from 'node:path';
 
 /**
  * @param dir the service's folder
- * @param given a folder of key files that were made elsewhere and are only read; what is derived from them stays in `dir`
+ * @param given a folder of key files that were made elsewhere and are only read; what is derived from them stays in
+ *   `dir`
  */
 export function servicePaths(dir: string, given = join(dir, 'keys')) {
   const keys = join(dir, 'keys');

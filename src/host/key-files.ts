@@ -45,7 +45,7 @@ export async function loadKeys(dir: string, options: LoadKeysOptions = {}): Prom
     } catch (error) {
       if (!(error instanceof SealwireError && error.code === 'KEY_FILE_WRITE')) throw error;
     }
-    const why = 'has no member changed, or the one of other keys, and is only read here: change it by sealwire keys';
+    const why = 'has no member changed, or that of other keys, and is only read here: run sealwire keys stamp on it';
     throw new SealwireError('KEY_FILE_INVALID', `${path}: ${why}`);
   };
   const make = async () => [await createFirstKey('P-521')];

@@ -124,7 +124,7 @@ function createComplaints(logger: Logger, now: () => number): Complaints {
   };
   return {
     older() {
-      const why = 'clients that have seen that one refuse it until the ring is changed; run sealwire keys rotate --now';
+      const why = 'clients that have seen that one refuse it until the ring is changed; run sealwire keys stamp';
       say('error', `the key ring is older than the last key set that was signed here: ${why}`);
     },
     ifShort({ delegationExpiresAt }) {

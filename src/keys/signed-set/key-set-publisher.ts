@@ -148,8 +148,7 @@ export class KeySetPublisher {
     const keys = this.#choose(published, nowMs);
     const fingerprint = fingerprintOf(keys);
     const last = await this.#readLast();
-    const isSame = version !== undefined && last !== undefined && compareVersions(version, last.version) === 0;
-    if (version === undefined || (isSame && fingerprint !== last.fingerprint)) return this.#options.onUnversioned();
+    if (version === undefined || isUnsaid({ version, fingerprint }, last, nowMs)) return this.#options.onUnversioned();
     const signed = this.#signed;
     const isDue =
       signed === undefined ||
@@ -203,4 +202,13 @@ export class KeySetPublisher {
     this.#leftOut = leftOut.join();
     return keys.filter((key) => chosen.has(key));
   }
+}
+
+/** Whether the keys are others than those of the last set, though nothing says that they were changed. */
+function isUnsaid({ version, fingerprint }: SeenSet, last: SeenSet | undefined, nowMs: number): boolean {
+  if (last === undefined || version.changed !== last.version.changed) return false;
+  const { passed } = last.version;
+  if (version.passed === passed) return fingerprint !== last.fingerprint;
+  // A date that had passed is one no more: the clock was set back, or the date was taken away.
+  return version.passed < passed && nowMs >= passed * 1000;
 }

@@ -5,8 +5,9 @@ import { SealwireError } from '../../../src/errors.js';
 import { signDelegation } from '../../../src/keys/signed-set/delegation.js';
 import { verifyKeySet } from '../../../src/keys/signed-set/key-set.js';
 import { KeySetPublisher, type PublishedKeys, type SetSigner } from '../../../src/keys/signed-set/key-set-publisher.js';
+import { verifyStatement } from '../../../src/keys/signed-set/signed-statement.js';
 import { SigningKey } from '../../../src/keys/signed-set/signing-key.js';
-import type { KeySetVersion } from '../../../src/profile/key-sets/version.js';
+import type { KeySetVersion, SeenSet } from '../../../src/profile/key-sets/version.js';
 import { makeSealingKey } from '../../support/signed-sets.js';
 import { inFolder, refusal } from '../helpers.js';
 
@@ -53,7 +54,9 @@ class Bench {
     this.#signer = undefined;
   }
 
-  create(options: { lifeSeconds?: number; maxAgeSeconds?: number; checkMs?: number } = {}): KeySetPublisher {
+  create(
+    options: { statement?: string; lifeSeconds?: number; maxAgeSeconds?: number; checkMs?: number } = {},
+  ): KeySetPublisher {
     return new KeySetPublisher({
       issuer: 'payments',
       file: this.#file,
@@ -81,9 +84,16 @@ class Bench {
     });
   }
 
+  get rootKid(): string {
+    return this.#root?.kid ?? '';
+  }
+
   verify(publisher: KeySetPublisher) {
-    const roots = [this.#root?.kid ?? ''];
-    return verifyKeySet(publisher.current()?.jws ?? '', { roots, issuer: 'payments', nowMs: this.nowMs });
+    return verifyKeySet(publisher.current()?.jws ?? '', {
+      roots: [this.rootKid],
+      issuer: 'payments',
+      nowMs: this.nowMs,
+    });
   }
 }
 
@@ -209,6 +219,13 @@ describe('KeySetPublisher', () => {
       const restarted = bench.create();
       await restarted.update();
       expect([restarted.current(), bench.told.length]).to.deep.equal([undefined, told + 1]);
+      // Nor is a date taken away without a word.
+      bench.change(bench.keys);
+      bench.version = { changed: START + 1, passed: START };
+      await restarted.update();
+      bench.version = { changed: START + 1, passed: START - 1 };
+      await restarted.update();
+      expect(restarted.current()?.version).to.deep.equal({ changed: START + 1, passed: START });
       bench.change(bench.keys);
       await restarted.update();
       expect((await bench.verify(restarted)).keys.map(({ kid }) => kid)).to.deep.equal([bench.keys[0]?.jwk.kid]);
@@ -223,9 +240,11 @@ describe('KeySetPublisher', () => {
       bench.version = { changed: START, passed: START };
       const first = bench.create();
       await first.update();
+      bench.nowMs -= 1;
       bench.version = { changed: START, passed: 0 };
       await first.update();
       expect(bench.told).to.deep.equal([]);
+      expect(first.current()?.version).to.deep.equal(bench.version);
       first.close();
       const second = bench.create();
       bench.change(bench.keys, START - 1);
@@ -233,6 +252,25 @@ describe('KeySetPublisher', () => {
       expect(bench.told).to.deep.equal(['older']);
       expect((await bench.verify(second)).version).to.deep.equal({ changed: START - 1, passed: 0 });
       second.close();
+    }),
+  );
+
+  it(
+    'states what is sealed beside the set: an upgrade that changes it does not change the version of the set',
+    withBench(async (bench) => {
+      const sets: (SeenSet | undefined)[] = [];
+      for (const statement of ['/p.S/M p.In p.Out\n', '/p.S/M p.In p.Other\n']) {
+        const publisher = bench.create({ statement });
+        await publisher.update();
+        const { version, fingerprint } = await bench.verify(publisher);
+        sets.push({ version, fingerprint });
+        const checks = { roots: [bench.rootKid], issuer: 'payments', nowMs: bench.nowMs };
+        expect(await verifyStatement(publisher.current()?.statementJws ?? '', checks)).to.equal(statement);
+        publisher.close();
+        bench.nowMs += 60_000;
+      }
+      expect(sets[1]).to.deep.equal(sets[0]);
+      expect(bench.told).to.deep.equal([]);
     }),
   );
 
