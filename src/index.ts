@@ -11,6 +11,7 @@ export {
   type KeyServiceMetadata,
   type KeySetOptions,
   type KeySetProblem,
+  type KeySetVersion,
 } from './client/key-directory.js';
 export {
   type CredentialFunction,

@@ -5,11 +5,13 @@ import type { KeySource } from '../keys/key-source.js';
 import { verifyKeySet } from '../keys/signed-set/key-set.js';
 import { type KeySetOptions, noMemory, resolveCacheSettings } from '../profile/key-sets/cache-settings.js';
 import { KeySets } from '../profile/key-sets/key-sets.js';
+import type { KeySetVersion } from '../profile/key-sets/version.js';
 import { checkCredentials } from './call-options.js';
 import { createKeySetFetcher, type KeyServiceMetadata, type KeySetFetcher } from './key-set-fetcher.js';
 import { createFileMemory } from './key-set-memory.js';
 
 export type { KeySetOptions, KeySetProblem } from '../profile/key-sets/cache-settings.js';
+export type { KeySetVersion } from '../profile/key-sets/version.js';
 export type { KeyServiceMetadata } from './key-set-fetcher.js';
 
 /** Options of {@link KeyDirectory}. */
@@ -92,7 +94,7 @@ export class KeyDirectory implements KeySource {
    *
    * @returns version and end (seconds since 1970) of the set at hand; undefined when there is none that may be used
    */
-  describe(recipient: string): { readonly version: number; readonly expiresAt: number } | undefined {
+  describe(recipient: string): { readonly version: KeySetVersion; readonly expiresAt: number } | undefined {
     return this.#sets.describe(recipient);
   }
 

@@ -2,6 +2,7 @@
 import { SealwireError } from '../errors.js';
 import { readKeyFile, writeKeyFile } from '../keys/files.js';
 import { isRemembered, type KeySetMemory, type RememberedSet } from '../profile/key-sets/cache-settings.js';
+import { compareVersions } from '../profile/key-sets/version.js';
 
 const FORMAT = 1;
 
@@ -22,7 +23,8 @@ export function createFileMemory(path: string): KeySetMemory {
       // One at a time, each on the current content: another recipient's entry must not be lost.
       const done = tail.then(async () => {
         const all = await read(path);
-        if ((all.get(issuer)?.version ?? -1) > set.version) return;
+        const known = all.get(issuer);
+        if (known !== undefined && compareVersions(known.version, set.version) > 0) return;
         await write(path, new Map([...all, [issuer, set]]));
       });
       tail = done.catch(() => {});

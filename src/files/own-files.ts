@@ -28,6 +28,15 @@ export function findOthersRights({ mode, uid }: Owned): string | undefined {
 }
 
 /**
+ * Whether root gave the file to this process by a group, and to nobody else: Kubernetes gives secrets so to a container
+ * that does not run as root, by a group of the pod's own (`fsGroup`).
+ */
+export function isGivenByRoot({ mode, uid, gid }: Pick<Stats, 'mode' | 'uid' | 'gid'>): boolean {
+  // Root's own group has other members than this process.
+  return (mode & 0o777) === 0o440 && uid === 0 && gid !== 0 && process.getgroups?.().includes(gid) === true;
+}
+
+/**
  * Looks at a folder before anything in it is opened: reading a pipe would wait for ever.
  *
  * @returns what is wrong with it, with its path; undefined when it can be used

@@ -1,14 +1,18 @@
 /** Where a service keeps its files, below the folder that `--dir` names. */
 import { join } from 'node:path';
 
-/** @param dir the service's folder */
-export function servicePaths(dir: string) {
+/**
+ * @param dir the service's folder
+ * @param given a folder of key files that were made elsewhere and are only read; what is derived from them stays in
+ *   `dir`
+ */
+export function servicePaths(dir: string, given = join(dir, 'keys')) {
   const keys = join(dir, 'keys');
   return {
     /** The folder of key files. */
     keys,
     /** Private keys, mode 0600. */
-    ring: join(keys, 'ring.json'),
+    ring: join(given, 'ring.json'),
     /** Plain JWK Set of what senders may use. */
     publicKeys: join(keys, 'public.jwks.json'),
     /** Private JWK of the root, mode 0600; may be kept elsewhere. */

@@ -48,6 +48,14 @@ const hostSchema = z.strictObject({
         .min(1)
         .optional()
         .describe('File with the passphrase of an encrypted key ring; its first line counts. A new ring is encrypted.'),
+      folder: z
+        .string()
+        .min(1)
+        .optional()
+        .describe(
+          'Folder of ring.json and root.pub.json, and of set-signing.json and delegation.jws if instances share them; it ' +
+            'is only read, and may be a mounted secret. Without it all are under dir.',
+        ),
     })
     .prefault({})
     .describe('The key ring.'),

@@ -150,7 +150,8 @@ async function start<R extends RunningApp, O>(
   const passphrase = findPassphrase(config.keys.passphraseFile);
   const hardware = createHardware({ config: config.hsm, logger, askPin, onChange: () => lookAtCustody() });
   stops.push(() => hardware.close());
-  const { ring, created } = await loadKeys(dir, { hardware, ...(passphrase && { passphrase }) });
+  const folder = config.keys.folder && resolve(config.keys.folder);
+  const { ring, created, stamp } = await loadKeys(dir, { folder, hardware, ...(passphrase && { passphrase }) });
   const lookAtCustody = () => health.set('key custody', !hardware.isAway(ring.currentKid));
   const reviewerKey = config.audit.reviewerKey && (await loadReviewerKey(config.audit.reviewerKey));
   // First, for its lock: of two services with one folder the second must end before it makes a root or signs a set.
@@ -165,8 +166,10 @@ async function start<R extends RunningApp, O>(
   stops.push(() => disk.close());
   const { publisher: keySet, root } = await startKeySet({
     dir,
+    folder,
     name: config.name,
     keys: ring,
+    stamp,
     logger,
     passphrase,
     statement: description.statement,
@@ -213,7 +216,7 @@ async function start<R extends RunningApp, O>(
   health.addTo(server, caller);
   reflectIfConfigured(server, config, description, caller);
 
-  const { ring: ringPath, publicKeys: publicPath } = servicePaths(dir);
+  const { ring: ringPath, publicKeys: publicPath } = servicePaths(dir, folder);
   const load = { hardware, ...(passphrase && { passphrase }) };
   const onChanged = () => {
     lookAtCustody();

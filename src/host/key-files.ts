@@ -13,22 +13,46 @@ import type { Curve } from '../profile/algorithms.js';
 export interface LoadedKeys {
   readonly ring: KeyRing;
   readonly created: boolean;
+  /**
+   * Gives the ring file a version when it has none, or that of other keys.
+   *
+   * @returns the ring as it is then
+   * @throws SealwireError `KEY_FILE_INVALID` when the file cannot be written here
+   */
+  stamp(): Promise<KeyRing>;
+}
+
+/** Options of {@link loadKeys}; a new ring is encrypted when there is a passphrase. */
+export interface LoadKeysOptions extends KeyRingOptions {
+  /** Folder of a ring that was made elsewhere. Default: that of the service, where one is made on first run. */
+  readonly folder?: string | undefined;
 }
 
 /**
  * Loads the key ring, or makes one on first run; writes the public key set either way.
  *
- * @param options how the ring is read; a new one is encrypted when there is a passphrase
  * @throws SealwireError `KEY_FILE_MODE`, `KEY_FILE_INVALID`, `KEY_FILE_INCOMPLETE`, `KEY_FILE_WRITE`, `KEY_FILE_BUSY`,
- *   `KEY_FILE_ENCRYPTED`, `KEY_PASSPHRASE_WRONG`
+ *   `KEY_FILE_ENCRYPTED`, `KEY_PASSPHRASE_WRONG`, `KEY_FILE_MISSING` in a given folder
  */
-export async function loadKeys(dir: string, { passphrase, ...ring }: KeyRingOptions = {}): Promise<LoadedKeys> {
-  const paths = servicePaths(dir);
+export async function loadKeys(dir: string, options: LoadKeysOptions = {}): Promise<LoadedKeys> {
+  const { passphrase, folder, ...ring } = options;
+  const { ring: path, publicKeys, keySet: signedPath } = servicePaths(dir, folder);
   await makeKeyFolder(dir);
-  const store = new RingStore({ path: paths.ring, ring, ...(passphrase && { passphrase }) });
-  const { ring: loaded, created } = await store.ensure(async () => [await createFirstKey('P-521')]);
-  await loaded.savePublic(paths.publicKeys);
-  return { ring: loaded, created };
+  const store = new RingStore({ path, signedPath, ring, ...(passphrase && { passphrase }) });
+  const stamp = async () => {
+    try {
+      if (folder === undefined) return await store.stamp();
+    } catch (error) {
+      if (!(error instanceof SealwireError && error.code === 'KEY_FILE_WRITE')) throw error;
+    }
+    const why = 'has no member changed, or that of other keys, and is only read here: run sealwire keys stamp on it';
+    throw new SealwireError('KEY_FILE_INVALID', `${path}: ${why}`);
+  };
+  const make = async () => [await createFirstKey('P-521')];
+  const found = folder === undefined ? await store.ensure(make) : { ring: await store.load(), created: false };
+  const loaded = found.ring.version() === undefined ? await stamp() : found.ring;
+  await loaded.savePublic(publicKeys);
+  return { ring: loaded, created: found.created, stamp };
 }
 
 /**

@@ -5,7 +5,13 @@ import { type ServicePaths, servicePaths } from '../files/service-paths.js';
 import { ABANDONED_MS, fileVersion, removeLeftovers, UNFINISHED } from '../keys/files.js';
 import type { PassphraseSource } from '../keys/protected-file.js';
 import { KeySetPublisher, type PublishedKeys, type SetSigner } from '../keys/signed-set/key-set-publisher.js';
-import { ensureRoot, type LoadedSetSigner, loadSetSigner } from '../keys/signed-set/set-signer.js';
+import {
+  ensureRoot,
+  findSetPaths,
+  type LoadedSetSigner,
+  loadSetSigner,
+  type SetSignerPaths,
+} from '../keys/signed-set/set-signer.js';
 import { DailyLines } from './log/daily-lines.js';
 
 const DAY_SECONDS = 86_400;
@@ -17,9 +23,13 @@ const WARN_BELOW_DAYS = 14;
 export interface KeySetOptions {
   /** The service's folder. */
   readonly dir: string;
+  /** Folder of key files that were made elsewhere, which are only read. Default: there is none. */
+  readonly folder?: string | undefined;
   /** The service's name: `iss` of the set. */
   readonly name: string;
   readonly keys: PublishedKeys;
+  /** Gives the keys a version, see `loadKeys`. */
+  readonly stamp: () => Promise<unknown>;
   readonly logger: Logger;
   /** Passphrase of the set-signing key and root; new ones are encrypted with it. Default: none. */
   readonly passphrase?: PassphraseSource | undefined;
@@ -46,10 +56,11 @@ export interface StartedKeySet {
  * @throws SealwireError `KEY_FILE_MODE`, `KEY_FILE_INVALID`, `KEY_FILE_WRITE` for the key files
  */
 export async function startKeySet(options: KeySetOptions): Promise<StartedKeySet> {
-  const { dir, name, keys, logger, passphrase, statement, lifeSeconds, maxAgeSeconds, now = Date.now } = options;
+  const { dir, folder, name, keys, stamp, logger, passphrase, now = Date.now } = options;
+  const { statement, lifeSeconds, maxAgeSeconds } = options;
   const paths = servicePaths(dir);
   for (const path of Object.values(paths)) await removeLeftovers(path, UNFINISHED, ABANDONED_MS);
-  const root = await ensureRoot(paths, passphrase);
+  const root = await ensureRoot(await findSetPaths(paths, folder), passphrase, folder === undefined);
   const complain = createComplaints(logger, now);
   const publisher = new KeySetPublisher({
     issuer: name,
@@ -59,7 +70,9 @@ export async function startKeySet(options: KeySetOptions): Promise<StartedKeySet
     maxAgeSeconds,
     now,
     file: paths.keySet,
-    signer: createSignerSource(paths, { recipient: name, passphrase }, complain, now, logger),
+    signer: createSignerSource(paths, folder, { recipient: name, passphrase }, complain, now, logger),
+    onUnversioned: async () => void (await stamp()),
+    onOlder: () => complain.older(),
     onError: (error) => complain.failed(error, paths.delegation),
     onLeftOut: (kids) =>
       logger.warn('keys are left out of the key set: it has one curve, that of the active key, and at most 32 keys', {
@@ -72,7 +85,8 @@ export async function startKeySet(options: KeySetOptions): Promise<StartedKeySet
 
 /** Loads the signer again when one of its files has changed, or its delegation nears its end. */
 function createSignerSource(
-  paths: ServicePaths,
+  own: ServicePaths,
+  folder: string | undefined,
   load: { readonly recipient: string; readonly passphrase: PassphraseSource | undefined },
   complain: Complaints,
   now: () => number,
@@ -83,13 +97,14 @@ function createSignerSource(
   let loadedFrom = '';
   let checkedAtMs = 0;
   return async () => {
-    const files = await fileVersions(Object.values(paths));
+    const paths = await findSetPaths(own, folder);
+    const files = await fileVersions(paths);
     // Renewal and expiry depend on the day, not on the moment.
     const isRecent = Math.abs(now() - checkedAtMs) < DAY_MS / 24;
     if (loaded === undefined || files !== loadedFrom || !isRecent || now() / 1000 >= loaded.delegationExpiresAt) {
       loaded = undefined;
       loaded = await loadSetSigner(paths, { ...load, nowMs: now() });
-      loadedFrom = await fileVersions(Object.values(paths));
+      loadedFrom = await fileVersions(paths);
       checkedAtMs = now();
       tellChanges(before ?? loaded, loaded, logger);
       before = loaded;
@@ -111,11 +126,12 @@ function tellChanges(before: LoadedSetSigner, after: LoadedSetSigner, logger: Lo
   }
 }
 
-async function fileVersions(files: readonly string[]): Promise<string> {
-  return (await Promise.all(files.map(fileVersion))).join();
+async function fileVersions(paths: SetSignerPaths): Promise<string> {
+  return (await Promise.all(Object.values(paths).flat().map(fileVersion))).join();
 }
 
 interface Complaints {
+  older(): void;
   ifShort(signer: SetSigner): void;
   failed(error: unknown, delegationFile: string): void;
 }
@@ -124,6 +140,10 @@ function createComplaints(logger: Logger, now: () => number): Complaints {
   // Not at every look.
   const daily = new DailyLines(logger, now);
   return {
+    older() {
+      const why = 'clients that have seen that one refuse it until the ring is changed; run sealwire keys stamp';
+      daily.say('error', `the key ring is older than the last key set that was signed here: ${why}`);
+    },
     ifShort({ delegationExpiresAt }) {
       // With the root here it would have been renewed by now.
       const days = Math.floor((delegationExpiresAt - now() / 1000) / DAY_SECONDS);

@@ -5,7 +5,7 @@ import { type FileHandle, lstat, open, readdir, rm, stat } from 'node:fs/promise
 import { basename, dirname, join } from 'node:path';
 import { SealwireError } from '../errors.js';
 import { decodeText } from '../files/file-text.js';
-import { findOthersRights } from '../files/own-files.js';
+import { findOthersRights, isGivenByRoot } from '../files/own-files.js';
 import { replaceFile } from '../files/replace-file.js';
 
 const MAX_KEY_FILE_BYTES = 1_048_576;
@@ -35,7 +35,7 @@ export async function readKeyFile(path: string, { secret }: ReadKeyFileOptions):
     const { mode, size } = found;
     if (found.isDirectory()) throw new SealwireError('KEY_FILE_INVALID', `${path}: a folder, not a file`);
     if (!found.isFile()) throw new SealwireError('KEY_FILE_INVALID', `${path}: not a file`);
-    if (secret && (mode & 0o077) !== 0) {
+    if (secret && (mode & 0o077) !== 0 && !isGivenByRoot(found)) {
       const octal = (mode & 0o777).toString(8).padStart(4, '0');
       throw new SealwireError('KEY_FILE_MODE', `${path}: mode ${octal} lets others read it; run chmod 600 ${path}`);
     }

@@ -89,12 +89,29 @@ export function nextChange(dates: Iterable<KeyDates>, now: number): number | und
   return next;
 }
 
+/** @returns the latest of these dates that has come, or undefined when none has */
+export function lastChange(dates: Iterable<KeyDates>, now: number): number | undefined {
+  let last: number | undefined;
+  for (const key of dates) {
+    if (key.withdrawn !== undefined) continue;
+    for (const name of DATE_NAMES) {
+      const date = key[name];
+      if (date !== undefined && date <= now && (last === undefined || date > last)) last = date;
+    }
+  }
+  return last;
+}
+
+/** Whether it is in whole seconds since 1970, before the year 10000. */
+export function isTime(value: unknown): value is number {
+  return Number.isInteger(value) && (value as number) >= 0 && (value as number) <= MAX_SECONDS;
+}
+
 /** @returns what is wrong with the dates of one key, in words; undefined if they are right */
 export function findDateFault(dates: KeyDates): string | undefined {
   const given = DATE_NAMES.filter((name) => dates[name] !== undefined);
   for (const name of given) {
-    const date = dates[name] as number;
-    if (!Number.isInteger(date) || date < 0 || date > MAX_SECONDS) {
+    if (!isTime(dates[name])) {
       return `${name} must be whole seconds since 1970, up to the year 9999`;
     }
   }

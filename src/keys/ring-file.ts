@@ -1,6 +1,7 @@
 /**
  * The ring file: a JWK Set of private keys, each with its dates in the member `sealwire`, where a key that is in a
- * PKCS#11 token also has its URI as `custody` in place of `d`. Members that are not ours are kept when the file is
+ * PKCS#11 token also has its URI as `custody` in place of `d`. Beside the keys, `changed` says when they were changed
+ * last: whoever writes the file makes it larger. Members that are not ours are kept when the file is
  * written again (RFC 7517 §4 lets anybody add some); unknown ones inside `sealwire` are refused, since a date that is
  * not understood must not be ignored.
  */
@@ -10,7 +11,7 @@ import { SealwireError } from '../errors.js';
 import type { Curve } from '../profile/algorithms.js';
 import { parseKeySet } from './files.js';
 import { type ImportedKey, importKey, type PublicJwk } from './import.js';
-import { DATE_NAMES, findDateFault, type KeyDates } from './lifecycle.js';
+import { DATE_NAMES, findDateFault, isTime, type KeyDates } from './lifecycle.js';
 import { parsePkcs11Uri } from './pkcs11/pkcs11-uri.js';
 
 /** One key of a ring, its private half here or in a token. Printing it shows no private part. */
@@ -29,6 +30,8 @@ export interface RingKey {
 /** A ring file's content. */
 export interface RingFile {
   readonly keys: readonly RingKey[];
+  /** Second of the last change; undefined in a file that none of our writers made. */
+  readonly changed?: number | undefined;
   /** Members of the set that are not ours. */
   readonly others: Members;
 }
@@ -50,14 +53,17 @@ const foreign = new WeakMap<RingKey, Members>();
 export async function parseRingFile(path: string, text: string): Promise<RingFile> {
   const members = parseKeySet(path, text);
   try {
-    const { keys: _, ...others } = JSON.parse(text) as Members;
+    const { keys: _, changed, ...others } = JSON.parse(text) as Members;
+    if (changed !== undefined && !isTime(changed)) {
+      throw new SealwireError('KEY_DATES_INVALID', 'changed must be whole seconds since 1970, up to the year 9999');
+    }
     const keys: RingKey[] = [];
     for (const key of members) {
       keys.push(await importRingKey(key));
       // Each takes some ms, and a service that reads its ring again serves calls meanwhile.
       await setImmediate();
     }
-    return { keys, others };
+    return { keys, changed, others };
   } catch (error) {
     throw inFile(path, error);
   }
@@ -70,8 +76,8 @@ export function inFile(path: string, error: unknown): SealwireError {
 }
 
 /** @returns the file's text */
-export function formatRingFile({ keys, others }: RingFile): string {
-  return `${JSON.stringify({ ...others, keys: keys.map(exportRingKey) }, null, 2)}\n`;
+export function formatRingFile({ keys, changed, others }: RingFile): string {
+  return `${JSON.stringify({ ...others, changed, keys: keys.map(exportRingKey) }, null, 2)}\n`;
 }
 
 /**

@@ -5,9 +5,11 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { SealwireError } from '../errors.js';
 import { type FileLock, FileLockBusy, takeFileLock } from '../files/file-lock.js';
 import { ABANDONED_MS, isTaken, removeLeftovers, TOO_LARGE, UNFINISHED } from './files.js';
+import { isTime } from './lifecycle.js';
 import { type PassphraseSource, readProtectedFile, writeProtectedFile } from './protected-file.js';
 import { KeyRing, type KeyRingOptions } from './ring.js';
 import { formatRingFile, parseRingFile, type RingFile, type RingKey } from './ring-file.js';
+import { readSignedSet } from './signed-set/key-set.js';
 
 /** Options of {@link RingStore}. */
 export interface RingStoreOptions {
@@ -15,6 +17,8 @@ export interface RingStoreOptions {
   readonly path: string;
   /** Public key set that is written with each change, beside the ring. Default: none. */
   readonly publicPath?: string;
+  /** The last signed set of these keys, whose version a change must exceed. Default: there is none. */
+  readonly signedPath?: string;
   /** Passphrase of an encrypted file; also of one that {@link RingStore.create} makes. Default: plain. */
   readonly passphrase?: PassphraseSource;
   /** How long to wait for another writer, in ms. Default 10,000; 0 and more. */
@@ -119,6 +123,15 @@ export class RingStore {
   }
 
   /**
+   * Says that the keys were changed, by somebody who did not say so in the file.
+   *
+   * @throws SealwireError as {@link update}
+   */
+  stamp(): Promise<KeyRing> {
+    return this.update((keys) => keys);
+  }
+
+  /**
    * Writes the file again under another passphrase, or without one.
    *
    * @throws SealwireError as {@link update}
@@ -135,16 +148,26 @@ export class RingStore {
 
   async #write(file: RingFile, passphrase: PassphraseSource | undefined, turn: Turn): Promise<KeyRing> {
     const { path, publicPath, ring: options } = this.#options;
-    const ring = KeyRing.fromRingKeys(file.keys, options);
+    const changed = await this.#nextChanged(file);
+    const ring = KeyRing.fromRingKeys(file.keys, options, changed);
     const { target, lock, isNew = false } = turn;
     if (!(await lock.isHeld())) throw busy(path, 'another process');
-    await writeProtectedFile(target, formatRingFile(file), TYPE, passphrase, { isNew }).catch((error: unknown) => {
-      if (!(error instanceof SealwireError && error.message.includes(TOO_LARGE))) throw error;
-      const hint = `${file.keys.length} keys are too many; sealwire keys remove --retired takes out the retired ones`;
-      throw new SealwireError(error.code, `${error.message}; ${hint}`);
-    });
+    await writeProtectedFile(target, formatRingFile({ ...file, changed }), TYPE, passphrase, { isNew }).catch(
+      (error: unknown) => {
+        if (!(error instanceof SealwireError && error.message.includes(TOO_LARGE))) throw error;
+        const hint = `${file.keys.length} keys are too many; sealwire keys remove --retired takes out the retired ones`;
+        throw new SealwireError(error.code, `${error.message}; ${hint}`);
+      },
+    );
     if (publicPath !== undefined) await ring.savePublic(publicPath).catch(sayThatRingIsChanged);
     return ring;
+  }
+
+  /** The present second, and above what was before: a clock may have been set back. */
+  async #nextChanged({ changed = -1 }: RingFile): Promise<number> {
+    const { ring: { now = Date.now } = {}, signedPath } = this.#options;
+    const signed = signedPath === undefined ? undefined : (await readSignedSet(signedPath))?.version.changed;
+    return Math.max(Math.floor(now() / 1_000), changed + 1, (isTime(signed) ? signed : -1) + 1);
   }
 
   async #locked<T>(work: (turn: Turn) => Promise<T>): Promise<T> {

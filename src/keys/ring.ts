@@ -2,11 +2,20 @@
 import { SealwireError } from '../errors.js';
 import type { Custody, OpeningKey, OpeningKeys, RecipientKey } from '../jwe/recipient.js';
 import type { Curve } from '../profile/algorithms.js';
+import type { KeySetVersion } from '../profile/key-sets/version.js';
 import { type CustodyOptions, createCustody } from './custody.js';
 import { writeKeyFile } from './files.js';
 import { generatePem } from './generate-pem.js';
 import type { PublicJwk } from './import.js';
-import { type KeyDates, type KeyState, keyState, nextChange, opensOnWire, opensStored } from './lifecycle.js';
+import {
+  type KeyDates,
+  type KeyState,
+  keyState,
+  lastChange,
+  nextChange,
+  opensOnWire,
+  opensStored,
+} from './lifecycle.js';
 import { type PassphraseSource, readProtectedFile, writeProtectedFile } from './protected-file.js';
 import { formatRingFile, importRingKey, inFile, parseRingFile, type RingKey } from './ring-file.js';
 import { checkRingDates, currentKey, sealingSpan } from './rotation.js';
@@ -76,6 +85,7 @@ export class KeyRing implements OpeningKeys {
   readonly #listeners = new Set<RingListener>();
   #look: (() => Promise<void>) | undefined;
   #keys: ReadonlyMap<string, RingKey>;
+  #changed: number | undefined;
   #custody: Custody;
   #states: ReadonlyMap<string, KeyState>;
   #told: string;
@@ -93,8 +103,9 @@ export class KeyRing implements OpeningKeys {
     };
   }
 
-  private constructor(keys: readonly RingKey[], options: KeyRingOptions) {
+  private constructor(keys: readonly RingKey[], options: KeyRingOptions, changed: number | undefined) {
     this.#options = options;
+    this.#changed = changed;
     this.#now = options.now ?? Date.now;
     this.#keys = new Map(keys.map((key) => [key.kid, key]));
     if (this.#keys.size !== keys.length) throw new SealwireError('KEY_FILE_INVALID', 'a key occurs twice');
@@ -122,9 +133,9 @@ export class KeyRing implements OpeningKeys {
   /**
    * A ring of keys that were imported already. @throws SealwireError `KEY_DATES_INVALID`, `KEY_FILE_INVALID` @internal
    */
-  static fromRingKeys(keys: readonly RingKey[], options: KeyRingOptions = {}): KeyRing {
+  static fromRingKeys(keys: readonly RingKey[], options: KeyRingOptions = {}, changed?: number): KeyRing {
     if (keys.length === 0) throw new SealwireError('KEY_FILE_INVALID', 'a key ring needs a key');
-    return new KeyRing(keys, options);
+    return new KeyRing(keys, options, changed);
   }
 
   /**
@@ -135,9 +146,9 @@ export class KeyRing implements OpeningKeys {
    */
   static async load(path: string, options: KeyRingOptions = {}): Promise<KeyRing> {
     const { text } = await readProtectedFile(path, 'jwk-set+json', options.passphrase);
-    const { keys } = await parseRingFile(path, text);
+    const { keys, changed } = await parseRingFile(path, text);
     try {
-      return KeyRing.fromRingKeys(keys, options);
+      return KeyRing.fromRingKeys(keys, options, changed);
     } catch (error) {
       throw inFile(path, error);
     }
@@ -145,7 +156,8 @@ export class KeyRing implements OpeningKeys {
 
   /** Writes the ring file atomically with mode 0600, plain. @throws SealwireError `KEY_FILE_WRITE` */
   async save(path: string): Promise<void> {
-    await writeProtectedFile(path, formatRingFile({ keys: this.keys(), others: {} }), 'jwk-set+json');
+    const changed = Math.max(Math.floor(this.#seconds()), (this.#changed ?? -1) + 1);
+    await writeProtectedFile(path, formatRingFile({ keys: this.keys(), changed, others: {} }), 'jwk-set+json');
   }
 
   find(kid: string): OpeningKey | undefined {
@@ -215,6 +227,19 @@ export class KeyRing implements OpeningKeys {
     return published.filter(({ nbf = 0, exp = Number.POSITIVE_INFINITY }: PublishedKey) => nbf < exp);
   }
 
+  /**
+   * The version of what is published: all who have this ring come to the same.
+   *
+   * @param nowMs ms since 1970. Default: the ring's clock
+   * @returns undefined when nobody has said when the ring was changed last
+   * @internal
+   */
+  version(nowMs: number = this.#now()): KeySetVersion | undefined {
+    const dates = this.keys().map((key) => key.dates);
+    const passed = lastChange(dates, nowMs / 1_000) ?? 0;
+    return this.#changed === undefined ? undefined : { changed: this.#changed, passed };
+  }
+
   /** Writes the public key set atomically with mode 0644. @throws SealwireError `KEY_FILE_WRITE` */
   async savePublic(path: string): Promise<void> {
     await writeKeyFile(path, `${JSON.stringify(this.publicJwks(), null, 2)}\n`, 0o644);
@@ -229,6 +254,7 @@ export class KeyRing implements OpeningKeys {
     // First, because it may throw: keys and custody change together or not at all.
     this.#custody = createCustody(other.keys(), this.#options);
     this.#keys = other.#keys;
+    this.#changed = other.#changed;
     this.#tell(true);
   }
 

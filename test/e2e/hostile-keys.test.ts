@@ -35,7 +35,8 @@ describe('a hostile key service', () => {
     const [root, signer] = await Promise.all(
       ['root.json', 'set-signing.json'].map((name) => readSigningPair(join(harness.dir, 'keys', name))),
     );
-    insider = new TestIssuer(ORIGIN, Date.now(), { root: root!, signer: signer! });
+    // In a second of their own: no set of the service's has its version.
+    insider = new TestIssuer(ORIGIN, Date.now() + 2_000, { root: root!, signer: signer! });
   });
   after(async () => {
     relay.close();
@@ -90,7 +91,7 @@ describe('a hostile key service', () => {
   it('that changes nothing is no hindrance', async () => {
     const { directory, client } = connect();
     expect((await pay(client)).status).to.equal('authorized');
-    expect(directory.describe('')?.version).to.equal(harness.service.keySet.current()?.version);
+    expect(directory.describe('')?.version).to.deep.equal(harness.service.keySet.current()?.version);
     expect(sealedTo()).to.include(harness.service.kid);
   });
 
@@ -137,7 +138,7 @@ describe('a hostile key service', () => {
   it('cannot roll back to an older set, not across a restart of the client, and the client fails after the newer one ends', async () => {
     const stateFile = join(harness.dir, 'client.state.json');
     const old = makeSealingKey().jwk;
-    const rolledBack = await insider.set({ claims: { ver: 1, keys: [old] } });
+    const rolledBack = await insider.set({ claims: { ver: [1, 0], keys: [old] } });
     // Before it has seen a newer one, it is a set like any other.
     const first = connect({ stateFile });
     await pay(first.client);
@@ -148,7 +149,7 @@ describe('a hostile key service', () => {
     expect(await codeOf(second.directory.refresh(''))).to.equal('KEY_SET_ROLLED_BACK');
     await pay(second.client);
     const later = insider.now + 90_000;
-    const fresh = { iat: later, exp: later + 86_400, ver: 1, keys: [old] };
+    const fresh = { iat: later, exp: later + 86_400, ver: [1, 0], keys: [old] };
     const again = await insider.set({ claims: fresh });
     answerWith(() => again);
     const third = connect({ stateFile, now: () => later * 1000 });

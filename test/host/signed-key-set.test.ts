@@ -33,6 +33,7 @@ describe('the key set of a service', () => {
   let dir: string;
   let nowMs: number;
   let log: string[];
+  let stamps: number;
   let ring: KeyRing;
   let started: Awaited<ReturnType<typeof startKeySet>> | undefined;
 
@@ -41,7 +42,9 @@ describe('the key set of a service', () => {
     await loadKeys(dir);
     nowMs = Date.now();
     log = [];
-    ring = await KeyRing.create('P-256', { now: () => nowMs });
+    stamps = 0;
+    const { changed } = (await KeyRing.load(paths().ring)).version() ?? {};
+    ring = KeyRing.fromRingKeys((await KeyRing.create('P-256')).keys(), { now: () => nowMs }, changed);
   });
   afterEach(async () => {
     started?.publisher.close();
@@ -61,6 +64,7 @@ describe('the key set of a service', () => {
       dir,
       name,
       keys: ring,
+      stamp: async () => void stamps++,
       logger,
       passphrase: passphrase === undefined ? undefined : () => passphrase,
       statement: '/p.S/M p.In p.Out\n',

@@ -7,6 +7,7 @@ import { KeyRing } from '../../src/keys/ring.js';
 import { importRingKey, type RingKey, withDates } from '../../src/keys/ring-file.js';
 import { RingStore } from '../../src/keys/ring-store.js';
 import { finish, run } from '../support/command.js';
+import { TestIssuer } from '../support/signed-sets.js';
 import { inFolder, makePair, refusal } from './helpers.js';
 
 function newKey(): Promise<RingKey> {
@@ -48,7 +49,37 @@ describe('RingStore', () => {
       await touch();
       expect(isEncrypted(await readFile(path, 'utf8'))).to.equal(true);
       await store.protect(undefined);
-      expect(await readFile(path, 'utf8')).to.equal(text);
+      const { changed } = JSON.parse(text) as { changed: number };
+      expect(JSON.parse(await readFile(path, 'utf8'))).to.deep.equal({ ...JSON.parse(text), changed: changed + 3 });
+    }));
+
+  it('says when the keys were changed: above what the file, the last signed set and the clock say', () =>
+    inFolder(async (dir) => {
+      const [path, signedPath] = [join(dir, 'ring.json'), join(dir, 'key-set.jws')];
+      let now = 1_000;
+      const store = new RingStore({ path, signedPath, ring: { now: () => now * 1_000 + 999 } });
+      const stamped = (ring: KeyRing) => ring.version()?.changed;
+      const inFile = async () => (JSON.parse(await readFile(path, 'utf8')) as { changed: unknown }).changed;
+      expect(stamped(await store.create([withDates(await newKey(), { active: 5 })]))).to.equal(1_000);
+      expect(stamped(await store.stamp())).to.equal(1_001);
+      now = 900;
+      expect(stamped(await store.protect(undefined))).to.equal(1_002);
+      now = 2_000;
+      expect(stamped(await store.update((keys) => keys))).to.equal(2_000);
+      await writeFile(signedPath, await new TestIssuer().set({ claims: { ver: [3_000, 9_000] } }));
+      expect(stamped(await store.stamp())).to.equal(3_001);
+      expect([await inFile(), stamped(await store.load())]).to.deep.equal([3_001, 3_001]);
+      for (const other of ['', 'no set', await new TestIssuer().set({ claims: { ver: [2 ** 52, 0] } })]) {
+        await writeFile(signedPath, other);
+        expect(stamped(await store.stamp())).to.be.within(3_002, 3_004);
+      }
+      await writeFile(path, JSON.stringify({ keys: [makePair('P-256').jwk] }));
+      expect(stamped(await store.load())).to.equal(undefined);
+      expect(stamped(await store.stamp())).to.equal(2_000);
+      for (const changed of ['5', 1.5, -1, 2 ** 52, null]) {
+        await writeFile(path, JSON.stringify({ changed, keys: [makePair('P-256').jwk] }));
+        expect((await refusal(() => store.load(), 'KEY_FILE_INVALID')).message).to.contain('changed must be');
+      }
     }));
 
   it('says what to do about a ring with too many keys, and leaves the file as it is', () =>

@@ -7,6 +7,7 @@ import type { KeySetCode } from '../../src/errors.js';
 import { DELEGATION_TYPE } from '../../src/profile/key-sets/delegation.js';
 import { KEY_SET_TYPE, MAX_SET_KEYS } from '../../src/profile/key-sets/key-set-rules.js';
 import type { KeySetChecks } from '../../src/profile/key-sets/verify-key-set.js';
+import { fingerprintOf, type SeenSet } from '../../src/profile/key-sets/version.js';
 import {
   assemble,
   type DelegationChanges,
@@ -39,6 +40,11 @@ const base64url = (bytes: Uint8Array) => Buffer.from(bytes).toString('base64url'
 /** What an issuer is checked against when all is right. */
 export function goodChecks({ root, name, now }: TestIssuer): KeySetChecks {
   return { roots: [root.kid], issuer: name, nowMs: now * 1000 };
+}
+
+/** A set that was seen before. */
+function seenOf([changed, passed]: readonly [number, number], keys: readonly object[]): SeenSet {
+  return { version: { changed, passed }, fingerprint: fingerprintOf(keys) };
 }
 
 /** One set for each of these claims. */
@@ -188,7 +194,7 @@ const bySigner: readonly SetCase[] = [
       const flipped = Buffer.from(bytes);
       flipped[70] = (flipped[70] as number) ^ 1;
       const wrong = [bytes.subarray(1), Buffer.concat([bytes, bytes]), flipped, Buffer.alloc(132)];
-      const other = part(issuer.claims({ ver: issuer.now + 1 }));
+      const other = part(issuer.claims({ ver: [issuer.now + 1, 0] }));
       return [...wrong.map((each) => `${head}.${body}.${base64url(each)}`), `${head}.${other}.${signature}`];
     },
   },
@@ -329,9 +335,14 @@ const byContent: readonly SetCase[] = [
         { iat: undefined },
         { exp: `${issuer.now}` },
         { ver: undefined },
-        { ver: 1.5 },
-        { ver: -1 },
-        { ver: 2 ** 53 },
+        { ver: issuer.now },
+        { ver: [issuer.now] },
+        { ver: [issuer.now, 0, 0] },
+        { ver: [1.5, 0] },
+        { ver: [1, 1.5] },
+        { ver: [-1, 0] },
+        { ver: [2 ** 53, 0] },
+        { ver: ['1', 0] },
         { keys: undefined },
         { keys: {} },
         { keys: [null] },
@@ -344,14 +355,47 @@ const byContent: readonly SetCase[] = [
     },
   },
   {
-    name: 'the same version again',
+    name: 'the same version again, also with its keys in another order; a newer one, however little',
     result: 'valid',
-    make: async (issuer) => [{ text: await issuer.set({ claims: { ver: 5 } }), checks: { highestVersion: 5 } }],
+    async make(issuer) {
+      const keys = [issuer.key.jwk, { ...makeSealingKey().jwk, nbf: issuer.now }];
+      const seen = seenOf([5, 7], keys);
+      return Promise.all(
+        [{ ver: [5, 7], keys }, { ver: [5, 7], keys: keys.toReversed() }, { ver: [5, 8] }, { ver: [6, 0] }].map(
+          async (claims) => ({ text: await issuer.set({ claims }), checks: { seen } }),
+        ),
+      );
+    },
   },
   {
     name: 'a set that is older than one seen before',
     result: 'KEY_SET_ROLLED_BACK',
-    make: async (issuer) => [{ text: await issuer.set({ claims: { ver: 6 } }), checks: { highestVersion: 7 } }],
+    make: (issuer) =>
+      Promise.all(
+        [
+          [5, 6],
+          [4, 7],
+          [4, 99],
+          [0, 0],
+        ].map(async (ver) => ({
+          text: await issuer.set({ claims: { ver } }),
+          checks: { seen: seenOf([5, 7], [issuer.key.jwk]) },
+        })),
+      ),
+  },
+  {
+    name: 'other keys, or other dates, under a version that was seen before',
+    result: 'KEY_SET_CONFLICT',
+    async make(issuer) {
+      const { jwk } = issuer.key;
+      const other = makeSealingKey().jwk;
+      const seen = seenOf([5, 7], [{ ...jwk, exp: issuer.now + 9 }]);
+      return Promise.all(
+        [[other], [jwk], [{ ...jwk, exp: issuer.now + 10 }], [{ ...jwk, exp: issuer.now + 9 }, other], []].map(
+          async (keys) => ({ text: await issuer.set({ claims: { ver: [5, 7], keys } }), checks: { seen } }),
+        ),
+      );
+    },
   },
   {
     name: 'an empty set, and unknown members of a key',

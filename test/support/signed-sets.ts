@@ -99,7 +99,7 @@ export class TestIssuer {
 
   claims(changes: Members = {}): Members {
     const { now, name } = this;
-    return { iss: name, iat: now, exp: now + 86_400, ver: now, keys: [this.key.jwk], ...changes };
+    return { iss: name, iat: now, exp: now + 86_400, ver: [now, 0], keys: [this.key.jwk], ...changes };
   }
 
   async set({ claims = {}, header = {}, signer = this.signer, delegation = {} }: SetChanges = {}): Promise<string> {

@@ -6,6 +6,8 @@ import type { WebCase } from './web-conformance.js';
 
 const NAME = 'sealwire-test';
 
+const seen = (changed: number, text: string, passed = 0) => ({ version: { changed, passed }, fingerprint: 'k', text });
+
 /** As much of IndexedDB as the cases use. */
 interface Factory {
   deleteDatabase(name: string): { onsuccess: () => void };
@@ -36,16 +38,20 @@ export const memoryCases: readonly WebCase[] = [
       await clear();
       const [first, second] = [createIndexedDbMemory(NAME), createIndexedDbMemory(NAME)];
       expect(await first.recall('payments')).to.equal(undefined);
-      await first.remember('payments', { version: 2, text: 'b' });
-      await second.remember('payments', { version: 1, text: 'a' });
-      await second.remember('fraud', { version: 1, text: 'f' });
-      expect(await second.recall('payments')).to.deep.equal({ version: 2, text: 'b' });
-      expect(await first.recall('fraud')).to.deep.equal({ version: 1, text: 'f' });
+      await first.remember('payments', seen(2, 'b'));
+      await second.remember('payments', seen(1, 'a'));
+      await second.remember('fraud', seen(1, 'f'));
+      expect(await second.recall('payments')).to.deep.equal(seen(2, 'b'));
+      expect(await first.recall('fraud')).to.deep.equal(seen(1, 'f'));
       const versions = [5, 3, 7, 4];
-      await Promise.all(versions.map((version) => first.remember('payments', { version, text: `${version}` })));
-      expect(await first.recall('payments')).to.deep.equal({ version: 7, text: '7' });
-      await first.remember('payments', { version: 7, text: 'signed anew' });
-      expect(await first.recall('payments')).to.deep.equal({ version: 7, text: 'signed anew' });
+      await Promise.all(versions.map((version) => first.remember('payments', seen(version, `${version}`))));
+      expect(await first.recall('payments')).to.deep.equal(seen(7, '7'));
+      await first.remember('payments', seen(7, 'signed anew'));
+      expect(await first.recall('payments')).to.deep.equal(seen(7, 'signed anew'));
+      await first.remember('payments', seen(7, 'a date has passed', 2));
+      await second.remember('payments', seen(7, 'older', 1));
+      await second.remember('payments', seen(6, 'older', 9));
+      expect(await first.recall('payments')).to.deep.equal(seen(7, 'a date has passed', 2));
     },
   },
   {
@@ -53,7 +59,7 @@ export const memoryCases: readonly WebCase[] = [
     async run() {
       await clear();
       const memory = createIndexedDbMemory(NAME);
-      for (const foreign of [{ version: '1', text: 'a' }, { version: -1, text: 'a' }, { version: 1 }, null]) {
+      for (const foreign of [{ ...seen(1, 'a'), version: 1 }, seen(-1, 'a'), { version: seen(1, 'a').version }, null]) {
         await memory.remember('payments', foreign as never).catch(() => {});
         expect(await codeOf(() => memory.recall('payments')), JSON.stringify(foreign)).to.equal('KEY_MEMORY_FAILED');
         await clear();
@@ -68,6 +74,6 @@ export const missingMemoryCase: WebCase = {
   async run() {
     const memory = createIndexedDbMemory(NAME);
     expect(await codeOf(() => memory.recall('payments'))).to.equal('KEY_MEMORY_FAILED');
-    expect(await codeOf(() => memory.remember('payments', { version: 1, text: 'a' }))).to.equal('KEY_MEMORY_FAILED');
+    expect(await codeOf(() => memory.remember('payments', seen(1, 'a')))).to.equal('KEY_MEMORY_FAILED');
   },
 };

@@ -5,6 +5,7 @@ import { createKeySetFetcher } from '../../client/key-set-fetcher.js';
 import { SealwireError } from '../../errors.js';
 import { ExitCode, messageOf } from '../../host/process/exit.js';
 import { verifyKeySet } from '../../keys/signed-set/key-set.js';
+import { formatVersion } from '../../profile/key-sets/version.js';
 import { hasOwnFields } from '../../schema/walk.js';
 import { type JsonMethod, JsonSchema } from '../json/json-messages.js';
 import { formatTable, paint, print, printJson } from '../output.js';
@@ -111,7 +112,10 @@ async function checkKeySet(flags: KeyFlags, target: Target): Promise<[string, un
       nowMs: Date.now(),
     });
     const end = new Date(set.expiresAt * 1_000).toISOString();
-    return [`signed under the pinned root; version ${set.version}, ${set.keys.length} keys, until ${end}`, undefined];
+    return [
+      `signed under the pinned root; version ${formatVersion(set.version)}, ${set.keys.length} keys, until ${end}`,
+      undefined,
+    ];
   } catch (error) {
     if (!(error instanceof SealwireError)) throw error;
     const hint = error.code === 'KEY_SET_ISSUER' ? '; give its `origin` with --name' : '';

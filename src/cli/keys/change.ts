@@ -113,7 +113,12 @@ export async function rotate(flags: RotateFlags): Promise<void> {
   }
   await report(place, `${said}${whereTokenIs(made)}`);
   if (isCompromised) await print(describeRest(place.ringPath));
-  if (warned !== '') note(`${warned}: --now is not for a stolen ring, --compromised is`);
+  if (warned !== '') {
+    note(
+      `${warned}: --now is not for a stolen ring, --compromised is; ` +
+        'of several instances, those that have not read the ring yet refuse the new key',
+    );
+  }
 }
 
 function toSchedule({ now, publishAhead, every, openAfter, keepStored }: ScheduleFlags): RotationSchedule {
@@ -222,4 +227,11 @@ export async function changePassphrase({
     place,
     `${place.ringPath} is ${isRemoved === true ? 'plain: its mode alone protects it' : 'encrypted'}\n`,
   );
+}
+
+/** Says that a ring was changed, by an editor or a restore, so that clients take its keys for newer than before. */
+export async function stamp(flags: PlaceFlags): Promise<void> {
+  const place = findPlace(flags);
+  const { changed } = (await place.store.stamp()).version() ?? {};
+  await report(place, `${place.ringPath} is changed as of ${formatDate(changed as number)}\n`);
 }

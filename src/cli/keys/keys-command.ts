@@ -25,6 +25,7 @@ export function registerKeys(program: Command): void {
   registerImport(keys);
   registerExport(keys);
   registerPassphrase(keys);
+  registerStamp(keys);
   registerKeysRoot(keys);
 }
 
@@ -140,6 +141,13 @@ function registerExport(keys: Command): void {
     .option('--pem', 'print PEM (SPKI) in place of a JWK Set')
     .addHelpText('after', '\nExample:\n  sealwire keys export --public > public.jwks.json')
     .action(async (flags: ExportFlags) => (await import('./list.js')).exportKeys(flags));
+}
+
+function registerStamp(keys: Command): void {
+  addPlaceOptions(keys.command('stamp'))
+    .description('say that the ring was changed, after an edit by hand or a restore; all other commands do')
+    .addHelpText('after', '\nExample:\n  sealwire keys stamp')
+    .action(async (flags: PlaceFlags) => (await import('./change.js')).stamp(flags));
 }
 
 function registerPassphrase(keys: Command): void {

@@ -19,6 +19,8 @@ export interface KeyPlace {
   readonly ringPath: string;
   /** Kept up to date with the ring; undefined for a ring of its own. */
   readonly publicPath: string | undefined;
+  /** The last signed set of the service; undefined for a ring of its own. */
+  readonly signedPath: string | undefined;
   /** Folder of the audit log; undefined for a ring of its own. */
   readonly auditDir: string | undefined;
   /** Asks only once, however often it is called. */
@@ -44,8 +46,9 @@ export function findPlace(flags: PlaceFlags, isNew = false): KeyPlace {
   const passphrase = askOnce({ file, variable: PASSPHRASE_VARIABLE, name: 'passphrase', confirm: isNew });
   const auditDir = alone ? undefined : paths.audit;
   const nowMs = () => flags.at ?? Date.now();
-  const store = openStore({ ringPath, publicPath }, passphrase, nowMs);
-  return { ringPath, publicPath, auditDir, passphrase, store, now: () => nowMs() / 1_000 };
+  const signedPath = alone ? undefined : paths.keySet;
+  const store = openStore({ ringPath, publicPath, signedPath }, passphrase, nowMs);
+  return { ringPath, publicPath, signedPath, auditDir, passphrase, store, now: () => nowMs() / 1_000 };
 }
 
 /** Root changes the keys of a service as if it were the user who owns their folder. */
@@ -84,13 +87,14 @@ export async function report({ ringPath }: Pick<KeyPlace, 'ringPath'>, text: str
 
 /** A store of the same files with another passphrase, or none. */
 export function openStore(
-  { ringPath, publicPath }: Pick<KeyPlace, 'ringPath' | 'publicPath'>,
+  { ringPath, publicPath, signedPath }: Pick<KeyPlace, 'ringPath' | 'publicPath' | 'signedPath'>,
   passphrase?: PassphraseSource,
   now: () => number = Date.now,
 ): RingStore {
   return new RingStore({
     path: ringPath,
     ...(publicPath !== undefined && { publicPath }),
+    ...(signedPath !== undefined && { signedPath }),
     ...(passphrase && { passphrase }),
     ring: { hardware: UNASKED, now },
   });

@@ -10,6 +10,7 @@ import type { KeyRing } from '../../keys/ring.js';
 import { type VerifiedKeySet, verifyKeySet } from '../../keys/signed-set/key-set.js';
 import { readDelegation } from '../../keys/signed-set/set-signer.js';
 import { loadVerificationKey } from '../../keys/signed-set/signing-key.js';
+import { formatVersion } from '../../profile/key-sets/version.js';
 import { formatTable, paint, print, printJson } from '../output.js';
 import { readTarget } from '../target/credentials.js';
 import type { ConnectionFlags } from '../target/target-options.js';
@@ -136,7 +137,7 @@ function verifySet(text: string, roots: readonly string[], issuer: string): Prom
 
 function describeSet({ issuer, version, keys, expiresAt }: VerifiedKeySet): string {
   const end = new Date(expiresAt * 1000).toISOString().replace('.000Z', 'Z');
-  return `of '${issuer}', version ${version}, ${count(keys.length, 'key')}, until ${end}`;
+  return `of '${issuer}', version ${formatVersion(version)}, ${count(keys.length, 'key')}, until ${end}`;
 }
 
 function count(number: number, noun: string): string {

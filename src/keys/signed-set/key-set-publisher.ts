@@ -1,20 +1,24 @@
 /**
  * Keeps one recipient's signed key set ready. It signs again when the keys change or the set ages, never on request.
  */
-import { SealwireError } from '../../errors.js';
 import { checkRange } from '../../profile/check-range.js';
-import { selectActive } from '../../profile/key-sets/active-key.js';
 import { MAX_KEY_SET_SECONDS, MAX_SET_KEYS } from '../../profile/key-sets/key-set-rules.js';
-import { readKeyFile, writeKeyFile } from '../files.js';
+import { compareVersions, fingerprintOf, type KeySetVersion, type SeenSet } from '../../profile/key-sets/version.js';
+import { writeKeyFile } from '../files.js';
 import type { PublicJwk } from '../import.js';
-import { type PublishedJwk, peekKeySet, signKeySet } from './key-set.js';
+import { type PublishedJwk, readSignedSet, signKeySet } from './key-set.js';
 import { signStatement } from './signed-statement.js';
 import type { SigningKey } from './signing-key.js';
 
 /** The keys that a set offers to senders; a key ring is one source. */
 export interface PublishedKeys {
-  /** @param nowMs ms since 1970. @returns public keys with the time in which senders use them, in s since 1970 */
+  /**
+   * @param nowMs ms since 1970
+   * @returns public keys with the time in which senders use them, in s since 1970; the one that they use now first
+   */
   publishedKeys(nowMs: number): readonly { readonly jwk: PublicJwk; readonly nbf?: number; readonly exp?: number }[];
+  /** @returns the version of these keys; undefined when they have none */
+  version(nowMs: number): KeySetVersion | undefined;
   /** @param listener called after the keys have changed. @returns a function that removes the listener */
   onChange?(listener: () => void): () => void;
 }
@@ -32,7 +36,7 @@ export interface SetSigner {
 export interface ServedKeySet {
   /** Compact JWS. */
   readonly jws: string;
-  readonly version: number;
+  readonly version: KeySetVersion;
   /** Seconds since 1970. */
   readonly expiresAt: number;
   /** How long clients may use it before they ask again. */
@@ -48,8 +52,13 @@ export interface KeySetPublisherOptions {
   readonly keys: PublishedKeys;
   /** Asked before each signing. @throws SealwireError when there is no valid delegation */
   readonly signer: () => Promise<SetSigner>;
-  /** File that keeps the last set, and with it the highest `ver` used. */
+  /** File that keeps the last set, to be compared with the next. */
   readonly file: string;
+  /**
+   * Asked to give the keys a version: they have none, or that of other keys, since somebody changed them who did not
+   * say so. Nothing is signed until they have.
+   */
+  readonly onUnversioned: () => Promise<void>;
   /** What the service has sealed, to be signed beside the set: see `SealingStatements`. Default: nothing is stated. */
   readonly statement?: string | undefined;
   /** Life of a set in s. Default 86,400; 300 to 86,400. */
@@ -62,12 +71,13 @@ export interface KeySetPublisherOptions {
   readonly now?: () => number;
   /** Called when signing failed; the last set is served until its end. */
   readonly onError?: (error: unknown) => void;
+  /** Called when a set is signed that is older than the last one: who has seen that refuses it. */
+  readonly onOlder?: () => void;
   /** Called with keys that were left out: on another curve than the active one, or too many for a set. */
   readonly onLeftOut?: (kids: readonly string[]) => void;
 }
 
 interface Signed extends ServedKeySet {
-  readonly content: string;
   readonly signedAtMs: number;
   readonly delegation: string;
 }
@@ -85,7 +95,9 @@ export class KeySetPublisher {
   readonly #timer: NodeJS.Timeout;
   readonly #stopListening: (() => void) | undefined;
   #signed: Signed | undefined;
-  #lastVersion: number | undefined;
+  /** The last set that was signed, by this process or before it. */
+  #last: SeenSet | undefined;
+  #isLastRead = false;
   #leftOut = '';
   #tail: Promise<void> = Promise.resolve();
 
@@ -116,7 +128,7 @@ export class KeySetPublisher {
 
   /** Signs a new set if the keys, the delegation or the age require it. Never rejects: failures go to `onError`. */
   update(): Promise<void> {
-    // One after the other: two signings at once could give two sets the same version.
+    // One after the other: each looks at the set before it.
     this.#tail = this.#tail.then(() => this.#signIfDue()).catch((error: unknown) => this.#options.onError?.(error));
     return this.#tail;
   }
@@ -130,46 +142,48 @@ export class KeySetPublisher {
 
   async #signIfDue(): Promise<void> {
     const nowMs = this.#now();
+    const signer = await this.#options.signer();
+    const version = this.#options.keys.version(nowMs);
     const published = this.#options.keys.publishedKeys(nowMs).map(({ jwk, ...span }) => ({ ...jwk, ...span }));
     const keys = this.#choose(published, nowMs);
-    const content = JSON.stringify(keys);
-    const signer = await this.#options.signer();
-    const last = this.#signed;
+    const fingerprint = fingerprintOf(keys);
+    const last = await this.#readLast();
+    if (version === undefined || isUnsaid({ version, fingerprint }, last, nowMs)) return this.#options.onUnversioned();
+    const signed = this.#signed;
     const isDue =
-      last === undefined ||
-      last.content !== content ||
-      last.delegation !== signer.delegation ||
-      nowMs >= last.signedAtMs + this.#lifeSeconds * 1000 * RENEW_AFTER ||
-      nowMs < last.signedAtMs - 1000;
-    if (isDue) await this.#sign(signer, keys, content, nowMs);
+      signed === undefined ||
+      compareVersions(signed.version, version) !== 0 ||
+      signed.delegation !== signer.delegation ||
+      nowMs >= signed.signedAtMs + this.#lifeSeconds * 1000 * RENEW_AFTER ||
+      nowMs < signed.signedAtMs - 1000;
+    if (!isDue) return;
+    // A clock that was set back is no matter: what the dates say will come again.
+    if (last !== undefined && version.changed < last.version.changed) this.#options.onOlder?.();
+    await this.#sign(signer, keys, { version, fingerprint }, nowMs);
   }
 
-  async #sign(signer: SetSigner, keys: readonly PublishedJwk[], content: string, nowMs: number): Promise<void> {
-    const iat = Math.floor(nowMs / 1000);
-    this.#lastVersion ??= await readLastVersion(this.#options.file);
-    // From the clock, so that processes with the same ring agree; above the last one used, in case the clock steps
-    // back.
-    const version = Math.max(iat, this.#lastVersion + 1);
-    const expiresAt = Math.min(iat + this.#lifeSeconds, signer.delegationExpiresAt);
-    const claims = { iss: this.issuer, iat, exp: expiresAt, ver: version, keys };
-    const jws = await signKeySet(signer.key, signer.delegation, claims);
-    const { statement = '' } = this.#options;
-    const stated = { iss: this.issuer, iat, exp: expiresAt, ver: iat, statement };
-    const statementJws = statement === '' ? '' : await signStatement(signer.key, signer.delegation, stated);
-    // Written before it is served: after a crash the same version must not mean another set.
-    await writeKeyFile(this.#options.file, `${jws}\n`, 0o644);
-    this.#lastVersion = version;
+  async #readLast(): Promise<SeenSet | undefined> {
+    if (!this.#isLastRead) this.#last = await readSignedSet(this.#options.file);
+    this.#isLastRead = true;
+    return this.#last;
+  }
+
+  async #sign(signer: SetSigner, keys: readonly PublishedJwk[], set: SeenSet, nowMs: number): Promise<void> {
+    const { version } = set;
     const { delegation } = signer;
-    this.#signed = {
-      jws,
-      statementJws,
-      version,
-      expiresAt,
-      maxAgeSeconds: this.#maxAgeSeconds,
-      content,
-      delegation,
-      signedAtMs: nowMs,
-    };
+    const iat = Math.floor(nowMs / 1000);
+    const expiresAt = Math.min(iat + this.#lifeSeconds, signer.delegationExpiresAt);
+    const life = { iss: this.issuer, iat, exp: expiresAt };
+    const ver = [version.changed, version.passed] as const;
+    const jws = await signKeySet(signer.key, delegation, { ...life, ver, keys });
+    const { statement = '' } = this.#options;
+    const statementJws =
+      statement === '' ? '' : await signStatement(signer.key, delegation, { ...life, ver: iat, statement });
+    // Written before it is served: after a crash the same version must not mean other keys.
+    await writeKeyFile(this.#options.file, `${jws}\n`, 0o644);
+    this.#last = set;
+    const maxAgeSeconds = this.#maxAgeSeconds;
+    this.#signed = { jws, statementJws, version, expiresAt, maxAgeSeconds, delegation, signedAtMs: nowMs };
   }
 
   /**
@@ -177,8 +191,7 @@ export class KeySetPublisher {
    * their number.
    */
   #choose(keys: readonly PublishedJwk[], nowMs: number): readonly PublishedJwk[] {
-    const dated = keys.map((jwk) => ({ jwk, notBefore: jwk.nbf, expires: jwk.exp }));
-    const current = selectActive(dated, nowMs)?.jwk ?? keys[0];
+    const [current] = keys;
     const onCurve = keys.filter(({ crv }) => crv === current?.crv);
     // Senders will use the current key and its successors; other active keys may be left out.
     const isNeeded = (key: PublishedJwk) => key === current || (key.nbf ?? 0) * 1000 > nowMs;
@@ -191,12 +204,11 @@ export class KeySetPublisher {
   }
 }
 
-/** The version of the set in the file; 0 when there is none. */
-async function readLastVersion(file: string): Promise<number> {
-  try {
-    return peekKeySet((await readKeyFile(file, { secret: false })).trim())?.version ?? 0;
-  } catch (error) {
-    if (error instanceof SealwireError && error.code === 'KEY_FILE_MISSING') return 0;
-    throw error;
-  }
+/** Whether the keys are others than those of the last set, though nothing says that they were changed. */
+function isUnsaid({ version, fingerprint }: SeenSet, last: SeenSet | undefined, nowMs: number): boolean {
+  if (last === undefined || version.changed !== last.version.changed) return false;
+  const { passed } = last.version;
+  if (version.passed === passed) return fingerprint !== last.fingerprint;
+  // A date that had passed is one no more: the clock was set back, or the date was taken away.
+  return version.passed < passed && nowMs >= passed * 1000;
 }

@@ -1,14 +1,15 @@
 /** Signing key sets, and verifying them with the keys of this process. */
 import { SealwireError } from '../../errors.js';
 import type { RecipientKey } from '../../jwe/recipient.js';
-import { readSeconds } from '../../profile/key-sets/jws-form.js';
-import { KEY_SET_TYPE } from '../../profile/key-sets/key-set-rules.js';
+import { KEY_SET_TYPE, readSetKeys } from '../../profile/key-sets/key-set-rules.js';
 import {
   KEY_SET_FORM,
   type KeySetChecks,
   type VerifiedSet,
   verifyKeySet as verify,
 } from '../../profile/key-sets/verify-key-set.js';
+import { fingerprintOf, readVersion, type SeenSet } from '../../profile/key-sets/version.js';
+import { isTaken, readKeyFile } from '../files.js';
 import type { PublicJwk } from '../import.js';
 import { parseJws } from './jws.js';
 import type { SigningKey, VerificationKey } from './signing-key.js';
@@ -30,8 +31,8 @@ export interface KeySetClaims {
   readonly iat: number;
   /** Seconds since 1970; at most 24 h after `iat`. */
   readonly exp: number;
-  /** Grows with every set of this recipient. */
-  readonly ver: number;
+  /** `changed` and `passed` of the version. */
+  readonly ver: readonly [changed: number, passed: number];
   readonly keys: readonly PublishedJwk[];
 }
 
@@ -49,13 +50,16 @@ export function verifyKeySet(text: string, checks: KeySetChecks): Promise<Verifi
 }
 
 /**
- * @param text a set that the caller trusts, e.g. from its own file
- * @returns its claims, or undefined when it is none; nothing is verified
+ * @param path of a file with a set that the caller trusts: its own last one
+ * @returns what is compared with the next set; undefined when there is none. Nothing is verified
+ * @throws SealwireError `KEY_FILE_MISSING` when the file cannot be opened, `KEY_FILE_INVALID`
  */
-export function peekKeySet(text: string): { readonly version: number; readonly expiresAt: number } | undefined {
+export async function readSignedSet(path: string): Promise<SeenSet | undefined> {
+  if (!(await isTaken(path))) return undefined;
+  const text = (await readKeyFile(path, { secret: false })).trim();
   try {
     const { payload } = parseJws(text, KEY_SET_FORM);
-    return { version: readSeconds(payload, 'ver'), expiresAt: readSeconds(payload, 'exp') };
+    return { version: readVersion(payload), fingerprint: fingerprintOf(readSetKeys(payload['keys'])) };
   } catch (error) {
     if (error instanceof SealwireError) return undefined;
     throw error;

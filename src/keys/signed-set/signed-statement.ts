@@ -40,7 +40,7 @@ export function signStatement(signer: SigningKey, delegation: string, claims: St
  * @returns its lines
  * @throws SealwireError with one of `KEY_SET_CODES`
  */
-export async function verifyStatement(text: string, checks: Omit<KeySetChecks, 'highestVersion'>): Promise<string> {
+export async function verifyStatement(text: string, checks: Omit<KeySetChecks, 'seen'>): Promise<string> {
   const { payload } = await verifyDelegated(text, FORM, checks, verifier);
   const { statement } = payload;
   if (typeof statement !== 'string') throw refuse('KEY_SET_CONTENT', 'statement is not a text');

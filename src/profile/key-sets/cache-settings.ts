@@ -3,6 +3,7 @@ import { SealwireError } from '../../errors.js';
 import { isCanonicalBase64url } from '../base64url.js';
 import { checkRange } from '../check-range.js';
 import type { KeySetChecks, UsedSet } from './verify-key-set.js';
+import { isSeenSet, type SeenSet } from './version.js';
 
 /** Why a set could not be fetched or was refused. */
 export interface KeySetProblem {
@@ -16,21 +17,17 @@ export interface KeySetProblem {
 }
 
 /** What is remembered of one recipient. */
-export interface RememberedSet {
-  /** The highest version seen. */
-  readonly version: number;
-  /** The set that had it, as it came; verified anew before it is used. */
+export interface RememberedSet extends SeenSet {
+  /** The newest set, as it came; verified anew before it is used. */
   readonly text: string;
 }
 
 /** Whether what a memory holds can be one of its sets. */
 export function isRemembered(value: unknown): value is RememberedSet {
-  if (typeof value !== 'object' || value === null) return false;
-  const { version, text } = value as { version?: unknown; text?: unknown };
-  return Number.isSafeInteger(version) && (version as number) >= 0 && typeof text === 'string';
+  return isSeenSet(value) && typeof (value as Partial<RememberedSet>).text === 'string';
 }
 
-/** Keeps the highest version of each recipient. */
+/** Keeps the newest set of each recipient. */
 export interface KeySetMemory {
   /** @throws SealwireError when it cannot be read: an unreadable memory must not pass for an empty one */
   recall(issuer: string): Promise<RememberedSet | undefined>;

@@ -7,6 +7,7 @@ import { type CancelTimer, startTimer } from '../timer.js';
 import { type SendingTime, selectActive } from './active-key.js';
 import type { CacheSettings } from './cache-settings.js';
 import type { UsedSet } from './verify-key-set.js';
+import { compareVersions, type SeenSet } from './version.js';
 
 /** What a key service answered; nothing of it has been checked. */
 export interface FetchedSet {
@@ -33,7 +34,10 @@ export class CachedKeySet<K> {
   readonly #fetch: () => Promise<FetchedSet>;
   readonly #settings: CacheSettings<K>;
   #held: Held<K> | undefined;
-  #highestVersion = 0;
+  /** The newest set that was seen. */
+  #seen: SeenSet | undefined;
+  /** When the set ends that is remembered. */
+  #rememberedUntil = 0;
   #recalled: Promise<void> | undefined;
   #fetching: Promise<void> | undefined;
   #failures = 0;
@@ -78,10 +82,10 @@ export class CachedKeySet<K> {
    * @throws SealwireError as {@link current}
    */
   async refresh(): Promise<void> {
-    const before = this.#held?.set.version;
+    const before = this.#seen;
     if (this.#fetching !== undefined) {
       await this.#fetching;
-      if (this.#held?.set.version !== before) return;
+      if (isNewer(this.#seen, before)) return;
     }
     const now = this.#settings.monotonicNow();
     if (now - this.#forcedAt < FORCED_INTERVAL_MS) return;
@@ -156,10 +160,12 @@ export class CachedKeySet<K> {
   async #recallNow(): Promise<void> {
     const remembered = await this.#settings.memory.recall(this.#issuer);
     if (remembered === undefined) return;
-    this.#highestVersion = Math.max(this.#highestVersion, remembered.version);
+    this.#seen = remembered;
     const set = await this.#verify(remembered.text).catch(() => undefined);
-    // Expired meanwhile, or signed under a root that is no longer pinned: then only its version counts.
-    if (set !== undefined && this.#held === undefined) this.#hold(set);
+    // Expired meanwhile, or signed under a root that is no longer pinned: then only its version and keys count.
+    if (set === undefined || this.#held !== undefined) return;
+    this.#hold(set);
+    this.#rememberedUntil = set.expiresAt;
   }
 
   #verify(text: string): Promise<UsedSet<K>> {
@@ -167,7 +173,7 @@ export class CachedKeySet<K> {
       roots: this.#settings.roots,
       issuer: this.#issuer,
       nowMs: this.#settings.now(),
-      highestVersion: this.#highestVersion,
+      seen: this.#seen,
     });
   }
 
@@ -205,11 +211,16 @@ export class CachedKeySet<K> {
   }
 
   async #accept(set: UsedSet<K>, text: string): Promise<void> {
-    const isNew = set.version > this.#highestVersion;
-    this.#highestVersion = Math.max(this.#highestVersion, set.version);
+    const { version, fingerprint, expiresAt } = set;
+    const isNew = isNewer(set, this.#seen);
+    this.#seen = set;
     // Before it is used: after a crash an older set must not be taken for the newest.
-    if (isNew) await this.#settings.memory.remember(this.#issuer, { version: set.version, text }).catch(this.#complain);
-    this.#hold(set);
+    if (isNew || expiresAt > this.#rememberedUntil) {
+      this.#rememberedUntil = expiresAt;
+      await this.#settings.memory.remember(this.#issuer, { version, fingerprint, text }).catch(this.#complain);
+    }
+    // Instances sign the same set at their own times: one of them may have done so longer ago.
+    if (isNew || expiresAt >= (this.set?.expiresAt ?? 0)) this.#hold(set);
     this.#failures = 0;
     this.#lastError = undefined;
   }
@@ -256,4 +267,8 @@ export class CachedKeySet<K> {
     this.#cancelTimer();
     if (!this.#closed) this.#cancelTimer = startTimer(Math.ceil(waitMs) + 1, () => this.#fetchLater());
   }
+}
+
+function isNewer(set: SeenSet | undefined, seen: SeenSet | undefined): boolean {
+  return set !== undefined && (seen === undefined || compareVersions(set.version, seen.version) > 0);
 }

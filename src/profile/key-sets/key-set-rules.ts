@@ -20,28 +20,21 @@ export interface SetClaimChecks {
   readonly issuer: string;
   /** ms since 1970. */
   readonly nowMs: number;
-  /** The highest `ver` seen of this recipient. Default: none was seen. */
-  readonly highestVersion?: number;
   /** Seconds since 1970. */
   readonly delegationExpiresAt: number;
 }
 
 /**
- * Checks all claims but the keys.
+ * Checks whose it is, and when it is good.
  *
- * @returns `ver`, and `iat` and `exp` in seconds since 1970
- * @throws SealwireError `KEY_SET_ISSUER`, `KEY_SET_CONTENT`, `KEY_SET_TIME`, `KEY_SET_EXPIRED`, `KEY_SET_ROLLED_BACK`
+ * @returns `iat` and `exp` in seconds since 1970
+ * @throws SealwireError `KEY_SET_ISSUER`, `KEY_SET_CONTENT`, `KEY_SET_TIME`, `KEY_SET_EXPIRED`
  */
 export function checkSetClaims(payload: Members, checks: SetClaimChecks) {
   const { iss } = payload;
   if (iss !== checks.issuer)
     throw refuse('KEY_SET_ISSUER', `the set is of ${quoteName(iss)}, not of ${quoteName(checks.issuer)}`);
-  const life = checkLife(payload, checks.delegationExpiresAt, Math.floor(checks.nowMs / 1000));
-  const version = readSeconds(payload, 'ver');
-  if (version < (checks.highestVersion ?? 0)) {
-    throw refuse('KEY_SET_ROLLED_BACK', 'the set is older than one that was seen before');
-  }
-  return { version, ...life };
+  return checkLife(payload, checks.delegationExpiresAt, Math.floor(checks.nowMs / 1000));
 }
 
 const MAX_NAME = 64;

@@ -2,6 +2,7 @@
 import { SealwireError } from '../../errors.js';
 import type { CacheSettings } from './cache-settings.js';
 import { CachedKeySet, type FetchedSet } from './cached-key-set.js';
+import type { KeySetVersion } from './version.js';
 
 /** Gives out keys of type `K`. */
 export class KeySets<K> {
@@ -36,7 +37,7 @@ export class KeySets<K> {
   }
 
   /** @returns version and end (seconds since 1970) of the set at hand; undefined when there is none that may be used */
-  describe(recipient: string): { readonly version: number; readonly expiresAt: number } | undefined {
+  describe(recipient: string): { readonly version: KeySetVersion; readonly expiresAt: number } | undefined {
     const set = this.#sets.get(recipient || this.#issuer)?.set;
     return set && { version: set.version, expiresAt: set.expiresAt };
   }

@@ -13,6 +13,7 @@ import {
   readKeyDates,
   readSetKeys,
 } from './key-set-rules.js';
+import { checkNotOlder, checkSameKeys, fingerprintOf, readVersion, type SeenSet } from './version.js';
 
 export const KEY_SET_FORM: JwsForm = { typ: KEY_SET_TYPE, headerNames: ['dlg'], maxChars: MAX_SET_CHARS };
 
@@ -24,20 +25,19 @@ export interface KeySetChecks {
   readonly issuer: string;
   /** ms since 1970. */
   readonly nowMs: number;
-  /** The highest `ver` seen of this recipient. Default: none was seen. */
-  readonly highestVersion?: number;
+  /** The newest set seen of this recipient. Default: none was seen. */
+  readonly seen?: SeenSet | undefined;
 }
 
 /** What is used of a verified set; `S` is a key to seal to. */
-export interface UsedSet<S> {
-  readonly version: number;
+export interface UsedSet<S> extends SeenSet {
   /** Seconds since 1970; from then on it must not be used. */
   readonly expiresAt: number;
   readonly keys: readonly (S & SendingTime)[];
 }
 
 /** What the delegated key signed, before its content is looked at. */
-export interface DelegatedJws<V> extends Pick<UsedSet<unknown>, 'version' | 'expiresAt'> {
+export interface DelegatedJws<V> extends Pick<UsedSet<unknown>, 'expiresAt'> {
   readonly payload: Members;
   readonly delegation: Delegation<V>;
   /** Seconds since 1970. */
@@ -67,10 +67,15 @@ export async function verifyKeySet<
   V extends { readonly kid: string },
 >(text: string, checks: KeySetChecks, verifier: KeySetVerifier<S, V>): Promise<VerifiedSet<S, V>> {
   const { payload, ...verified } = await verifyDelegated(text, KEY_SET_FORM, checks, verifier);
+  const version = readVersion(payload);
+  checkNotOlder(version, checks.seen);
+  const published = readSetKeys(payload['keys']);
   const keys: (S & SendingTime)[] = [];
-  for (const members of readSetKeys(payload['keys'])) keys.push(await importPublished(members, verifier));
+  for (const members of published) keys.push(await importPublished(members, verifier));
   checkCurves(keys);
-  return { issuer: checks.issuer, ...verified, keys };
+  const fingerprint = fingerprintOf(published);
+  checkSameKeys({ version, fingerprint }, checks.seen);
+  return { issuer: checks.issuer, ...verified, version, fingerprint, keys };
 }
 
 /**
@@ -81,7 +86,7 @@ export async function verifyKeySet<
 export async function verifyDelegated<V extends { readonly kid: string }>(
   text: string,
   form: JwsForm,
-  checks: KeySetChecks,
+  checks: Omit<KeySetChecks, 'seen'>,
   verifier: SignatureVerifier<V>,
 ): Promise<DelegatedJws<V>> {
   const { roots, issuer, nowMs } = checks;

@@ -1,6 +1,7 @@
 /** What a key directory remembers over reloads, in the browser's IndexedDB: nothing secret. */
 import { SealwireError } from '../../errors.js';
 import { isRemembered, type KeySetMemory, type RememberedSet } from '../../profile/key-sets/cache-settings.js';
+import { compareVersions } from '../../profile/key-sets/version.js';
 
 /** As much of IndexedDB as is used; its own types are those of browsers. */
 interface IdbRequest<T> {
@@ -45,7 +46,8 @@ export function createIndexedDbMemory(name = 'sealwire'): KeySetMemory {
       withStore(name, 'readwrite', async (store) => {
         // In one transaction: another tab's newer set must not be replaced.
         const known = await read(store, issuer);
-        if (known === undefined || known.version <= set.version) await settle(store.put(set, issuer));
+        if (known === undefined || compareVersions(known.version, set.version) <= 0)
+          await settle(store.put(set, issuer));
       }),
   };
 }

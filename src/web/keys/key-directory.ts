@@ -11,6 +11,7 @@ import {
 import type { FetchedSet } from '../../profile/key-sets/cached-key-set.js';
 import { KeySets } from '../../profile/key-sets/key-sets.js';
 import { verifyKeySet } from '../../profile/key-sets/verify-key-set.js';
+import type { KeySetVersion } from '../../profile/key-sets/version.js';
 import type { WebKeySource, WebRecipientKey } from '../crypto/recipient.js';
 import { checkPlatform } from '../crypto/subtle.js';
 import { webVerifier } from './verifier.js';
@@ -21,6 +22,7 @@ export type {
   KeySetProblem,
   RememberedSet,
 } from '../../profile/key-sets/cache-settings.js';
+export type { KeySetVersion, SeenSet } from '../../profile/key-sets/version.js';
 
 /** Options of {@link WebKeyDirectory}. */
 export interface WebKeyDirectoryOptions extends KeySetOptions {
@@ -71,7 +73,7 @@ export class WebKeyDirectory implements WebKeySource {
    *
    * @returns version and end (seconds since 1970) of the set at hand; undefined when there is none that may be used
    */
-  describe(recipient: string): { readonly version: number; readonly expiresAt: number } | undefined {
+  describe(recipient: string): { readonly version: KeySetVersion; readonly expiresAt: number } | undefined {
     return this.#sets.describe(recipient);
   }
 

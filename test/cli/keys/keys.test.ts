@@ -143,7 +143,8 @@ describe('sealwire keys', () => {
     expect(await done('rotate', '--now')).to.contain(`key ${second.kid} is published at`);
     expect(noted).to.equal(
       `sealwire: note: key ${second.kid} waited in the ring, and whoever has a copy of the ring has it too: ` +
-        '--now is not for a stolen ring, --compromised is\n',
+        '--now is not for a stolen ring, --compromised is; ' +
+        'of several instances, those that have not read the ring yet refuse the new key\n',
     );
     expect((await keysNow()).map(({ state }) => state)).to.deep.equal(['opening', 'active']);
     expect((await loadPublicKeys(publicPath)).map(({ kid }) => kid)).to.deep.equal([second.kid]);
@@ -229,7 +230,10 @@ describe('sealwire keys', () => {
     expect(noted).to.contain(
       'the keys before it go on opening calls: --now is not for a stolen ring, --compromised is',
     );
-    await KeyRing.load(ringPath);
+    // Whoever edits it may say so by a command, too.
+    const before = Math.floor(Date.now() / 1_000);
+    expect(await done('stamp')).to.match(/ring\.json is changed as of 20\d\d-.*Z\n$/);
+    expect((await KeyRing.load(ringPath)).version()?.changed).to.be.at.least(before);
   });
 
   it('retires only keys that nobody needs, unless forced', async () => {

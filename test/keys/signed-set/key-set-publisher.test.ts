@@ -5,7 +5,9 @@ import { SealwireError } from '../../../src/errors.js';
 import { signDelegation } from '../../../src/keys/signed-set/delegation.js';
 import { verifyKeySet } from '../../../src/keys/signed-set/key-set.js';
 import { KeySetPublisher, type PublishedKeys, type SetSigner } from '../../../src/keys/signed-set/key-set-publisher.js';
+import { verifyStatement } from '../../../src/keys/signed-set/signed-statement.js';
 import { SigningKey } from '../../../src/keys/signed-set/signing-key.js';
+import type { KeySetVersion, SeenSet } from '../../../src/profile/key-sets/version.js';
 import { makeSealingKey } from '../../support/signed-sets.js';
 import { inFolder, refusal } from '../helpers.js';
 
@@ -19,8 +21,10 @@ type Published = ReturnType<PublishedKeys['publishedKeys']>;
 class Bench {
   nowMs = START_MS;
   keys: Published = [{ jwk: makeSealingKey().jwk }];
+  version: KeySetVersion | undefined = { changed: START, passed: 0 };
   readonly errors: unknown[] = [];
   readonly leftOut: (readonly string[])[] = [];
+  readonly told: string[] = [];
   onAsked = () => {};
   #listener: () => void = () => {};
   #root: SigningKey | undefined;
@@ -32,8 +36,9 @@ class Bench {
   }
 
   /** Tells the publisher that the keys are others. */
-  change(keys: Published): void {
+  change(keys: Published, changed = (this.version?.changed ?? 0) + 1): void {
     this.keys = keys;
+    this.version = { changed, passed: 0 };
     this.#listener();
   }
 
@@ -49,12 +54,15 @@ class Bench {
     this.#signer = undefined;
   }
 
-  create(options: { lifeSeconds?: number; maxAgeSeconds?: number; checkMs?: number } = {}): KeySetPublisher {
+  create(
+    options: { statement?: string; lifeSeconds?: number; maxAgeSeconds?: number; checkMs?: number } = {},
+  ): KeySetPublisher {
     return new KeySetPublisher({
       issuer: 'payments',
       file: this.#file,
       keys: {
         publishedKeys: () => this.keys,
+        version: () => this.version,
         onChange: (listener) => {
           this.#listener = listener;
           return () => {
@@ -70,13 +78,22 @@ class Bench {
       now: () => this.nowMs,
       onError: (error) => this.errors.push(error),
       onLeftOut: (kids) => this.leftOut.push(kids),
+      onUnversioned: async () => void this.told.push('unversioned'),
+      onOlder: () => this.told.push('older'),
       ...options,
     });
   }
 
+  get rootKid(): string {
+    return this.#root?.kid ?? '';
+  }
+
   verify(publisher: KeySetPublisher) {
-    const roots = [this.#root?.kid ?? ''];
-    return verifyKeySet(publisher.current()?.jws ?? '', { roots, issuer: 'payments', nowMs: this.nowMs });
+    return verifyKeySet(publisher.current()?.jws ?? '', {
+      roots: [this.rootKid],
+      issuer: 'payments',
+      nowMs: this.nowMs,
+    });
   }
 }
 
@@ -99,7 +116,8 @@ describe('KeySetPublisher', () => {
       expect(publisher.current()).to.equal(undefined);
       await publisher.update();
       const set = await bench.verify(publisher);
-      expect(set).to.include({ version: START, issuedAt: START, expiresAt: START + 86_400 });
+      expect(set).to.include({ issuedAt: START, expiresAt: START + 86_400 });
+      expect(set.version).to.deep.equal({ changed: START, passed: 0 });
       expect(set.keys.map(({ kid }) => kid)).to.deep.equal(bench.keys.map(({ jwk }) => jwk.kid));
       const served = publisher.current();
       expect(served).to.include({ maxAgeSeconds: 900, expiresAt: START + 86_400 });
@@ -109,7 +127,10 @@ describe('KeySetPublisher', () => {
       expect(publisher.current()?.jws).to.equal(served?.jws);
       bench.nowMs += 1;
       await publisher.update();
-      expect((await bench.verify(publisher)).version).to.equal(START + 21_600);
+      // Fresher, and still the same keys.
+      const renewed = await bench.verify(publisher);
+      expect(renewed).to.include({ issuedAt: START + 21_600 });
+      expect(renewed.version).to.deep.equal(set.version);
       publisher.close();
     }),
   );
@@ -131,8 +152,7 @@ describe('KeySetPublisher', () => {
         [undefined, START + 50],
         [START + 50, undefined],
       ]);
-      // The clock has not moved.
-      expect(version).to.equal(START + 1);
+      expect(version).to.deep.equal({ changed: START + 1, passed: 0 });
       publisher.close();
       let asked = false;
       bench.onAsked = () => {
@@ -157,7 +177,7 @@ describe('KeySetPublisher', () => {
   );
 
   it(
-    'never goes back with its version: not after a restart, not when the clock steps back',
+    'signs the version of the keys, after a restart and whatever the clock',
     withBench(async (bench) => {
       const first = bench.create();
       await first.update();
@@ -167,26 +187,104 @@ describe('KeySetPublisher', () => {
       const second = bench.create();
       await second.update();
       const { version } = await bench.verify(second);
-      expect(version).to.equal(START + 1);
+      expect(version).to.deep.equal({ changed: START, passed: 0 });
       // A step back asks for a new set by itself: the last one would be from the future.
       bench.nowMs -= 200_000;
       await second.update();
-      expect(await bench.verify(second)).to.include({ version: START + 2, issuedAt: START - 3_800 });
+      const again = await bench.verify(second);
+      expect(again).to.include({ issuedAt: START - 3_800 });
+      expect(again.version).to.deep.equal(version);
+      expect(bench.told).to.deep.equal([]);
       second.close();
     }),
   );
 
   it(
-    'signs one set after the other, each with a version of its own',
+    'asks for a version when the keys have none, or that of others, and signs nothing until they have',
     withBench(async (bench) => {
       const publisher = bench.create();
-      const versions = new Set<number>();
-      for (let round = 0; round < 5; round++) {
-        bench.keys = [{ jwk: makeSealingKey('P-256').jwk }];
-        await Promise.all([publisher.update(), publisher.update()]);
-        versions.add(publisher.current()?.version ?? 0);
+      bench.version = undefined;
+      await publisher.update();
+      expect([publisher.current(), bench.told]).to.deep.equal([undefined, ['unversioned']]);
+      bench.version = { changed: START, passed: 0 };
+      await publisher.update();
+      const [before] = [publisher.current()];
+      // As an editor does it.
+      bench.change([{ jwk: makeSealingKey().jwk }], START);
+      await publisher.update();
+      expect(publisher.current()).to.deep.equal(before);
+      const told = bench.told.length;
+      expect(told).to.be.greaterThan(1);
+      publisher.close();
+      const restarted = bench.create();
+      await restarted.update();
+      expect([restarted.current(), bench.told.length]).to.deep.equal([undefined, told + 1]);
+      // Nor is a date taken away without a word.
+      bench.change(bench.keys);
+      bench.version = { changed: START + 1, passed: START };
+      await restarted.update();
+      bench.version = { changed: START + 1, passed: START - 1 };
+      await restarted.update();
+      expect(restarted.current()?.version).to.deep.equal({ changed: START + 1, passed: START });
+      bench.change(bench.keys);
+      await restarted.update();
+      expect((await bench.verify(restarted)).keys.map(({ kid }) => kid)).to.deep.equal([bench.keys[0]?.jwk.kid]);
+      expect(bench.errors).to.deep.equal([]);
+      restarted.close();
+    }),
+  );
+
+  it(
+    'tells when the keys are older than the last set, after a restart too, but not when a clock was set back',
+    withBench(async (bench) => {
+      bench.version = { changed: START, passed: START };
+      const first = bench.create();
+      await first.update();
+      bench.nowMs -= 1;
+      bench.version = { changed: START, passed: 0 };
+      await first.update();
+      expect(bench.told).to.deep.equal([]);
+      expect(first.current()?.version).to.deep.equal(bench.version);
+      first.close();
+      const second = bench.create();
+      bench.change(bench.keys, START - 1);
+      await second.update();
+      expect(bench.told).to.deep.equal(['older']);
+      expect((await bench.verify(second)).version).to.deep.equal({ changed: START - 1, passed: 0 });
+      second.close();
+    }),
+  );
+
+  it(
+    'states what is sealed beside the set: an upgrade that changes it does not change the version of the set',
+    withBench(async (bench) => {
+      const sets: (SeenSet | undefined)[] = [];
+      for (const statement of ['/p.S/M p.In p.Out\n', '/p.S/M p.In p.Other\n']) {
+        const publisher = bench.create({ statement });
+        await publisher.update();
+        const { version, fingerprint } = await bench.verify(publisher);
+        sets.push({ version, fingerprint });
+        const checks = { roots: [bench.rootKid], issuer: 'payments', nowMs: bench.nowMs };
+        expect(await verifyStatement(publisher.current()?.statementJws ?? '', checks)).to.equal(statement);
+        publisher.close();
+        bench.nowMs += 60_000;
       }
-      expect([...versions]).to.deep.equal([0, 1, 2, 3, 4].map((step) => START + step));
+      expect(sets[1]).to.deep.equal(sets[0]);
+      expect(bench.told).to.deep.equal([]);
+    }),
+  );
+
+  it(
+    'signs one set after the other',
+    withBench(async (bench) => {
+      const publisher = bench.create();
+      const versions: (number | undefined)[] = [];
+      for (let round = 1; round <= 5; round++) {
+        bench.change([{ jwk: makeSealingKey('P-256').jwk }]);
+        await Promise.all([publisher.update(), publisher.update()]);
+        versions.push(publisher.current()?.version.changed);
+      }
+      expect(versions).to.deep.equal([1, 2, 3, 4, 5].map((step) => START + step));
       publisher.close();
     }),
   );
@@ -216,7 +314,7 @@ describe('KeySetPublisher', () => {
       bench.withdraw();
       bench.nowMs += DAY_MS - 1000;
       await publisher.update();
-      expect(publisher.current()).to.include({ version: START, maxAgeSeconds: 1 });
+      expect(publisher.current()).to.include({ maxAgeSeconds: 1 });
       bench.nowMs += 1000;
       await publisher.update();
       expect(publisher.current()).to.equal(undefined);
@@ -233,8 +331,8 @@ describe('KeySetPublisher', () => {
     withBench(async (bench) => {
       const [old, next] = [makeSealingKey('P-256').jwk, makeSealingKey('P-521').jwk];
       bench.keys = [
-        { jwk: next, nbf: START + 100 },
         { jwk: old, exp: START + 100 },
+        { jwk: next, nbf: START + 100 },
       ];
       const publisher = bench.create();
       await publisher.update();
@@ -242,6 +340,8 @@ describe('KeySetPublisher', () => {
       expect((await bench.verify(publisher)).keys.map(({ kid }) => kid)).to.deep.equal([old.kid]);
       expect(bench.leftOut).to.deep.equal([[next.kid]]);
       bench.nowMs += 100_000;
+      bench.keys = [{ jwk: next, nbf: START + 100 }];
+      bench.version = { changed: START, passed: START + 100 };
       await publisher.update();
       expect((await bench.verify(publisher)).keys.map(({ kid }) => kid)).to.deep.equal([next.kid]);
       publisher.close();
@@ -262,7 +362,7 @@ describe('KeySetPublisher', () => {
       // A file that holds something else than a set has no version to go on from.
       const other = bench.create();
       await other.update();
-      expect(other.current()?.version).to.equal(START);
+      expect(other.current()?.version).to.deep.equal({ changed: START, passed: 0 });
       other.close();
     }),
   );

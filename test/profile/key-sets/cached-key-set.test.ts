@@ -95,7 +95,7 @@ describe('a cached key set', () => {
     const bench = makeBench();
     await bench.cache.current();
     const next = makeSealingKey().jwk;
-    bench.answer = bench.serve({ claims: { ver: bench.issuer.now + 1, keys: [next] } });
+    bench.answer = bench.serve({ claims: { ver: [bench.issuer.now + 1, 0], keys: [next] } });
     // 80% of 900 s, by the random number.
     bench.pass(720_000 - 1);
     expect(bench.cache.current()).to.include({ kid: bench.issuer.key.jwk.kid });
@@ -104,7 +104,7 @@ describe('a cached key set', () => {
     for (let call = 0; call < 10; call++) {
       expect(bench.cache.current()).to.include({ kid: bench.issuer.key.jwk.kid });
     }
-    await bench.until(() => bench.cache.set?.version === bench.issuer.now + 1);
+    await bench.until(() => bench.cache.set?.version.changed === bench.issuer.now + 1);
     expect(bench.fetches).to.equal(2);
     expect(bench.cache.current()).to.include({ kid: next.kid });
   });
@@ -278,16 +278,16 @@ describe('a cached key set', () => {
       const bench = makeBench();
       const { now } = bench.issuer;
       const old = makeSealingKey().jwk;
-      bench.answer = bench.serve({ claims: { ver: now + 5, exp: now + 3_600 } });
+      bench.answer = bench.serve({ claims: { ver: [now + 5, 0], exp: now + 3_600 } });
       await bench.cache.current();
-      bench.answer = bench.serve({ claims: { ver: now + 4, keys: [old] } });
+      bench.answer = bench.serve({ claims: { ver: [now + 4, 0], keys: [old] } });
       await refusal(() => bench.cache.refresh(), 'KEY_SET_ROLLED_BACK');
       expect(bench.cache.current()).to.include({ kid: bench.issuer.key.jwk.kid });
       expect(bench.problems[0]?.error.code).to.equal('KEY_SET_ROLLED_BACK');
       bench.pass(HOUR_MS);
       const error = await refusal(() => bench.cache.current(), 'KEY_SET_ROLLED_BACK');
       expect(error.message).to.include('older than one that was seen before');
-      bench.answer = bench.serve({ claims: { ver: now + 5 } });
+      bench.answer = bench.serve({ claims: { ver: [now + 5, 0] } });
       bench.pass(60_000);
       expect(await bench.cache.current()).to.include({ kid: bench.issuer.key.jwk.kid });
     });
@@ -302,12 +302,48 @@ describe('a cached key set', () => {
       }
     }
 
+    it('takes no other keys under the version that it has seen, after a restart too', async () => {
+      const memory = new Memory();
+      const first = makeBench({ memory });
+      await first.cache.current();
+      const changes = { claims: { keys: [makeSealingKey().jwk] } };
+      first.answer = first.serve(changes);
+      await refusal(() => first.cache.refresh(), 'KEY_SET_CONFLICT');
+      expect(first.cache.current()).to.include({ kid: first.issuer.key.jwk.kid });
+      const later = first.issuer.now + 90_000;
+      const text = await first.issuer.set({ claims: { ...changes.claims, iat: later, exp: later + 60 } });
+      const second = makeBench({ memory, roots: [first.issuer.root.kid], now: () => later * 1000 });
+      second.answer = async () => ({ text, maxAgeMs: 1 });
+      await refusal(() => second.cache.current(), 'KEY_SET_CONFLICT');
+    });
+
+    it('stays with the set of a version that lasts longest, whichever instance signed it when', async () => {
+      const memory = new Memory();
+      const bench = makeBench({ memory });
+      const { now } = bench.issuer;
+      const ends: (number | undefined)[] = [];
+      for (const exp of [now + 3_600, now + 1_800, now + 7_200]) {
+        bench.answer = bench.serve({ claims: { exp } });
+        await bench.cache.refresh();
+        ends.push(bench.cache.set?.expiresAt);
+        bench.monotonicMs += 1_000;
+      }
+      expect(ends).to.deep.equal([now + 3_600, now + 3_600, now + 7_200]);
+      expect(bench.problems).to.deep.equal([]);
+      // A restart has that one, too.
+      const { roots } = { roots: [bench.issuer.root.kid] };
+      const again = makeBench({ memory, roots });
+      again.fail();
+      await again.cache.current();
+      expect(again.cache.set?.expiresAt).to.equal(now + 7_200);
+    });
+
     it('not after a restart either: the highest version is remembered, and the set with it', async () => {
       const memory = new Memory();
       const first = makeBench({ memory });
       await first.cache.current();
       const { now } = first.issuer;
-      expect(memory.kept.get('payments')?.version).to.equal(now);
+      expect(memory.kept.get('payments')?.version).to.deep.equal({ changed: now, passed: 0 });
 
       const second = makeBench({ memory, roots: [first.issuer.root.kid] });
       second.fail();
@@ -315,7 +351,7 @@ describe('a cached key set', () => {
       await second.until(() => second.problems.length === 1);
       expect(second.fetches, 'a recalled set is old: the next is fetched at once').to.equal(1);
       second.answer = async () => ({
-        text: await first.issuer.set({ claims: { ver: now - 1 } }),
+        text: await first.issuer.set({ claims: { ver: [now - 1, 0] } }),
         maxAgeMs: 1,
       });
       await refusal(() => second.cache.refresh(), 'KEY_SET_ROLLED_BACK');
@@ -328,7 +364,7 @@ describe('a cached key set', () => {
       const second = makeBench({ memory, roots: [first.issuer.root.kid] });
       second.nowMs += 25 * HOUR_MS;
       const later = first.issuer.now + 25 * 3_600;
-      const claims = { iat: later, exp: later + 60, ver: first.issuer.now - 1 };
+      const claims = { iat: later, exp: later + 60, ver: [first.issuer.now - 1, 0] };
       second.answer = async () => ({ text: await first.issuer.set({ claims }), maxAgeMs: 1 });
       await refusal(() => second.cache.current(), 'KEY_SET_ROLLED_BACK');
     });
@@ -336,7 +372,7 @@ describe('a cached key set', () => {
     it('does not trust what it remembered more than what it is told', async () => {
       const memory = new Memory();
       const mallory = new TestIssuer('payments', START_MS);
-      memory.kept.set('payments', { version: 0, text: await mallory.set() });
+      memory.kept.set('payments', { version: { changed: 0, passed: 0 }, fingerprint: '', text: await mallory.set() });
       const bench = makeBench({ memory });
       expect(await bench.cache.current()).to.include({ kid: bench.issuer.key.jwk.kid });
     });
@@ -354,7 +390,7 @@ describe('a cached key set', () => {
       });
       await refusal(() => broken.cache.current(), 'KEY_FILE_INVALID');
       expect(broken.fetches).to.equal(0);
-      memory.kept.set('other', { version: 1, text: '' });
+      memory.kept.set('other', { version: { changed: 1, passed: 0 }, fingerprint: '', text: '' });
       await broken.cache.current();
     });
 

@@ -71,7 +71,7 @@ describe('WebKeyDirectory', () => {
     expect(keys.map(({ kid }) => kid)).to.deep.equal([serviceKid, serviceKid, serviceKid]);
     expect(keys[0]).to.deep.include({ crv: 'P-521' });
     expect(asked).to.deep.equal(['']);
-    const end = { version: issuer.now, expiresAt: issuer.now + 86_400 };
+    const end = { version: { changed: issuer.now, passed: 0 }, expiresAt: issuer.now + 86_400 };
     expect([directory.describe(''), directory.describe('fraud')]).to.deep.equal([end, undefined]);
   });
 
@@ -99,7 +99,7 @@ describe('WebKeyDirectory', () => {
     expect(await directory.current('')).to.include({ kid: next.kid });
     expect(asked.length).to.equal(1);
     const last = makeSealingKey().jwk;
-    answer = serve({ claims: { keys: [last], ver: issuer.now + 1 } });
+    answer = serve({ claims: { keys: [last], ver: [issuer.now + 1, 0] } });
     await Promise.all([directory.refresh(''), directory.refresh('')]);
     expect(await directory.current('')).to.include({ kid: last.kid });
     await directory.refresh('');
@@ -132,13 +132,13 @@ describe('WebKeyDirectory', () => {
     const memory = new Memory();
     const old = makeSealingKey().jwk;
     await connect({ memory }).current('');
-    answer = serve({ claims: { ver: 1, keys: [old] } });
+    answer = serve({ claims: { ver: [1, 0], keys: [old] } });
     const reloaded = connect({ memory });
     expect(await reloaded.current('')).to.include({ kid: serviceKid });
     await refusal(() => reloaded.refresh(''), 'KEY_SET_ROLLED_BACK');
     expect(await reloaded.current('')).to.include({ kid: serviceKid });
     const later = issuer.now + 90_000;
-    answer = serve({ claims: { iat: later, exp: later + 60, ver: 1, keys: [old] } });
+    answer = serve({ claims: { iat: later, exp: later + 60, ver: [1, 0], keys: [old] } });
     const afterwards = connect({ memory, now: () => later * 1000 });
     await refusal(() => afterwards.current(''), 'KEY_SET_ROLLED_BACK');
   });
