@@ -64,6 +64,10 @@ export const keySetExplanations: Readonly<Record<KeySetCode, Explanation>> = {
     remedy:
       'Was the service restored from a copy? Then run `sealwire keys rotate --now` there. Otherwise somebody replays an old set.',
   },
+  KEY_SET_CONFLICT: {
+    meaning: 'The set has the version of one seen before, and other keys.',
+    remedy: 'Do two instances have different rings? Run `sealwire keys stamp` on the right one, and give it to all.',
+  },
   KEY_SET_PRIVATE_MEMBER: {
     meaning: 'A key contains a private or symmetric part.',
     remedy: 'Stop using that key: its private half has been published.',

@@ -112,8 +112,7 @@ export interface LoadSetSignerOptions {
 
 /**
  * Loads the set-signing key and its delegation. If the root is here, makes a new delegation when the old one is
- * missing,
- * not valid, or near its end.
+ * missing, not valid, or near its end.
  *
  * @throws SealwireError those of the key files, or what is wrong with the delegation
  */
@@ -137,7 +136,7 @@ async function findDelegation(
   paths: SetSignerPaths,
   key: SigningKey,
   options: LoadSetSignerOptions,
-): Promise<Omit<SetSigner, 'key'>> {
+): Promise<Omit<LoadedSetSigner, 'key'>> {
   const { delegation, givenDelegation = delegation } = paths;
   const read = (path: string) => readDelegation({ ...paths, delegation: path }, key, options);
   const brought = await read(givenDelegation).catch(asSealwireError);
