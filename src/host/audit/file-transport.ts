@@ -43,12 +43,12 @@ interface Opened {
 function createPatientFs({ onFailed, onRecovered }: { onFailed(error: Error): void; onRecovered(): void }) {
   const files = new Map<number, Opened>();
   let isFailing = false;
-  const insist = (attempt: () => Promise<number>, done: Done) => {
+  const insist = (attempt: () => Promise<readonly unknown[]>, done: Done) => {
     attempt().then(
-      (value) => {
+      (values) => {
         if (isFailing) onRecovered();
         isFailing = false;
-        done(null, value);
+        done(null, ...values);
       },
       (error: Error) => {
         if (!isFailing) onFailed(error);
@@ -62,13 +62,15 @@ function createPatientFs({ onFailed, onRecovered }: { onFailed(error: Error): vo
       insist(async () => {
         const fd = await openAsync(path, flags, mode);
         files.set(fd, { path, mode, fd });
-        return fd;
+        return [fd];
       }, done),
     write: (fd: number, bytes: Buffer, offset: number, length: number, position: number | null, done: Done) =>
       insist(async () => {
         const file = files.get(fd) as Opened;
         await follow(file);
-        return (await writeAsync(file.fd, bytes, offset, length, position)).bytesWritten;
+        const { bytesWritten } = await writeAsync(file.fd, bytes, offset, length, position);
+        // The stream writes the rest of what was cut short by a full disk.
+        return [bytesWritten, bytes];
       }, done),
     close(fd: number, done: (error: Error | null) => void) {
       close(files.get(fd)?.fd ?? fd, done);
