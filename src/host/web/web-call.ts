@@ -23,11 +23,6 @@ export interface Outcome {
 /** A single message whose length nobody said is collected up to this; browsers say it. */
 const UNSIZED_BYTES = 65_536;
 const PREFIX_BYTES = 5;
-/** What the end of a stream without a status means, where that is not that the service is stopping. */
-const RESETS: Readonly<Record<number, Code>> = {
-  [constants.NGHTTP2_ENHANCE_YOUR_CALM]: Code.ResourceExhausted,
-};
-
 /** What {@link passCall} needs. */
 export interface WebCallParts {
   readonly request: WebRequest;
@@ -121,13 +116,12 @@ function readAnswer({ stream, response, answer, counts }: AnswerParts): Promise<
     });
     // What the end says is enough.
     stream.on('error', () => {});
-    stream.once('close', () => resolve(status === undefined ? withoutStatus(stream) : metadataOfAnswer(status)));
+    stream.once('close', () => resolve(status === undefined ? withoutStatus() : metadataOfAnswer(status)));
   });
 }
 
-function withoutStatus({ rstCode = constants.NGHTTP2_NO_ERROR }: ClientHttp2Stream): Headers {
-  const code = RESETS[rstCode] ?? Code.Unavailable;
-  return setTrailerStatus(new Headers(), new ConnectError('the service ended the call', code));
+function withoutStatus(): Headers {
+  return setTrailerStatus(new Headers(), new ConnectError('the service ended the call', Code.Unavailable));
 }
 
 /** @returns the length that gRPC wants before a message; with the message where its length is not known */

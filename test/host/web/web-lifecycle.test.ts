@@ -4,7 +4,7 @@ import { cpSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } f
 import type { IncomingMessage } from 'node:http';
 import { connect as connectSecure } from 'node:http2';
 import { request } from 'node:https';
-import { createServer, type Server } from 'node:net';
+import { connect, createServer, type Server } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { TLSSocket } from 'node:tls';
@@ -102,6 +102,10 @@ describe('the web gateway of a host', () => {
       headers: { 'content-type': 'application/connect+proto' },
     });
     const watched = await watching;
+    const half = connect(Number(url.split(':')[2]), '127.0.0.1');
+    await once(half, 'connect');
+    half.write('POST /');
+    const closed = once(half, 'close');
     const stopped = host.stop();
     expect(await fetch(url).catch((error: Error) => error.cause)).to.have.property('code', 'ECONNREFUSED');
     answer();
@@ -110,6 +114,7 @@ describe('the web gateway of a host', () => {
     const { messages, code } = readWeb('connect stream', { status: 200, headers: watched.headers, body });
     expect([messages.join(), code]).to.deep.equal(['w', 'unavailable']);
     await stopped;
+    await closed;
   });
 
   it('speaks HTTP/2 and 1.1 with the certificate of the service, and with the next one', async function () {
