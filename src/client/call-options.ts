@@ -17,8 +17,8 @@ interface Cancellable {
 }
 
 /**
- * Cancels a call in the next turn of the event loop: grpc-js makes a call's stream some promises after its start, and one
- * that was cancelled before that is never ended.
+ * Cancels a call in the next turn of the event loop: grpc-js makes a call's stream some promises after its start, and
+ * one that was cancelled before that is never ended.
  */
 export function cancelSoon(call: Cancellable): void {
   setImmediate(() => call.cancel());

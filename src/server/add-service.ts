@@ -50,8 +50,8 @@ type Hide = (error: unknown, isOver: boolean) => ServerErrorResponse;
  * @param service the generated service
  * @param handlers one function per method, by the definition's method keys or their camel case; missing ones answer
  *   UNIMPLEMENTED
- * @param report told of every error that was hidden from the caller; default: `process.emitWarning` with its name, or with code
- *   and message of a {@link SealwireError}
+ * @param report told of every error that was hidden from the caller; default: `process.emitWarning` with its name, or
+ *   with code and message of a {@link SealwireError}
  */
 export function addSealedService(
   server: Server,

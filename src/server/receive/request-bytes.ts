@@ -5,8 +5,8 @@ import type { ServicePlan } from '../../schema/plan.js';
 const encoded = new WeakMap<object, Buffer>();
 
 /**
- * The same methods, each with a decoder of its own, which keeps the bytes of what it decodes where a reply token may have
- * to be compared with them: of single requests to methods with sealed fields.
+ * The same methods, each with a decoder of its own, which keeps the bytes of what it decodes where a reply token may
+ * have to be compared with them: of single requests to methods with sealed fields.
  *
  * @param plan without it nothing is kept
  */
