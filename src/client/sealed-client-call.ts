@@ -272,7 +272,8 @@ export class SealedClientCall extends InterceptingCall {
     // A call that was never started has a timer for its deadline all the same.
     if (!started) cancel();
     // grpc-js makes a call's stream some promises after its start, even if the call was cancelled meanwhile: never
-    // ended, such a stream counts against the connection's limit for good. In a turn of its own a cancellation finds it.
+    // ended, such a stream counts against the connection's limit for good. In a turn of its own a cancellation finds
+    // it.
     else if (!isClosed) setImmediate(cancel);
     this.#callSealer.count(this.#method, ended);
     this.#listener?.onReceiveStatus?.(ended);

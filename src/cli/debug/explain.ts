@@ -18,8 +18,8 @@ export interface ExplainFlags {
 const codeExplanations: Readonly<Record<LocalCode, Explanation>> = { ...localExplanations, ...keySetExplanations };
 
 /**
- * @param name a reason, a step or another code, in any case, or the text of an error; `@` reads what a gRPC tool, `sealwire call` or an audit
- *   log has said from stdin; undefined lists all.
+ * @param name a reason, a step or another code, in any case, or the text of an error; `@` reads what a gRPC tool,
+ *   `sealwire call` or an audit log has said from stdin; undefined lists all.
  * @throws SealwireError `OPTIONS_INVALID` for other words, `SEAL_INPUT` for other texts
  */
 export async function explain(name: string | undefined, { json = false }: ExplainFlags): Promise<void> {
