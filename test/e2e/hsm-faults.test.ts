@@ -116,7 +116,7 @@ describe('a service whose key is in a PKCS#11 token', function () {
     });
 
     it('with a wrong PIN', async () => {
-      expect(await serve(token.uri('pin'), 'pin', '999999')).to.match(/^3 sealwire: key \S+: .*refuses the PIN$/);
+      expect(await serve(token.uri('pin'), 'pin', '999999')).to.match(/^2 sealwire: key \S+: .*refuses the PIN$/);
     });
 
     it('with another key under the name', async () => {
