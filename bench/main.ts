@@ -1,4 +1,4 @@
-/** `npm run bench`: prints tables and writes `bench/results/latest.json`. */
+/** `npm run bench`: prints tables and writes `bench/results/latest.json`. `npm run bench -- web`: browsers alone. */
 import { mkdir, writeFile } from 'node:fs/promises';
 import { cpus, totalmem } from 'node:os';
 import { parseArgs } from 'node:util';
@@ -11,8 +11,12 @@ import { benchParts } from './parts.js';
 import { formatSummary, formatTable } from './stats.js';
 import { benchStreams, formatStreams } from './streams.js';
 import { benchTokens, type TokenResults } from './tokens.js';
+import { benchWeb, formatWeb } from './web.js';
 
-const { values } = parseArgs({ options: { out: { type: 'string', default: 'bench/results/latest.json' } } });
+const { values, positionals } = parseArgs({
+  options: { out: { type: 'string', default: 'bench/results/latest.json' } },
+  allowPositionals: true,
+});
 
 function say(text: string): void {
   process.stdout.write(`${text}\n`);
@@ -36,6 +40,11 @@ const machine = {
   memoryGiB: Math.round(totalmem() / 2 ** 30),
 };
 say(`Node ${machine.node}, OpenSSL ${machine.openssl}, ${machine.cores} × ${machine.cpu}, ${machine.memoryGiB} GiB\n`);
+
+if (positionals.includes('web')) {
+  say(formatWeb(await benchWeb()));
+  process.exit(0);
+}
 
 say('Tokens, 120-byte inner message, P-521; µs per operation, median (range) of 7 interleaved rounds');
 const tokens = await benchTokens();
@@ -139,10 +148,14 @@ say('\nOne stream of 100,000 messages, client and server in processes of their o
 const streams = await benchStreams();
 say(formatStreams(streams));
 
+say('\nBrowsers');
+const web = await benchWeb();
+say(formatWeb(web));
+
 await mkdir('bench/results', { recursive: true });
 await writeFile(
   values.out,
-  `${JSON.stringify({ machine, tokens, tokenRatios, eventLoop, hsm, audit, calls, parts, auditRead, streams }, null, 2)}\n`,
+  `${JSON.stringify({ machine, tokens, tokenRatios, eventLoop, hsm, audit, calls, parts, auditRead, streams, web }, null, 2)}\n`,
 );
 say(`\nwritten to ${values.out}`);
 process.exit(0);

@@ -61,7 +61,7 @@ const homes = {
   '@grpc/proto-loader': ['loader', 'cli'],
   '@bufbuild/protoplugin': ['codegen'],
   '@connectrpc/connect': ['web', 'host'],
-  '@connectrpc/connect-node': ['host'],
+  '@connectrpc/connect-node': [],
   '@connectrpc/connect-web': [],
   commander: ['cli'],
   '@opentelemetry/api': ['jwe', 'client', 'server', 'audit', 'host'],

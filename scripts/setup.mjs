@@ -71,14 +71,19 @@ async function isInstalled() {
 async function build(tolerateErrors) {
   const builtAt = await modifiedAt(STAMP);
   const sources = (await Promise.all(SOURCES.map((folder) => listFiles(join(root, folder))))).flat();
-  const inputs = [...sources, join(root, 'tsconfig.json'), join(root, 'package-lock.json')];
+  const page = await listFiles(join(root, 'examples/browser-checkout'));
+  const inputs = [...sources, ...page, join(root, 'tsconfig.json'), join(root, 'package-lock.json')];
   const times = await Promise.all(inputs.map(modifiedAt));
   const isFresh = times.every((time) => time < builtAt) && (await countSources()) === sources.length;
   if (isFresh) return 0;
   say('compiling');
   const startedAt = new Date();
-  const code = await run(process.execPath, [join(root, 'node_modules/typescript-7/bin/tsc'), '-p', 'tsconfig.json']);
+  const compiler = join(root, 'node_modules/typescript-7/bin/tsc');
+  let code = await run(process.execPath, [compiler, '-p', 'tsconfig.json']);
   await removeStale();
+  // The page is made of what was just compiled.
+  if (code === 0) code = await run(process.execPath, [compiler, '-p', 'examples/browser-checkout']);
+  if (code === 0) code = await run(process.execPath, [join(root, 'scripts/build-checkout.mjs')]);
   for (const binary of BINARIES) await chmod(join(root, binary), 0o755).catch(() => {});
   if (code !== 0) {
     await rm(STAMP, { force: true });

@@ -10,8 +10,10 @@ export function registerServe(program: Command): void {
     .addHelpText(
       'after',
       `
-Environment: SEALWIRE_LISTEN, SEALWIRE_DIR, SEALWIRE_POLICY, SEALWIRE_ORIGIN, SEALWIRE_LOG_LEVEL, SEALWIRE_LOG_FORMAT, and
-SEALWIRE_KEY_PASSPHRASE; flags win over the environment, the environment over the file.
+Environment: SEALWIRE_LISTEN, SEALWIRE_DIR, SEALWIRE_POLICY, SEALWIRE_ORIGIN, SEALWIRE_LOG_LEVEL, SEALWIRE_LOG_FORMAT,
+SEALWIRE_WEB_LISTEN, and SEALWIRE_KEY_PASSPHRASE; flags win over the environment, the environment over the file.
+Serves the checkout page of examples/browser-checkout on http://127.0.0.1:8080/ (this machine only); SEALWIRE_WEB_LISTEN=off
+for none.
 Stops on SIGTERM, SIGINT or SIGHUP after calls have finished; a second SIGTERM or SIGINT stops at once.
 
 Examples:

@@ -14,7 +14,7 @@ type TlsConfig = NonNullable<HostConfig['tls']>;
 type Provider = Parameters<typeof experimental.createCertificateProviderServerCredentials>[0];
 
 /** One reading of all files, whose parts fit each other. */
-interface Loaded {
+export interface Loaded {
   readonly certificate: Buffer;
   readonly privateKey: Buffer;
   readonly ca: Buffer | undefined;
@@ -63,6 +63,13 @@ export class Certificates {
     );
     this.#poll = setInterval(() => void this.check(), POLL_MS).unref();
     void this.check();
+  }
+
+  /** @param listener called with what new connections get, at once and whenever that changes */
+  follow(listener: (loaded: Loaded) => void): void {
+    const tell = () => listener(this.#loaded);
+    this.#listeners.add(tell);
+    tell();
   }
 
   /** Looks at the files now. */

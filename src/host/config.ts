@@ -8,6 +8,7 @@ import { hasDuplicateNames } from '../profile/json-names.js';
 import { auditSchema } from './audit-config.js';
 import type { HostApp, RunningApp } from './host-app.js';
 import { CALLER_VARIABLES } from './process/caller-variables.js';
+import { createWebSchema } from './web/web-config.js';
 
 const HOST_PORT = /^(?:\[[0-9a-fA-F:]+\]|[^:\s]+):\d{1,5}$/;
 const NAME = z
@@ -61,6 +62,7 @@ const hostSchema = z.strictObject({
     .regex(/^[a-z0-9_.-]+$/)
     .default('x-sealwire-caller')
     .describe('Metadata key in which a trusted proxy names the caller; set, not added to: one name, no comma.'),
+  web: createWebSchema(HOST_PORT),
   audit: auditSchema,
   rate: z
     .strictObject({
@@ -196,7 +198,8 @@ export const ENVIRONMENT = {
   SEALWIRE_ORIGIN: 'origin',
   SEALWIRE_LOG_LEVEL: 'logLevel',
   SEALWIRE_LOG_FORMAT: 'logFormat',
-} as const satisfies Record<string, keyof HostConfigInput>;
+  SEALWIRE_WEB_LISTEN: 'web.listen',
+} as const;
 
 /** May hold the PIN of a PKCS#11 token. */
 export const HSM_PIN_VARIABLE = 'SEALWIRE_HSM_PIN';
@@ -224,11 +227,14 @@ export interface ConfigSources {
  */
 export function loadConfig<O>(app: Configured<O>, sources: ConfigSources = {}): HostConfig & { readonly app?: O } {
   const { config = {}, configFile, environment = process.env } = sources;
+  const file: HostConfigInput = configFile === undefined ? {} : readFile(configFile);
+  const { 'web.listen': webListen, ...variables } = readEnvironment(environment);
   const merged = {
     // Its schema knows the defaults.
     ...(app.options && { app: {} }),
-    ...(configFile === undefined ? {} : readFile(configFile)),
-    ...readEnvironment(environment),
+    ...file,
+    ...variables,
+    ...(webListen !== undefined && { web: { ...file.web, listen: webListen } }),
     ...definedOnly(config),
   };
   const result = createConfigSchema(app).safeParse(merged);
@@ -255,9 +261,9 @@ function readFile(path: string): object {
   throw new SealwireError('OPTIONS_INVALID', `configuration: ${path}: not a JSON object`);
 }
 
-function readEnvironment(environment: NodeJS.ProcessEnv): Partial<HostConfigInput> {
+function readEnvironment(environment: NodeJS.ProcessEnv): Readonly<Record<string, string>> {
   const known: Readonly<Record<string, string>> = ENVIRONMENT;
-  const values: Record<string, unknown> = {};
+  const values: Record<string, string> = {};
   for (const [name, value] of Object.entries(environment)) {
     if (!name.startsWith('SEALWIRE_') || value === undefined) continue;
     if (OTHER_VARIABLES.includes(name)) continue;

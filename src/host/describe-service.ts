@@ -17,6 +17,8 @@ const OWN_SERVICES = [KEY_SERVICE_NAME, 'grpc.health.v1.Health', 'grpc.reflectio
 export interface ServiceDescription {
   /** Full names of all its services. */
   readonly services: readonly string[];
+  /** Those that web clients may call: the key service, the app's sealed ones, and what its descriptors declare. */
+  readonly forWeb: readonly string[];
   /** Descriptor set of all its protos. */
   readonly descriptors: Uint8Array;
   /** What it has sealed, see `SealingStatements`; undefined when the app has no descriptors. */
@@ -28,9 +30,13 @@ export function describeApp({ services, descriptors }: Pick<HostApp, 'services' 
   const own = Buffer.from(hostDescriptors, 'base64');
   // Two serialized sets behind each other are one set (protobuf's encoding merges repeated fields).
   const all = descriptors === undefined ? own : Buffer.concat([own, descriptors]);
-  const names = [...services.map(({ plan }) => plan.typeName), ...OWN_SERVICES];
-  const statement = descriptors && new SealingStatements(readDescriptors(all)).ofServices(names);
-  return { services: names, descriptors: all, statement };
+  const sealed = services.map(({ plan }) => plan.typeName);
+  const names = [...sealed, ...OWN_SERVICES];
+  const registry = descriptors && readDescriptors(all);
+  const statement = registry && new SealingStatements(registry).ofServices(names);
+  const declared = [...(registry?.files ?? [])].flatMap((file) => file.services.map(({ typeName }) => typeName));
+  const forWeb = [...new Set([...sealed, ...declared])].filter((name) => !OWN_SERVICES.includes(name));
+  return { services: names, forWeb: [...forWeb, KEY_SERVICE_NAME], descriptors: all, statement };
 }
 
 export function reflectIfConfigured(

@@ -29,12 +29,34 @@ export interface HostApp<R extends RunningApp = RunningApp, O = unknown> {
   readonly validators?: Validators;
   /** Schema of the app's own options, which stand under `app` in the configuration. Default: there are none. */
   readonly options?: ZodType<O>;
+  /** What the app gives to the web gateway. Default: nothing. */
+  readonly web?: AppWeb;
   /**
    * Adds the handlers. The address is not bound yet.
    *
    * @throws anything, which stops the start and is handed on
    */
   start(host: AppHost<O>): R | Promise<R>;
+}
+
+/** What an app gives to the host's web gateway. */
+export interface AppWeb {
+  /**
+   * Folder of static files, at most 16 MiB: `index.html` stands for its folder. They are read when the service starts,
+   * and served under a Content-Security-Policy that allows no script but theirs. Default: none.
+   */
+  readonly pages?: string;
+  /**
+   * `HOST:PORT` where the gateway listens unless the option `web.listen` says otherwise. If it cannot, the service
+   * starts without a gateway and says so. Default: it does not listen.
+   */
+  readonly listen?: string;
+  /**
+   * Whether `GET /insight` tells the service's name and root, and `?request=ID` also what the gateway logged and the
+   * audit log has of calls with that `x-request-id`. For examples: only answered where the gateway listens on loopback.
+   * Default: false.
+   */
+  readonly insight?: boolean;
 }
 
 /** What a started app does when the host stops. */

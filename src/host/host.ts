@@ -32,6 +32,9 @@ import { openAuditLog } from './open-audit-log.js';
 import { VERSION } from './process/version.js';
 import { bind, countCalls, createServer, drain } from './server.js';
 import { startKeySet } from './signed-key-set.js';
+import type { WebCallLine } from './web/call-lines.js';
+import { findRecords, type Insight } from './web/insight.js';
+import { createWeb, describeWeb } from './web/start-web.js';
 
 /** Which process it is that starts and stops. */
 const PROCESS = { sealwire: VERSION, node: process.version, pid: process.pid };
@@ -50,6 +53,8 @@ export interface RunningHost<R extends RunningApp = RunningApp> {
   readonly address: string;
   /** `HOST:PORT` of the metrics endpoint, unless it is off. */
   readonly metricsAddress: string | undefined;
+  /** `HOST:PORT` of the web gateway, if there is one. */
+  readonly webAddress: string | undefined;
   /** The key that senders use now. */
   readonly kid: string;
   /** Thumbprint of the signing root, for clients to pin. */
@@ -205,6 +210,11 @@ async function start<R extends RunningApp, O>(
     lookAtCustody();
     for (const listener of listeners) listener();
   };
+  const insight = async (requestId: string | undefined, calls: readonly WebCallLine[]): Promise<Insight> => {
+    const records = requestId === undefined ? [] : await findRecords(servicePaths(dir).audit, requestId);
+    return { service: origin, root, calls, records };
+  };
+  const web = await createWeb({ app, services: description.forWeb, config, server, certificates, logger, insight });
   const metricsAddress = config.metrics.listen === 'off' ? undefined : await metrics.listen(config.metrics.listen);
   const address = await bind(server, config.listen, certificates?.credentials ?? ServerCredentials.createInsecure());
   limitReceiving(server, { caller, shares: config.shares });
@@ -222,6 +232,7 @@ async function start<R extends RunningApp, O>(
   stops.push(async () => {
     const watchers = health.stop();
     running.drain?.();
+    web?.gateway.drain();
     const calls = Math.max(0, countCalls(server) - watchers);
     logger.info(`draining: ${calls} calls, which have ${config.drainMs / 1_000} s to finish`);
     await drain(server, config.drainMs, () => {
@@ -229,16 +240,20 @@ async function start<R extends RunningApp, O>(
       logger.warn('calls are ended: they took longer than drainMs', { calls: countCalls(server) });
     });
     errors.end();
+    await web?.gateway.close();
   });
+  const webAddress = await web?.listen();
   logger.info(`${app.name} on ${address}${certificates === undefined ? ' (plain text)' : ' (TLS)'}`, PROCESS);
   if (certificates === undefined && !isLoopback(address)) logger.warn(PLAIN_TEXT, { address });
   logger.info(`key ${ring.currentKid}${created ? ' (created)' : ''}, policy ${config.policy}`);
   logger.info(`private keys ${ringPath}; public keys ${publicPath}; audit log ${servicePaths(dir).audit}`);
   logger.info(`key set of '${origin}', signing root ${root}`);
   if (metricsAddress !== undefined) logger.info(`metrics on http://${metricsAddress}/metrics`);
+  if (webAddress !== undefined) logger.info(describeWeb(webAddress, certificates !== undefined));
   return {
     address,
     metricsAddress,
+    webAddress,
     get kid() {
       return ring.currentKid;
     },

@@ -25,5 +25,5 @@ export type { OpenStored, StoredTokenCall, StoredTokenPlace } from '../server/st
 export type { ResealStored } from '../server/stored/reseal-stored.js';
 export type { ConfigSources, HostConfigInput } from './config.js';
 export { type HostOptions, type RunningHost, startHost } from './host.js';
-export type { AddService, AppHost, AppLogger, HostApp, RunningApp } from './host-app.js';
+export type { AddService, AppHost, AppLogger, AppWeb, HostApp, RunningApp } from './host-app.js';
 export { runHost } from './process/run-host.js';

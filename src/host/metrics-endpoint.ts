@@ -2,12 +2,11 @@
  * The service's Prometheus endpoint: `/metrics` on a port of its own, so that a proxy for calls does not expose it by
  * accident.
  */
-import { createServer, type Server } from 'node:http';
-import type { AddressInfo } from 'node:net';
+import { createServer } from 'node:http';
 import type { MeterProvider } from '@opentelemetry/api';
 import { PrometheusExporter } from '@opentelemetry/exporter-prometheus';
 import { MeterProvider as SdkMeterProvider } from '@opentelemetry/sdk-metrics';
-import { isLoopback } from './describe-service.js';
+import { createNameCheck, listen } from './http-listen.js';
 
 const PATH = '/metrics';
 
@@ -25,9 +24,9 @@ export function createMetricsEndpoint(): MetricsEndpoint {
   // We use our own server: the exporter's refuses port 0 and logs its errors itself.
   const exporter = new PrometheusExporter({ preventServerStart: true, withoutTargetInfo: true });
   const provider = new SdkMeterProvider({ readers: [exporter] });
-  let names: readonly string[] = [];
+  let isNamed = createNameCheck('');
   const server = createServer({ requestTimeout: 10_000 }, (request, response) => {
-    if (names.length > 0 && !names.includes(hostOf(request.headers.host))) {
+    if (!isNamed(request.headers.host)) {
       response.writeHead(421, { 'content-type': 'text/plain' }).end('not a name of this service\n');
       return;
     }
@@ -40,7 +39,7 @@ export function createMetricsEndpoint(): MetricsEndpoint {
   return {
     provider,
     listen: (address) => {
-      names = namesOf(address);
+      isNamed = createNameCheck(address);
       return listen(server, address);
     },
     async close() {
@@ -50,29 +49,4 @@ export function createMetricsEndpoint(): MetricsEndpoint {
       await provider.shutdown();
     },
   };
-}
-
-/**
- * Names under which a loopback address is asked. A page in the operator's browser could otherwise read the metrics by a
- * name of its own that leads to that address. Other addresses have names that nobody here knows: any is good.
- */
-function namesOf(address: string): readonly string[] {
-  const host = hostOf(address);
-  return isLoopback(address) ? [...new Set([host, 'localhost', '127.0.0.1', '[::1]'])] : [];
-}
-
-function hostOf(address = ''): string {
-  return address.replace(/:\d*$/, '').toLowerCase();
-}
-
-function listen(server: Server, address: string): Promise<string> {
-  const at = address.lastIndexOf(':');
-  const host = address.slice(0, at).replace(/^\[|\]$/g, '');
-  return new Promise((resolve, reject) => {
-    server.once('error', reject);
-    server.listen({ host, port: Number(address.slice(at + 1)) }, () => {
-      server.off('error', reject);
-      resolve(`${address.slice(0, at)}:${(server.address() as AddressInfo).port}`);
-    });
-  });
 }

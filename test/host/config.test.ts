@@ -58,6 +58,19 @@ describe('loadConfig', () => {
     });
   });
 
+  it('takes the address of the web gateway from the environment, and its origins from the file', async () => {
+    const web = { listen: '127.0.0.1:1', origins: ['https://shop.example'] };
+    const path = await file({ web });
+    expect(load({}, path, {}).web).to.deep.equal(web);
+    expect(load({}, path, { SEALWIRE_WEB_LISTEN: 'off' }).web).to.deep.equal({ ...web, listen: 'off' });
+    for (const origin of ['shop.example', 'https://shop.example/', 'https://*.example', '*', 'null']) {
+      expect(
+        refusal(() => load({ web: { origins: [origin] } })),
+        origin,
+      ).to.include('web.origins');
+    }
+  });
+
   it('ignores flags that were not given', () => {
     const flags = { listen: undefined } as unknown as { listen: string };
     expect(load(flags).listen).to.equal('127.0.0.1:50051');

@@ -32,10 +32,10 @@ export interface RunOptions {
 }
 
 /** `SIGTERM` and the like must come to the process itself, as if nothing of npm were there. */
-const { npm_lifecycle_event: _, ...environment } = process.env;
+const { npm_lifecycle_event: _, ...inherited } = process.env;
 
-/** The environment of commands under test. */
-export { environment };
+/** The environment of commands under test. Services have no web gateway: one port is not enough for all of them. */
+export const environment: NodeJS.ProcessEnv = { ...inherited, SEALWIRE_WEB_LISTEN: 'off' };
 
 /** Starts a program. */
 export function run(command: string, args: readonly string[], options: RunOptions = {}): Running {

@@ -10,9 +10,9 @@ export type PaymentsService = RunningService<RunningPayments>;
 /** What a configuration of the payments service may be. */
 export const paymentsSchema = createConfigSchema(createPaymentsApp());
 
-/** With defaults in place, and a free port. */
+/** With defaults in place, a free port, and no web gateway. */
 export function paymentsConfig(options: HostConfigInput): HostConfig {
-  return paymentsSchema.parse({ listen: '127.0.0.1:0', ...options });
+  return paymentsSchema.parse({ listen: '127.0.0.1:0', web: { listen: 'off' }, ...options });
 }
 
 /** @param logger default: errors on stderr */

