@@ -15,6 +15,7 @@ export {
 } from '../errors.js';
 export type { Curve } from '../profile/algorithms.js';
 export type { ErrorDetails } from '../profile/error-details.js';
+export type { KeySetVersion, SeenSet } from '../profile/key-sets/version.js';
 export type { ContentType } from '../profile/replies.js';
 export { isOpened, type SealedToken } from '../schema/opened.js';
 export { errorDetails } from './call-errors.js';

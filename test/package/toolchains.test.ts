@@ -1,4 +1,4 @@
-/** The short form: npm, and each TypeScript once. `npm run soak -- toolchains` has pnpm, yarn and all pairs. */
+/** The short form: npm, and each newer TypeScript once. `npm run soak -- toolchains` has pnpm, yarn and all pairs. */
 import { describeToolchains } from '../support/toolchains.js';
 
 describeToolchains(['npm'], 'each once');

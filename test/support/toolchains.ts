@@ -93,7 +93,7 @@ const TOO_NEW = /^node_modules\/(?:\.pnpm\/[^/]+\/node_modules\/)?(?:@bufbuild\/
 
 /**
  * @param managers of packages, each with an installation of its own
- * @param pairs versions of TypeScript with ways to resolve modules: all, or each version and each way once
+ * @param pairs versions of TypeScript with ways to resolve modules: all, or each of the newer versions once
  */
 export function describeToolchains(managers: readonly string[], pairs: 'all' | 'each once'): void {
   describe('a project that uses the package', function () {
@@ -169,7 +169,9 @@ export function describeToolchains(managers: readonly string[], pairs: 'all' | '
           finish(process.execPath, ['node_modules/@bufbuild/buf/bin/buf', 'generate'], dir);
         });
 
+        // The oldest takes long: the long form has it.
         for (const [index, version] of TYPESCRIPT.entries()) {
+          if (pairs === 'each once' && version === '5.4') continue;
           for (const [module, resolution] of pairs === 'all'
             ? RESOLUTION
             : RESOLUTION.slice(index % 2, (index % 2) + 1)) {
