@@ -89,27 +89,30 @@ describe('the web gateway of a host', () => {
   });
 
   it('lets calls finish, takes no new ones, and ends those that last too long', async () => {
-    let answer = () => {};
+    let reached: (answer: () => void) => void;
+    const called = new Promise<() => void>((resolve) => (reached = resolve));
     host = await startEchoHost({
       ...echo,
-      authorize: ({ request: message }, callback) => (answer = () => callback(null, message)),
+      authorize: ({ request: message }, callback) => reached(() => callback(null, message)),
     });
     const { url } = host;
-    const called = callWeb('connect', url + AUTHORIZE, Buffer.from('m'));
+    const answered = callWeb('connect', url + AUTHORIZE, Buffer.from('m'));
     const watching = fetch(url + WATCH, {
       method: 'POST',
       body: frame(Buffer.from('w')),
       headers: { 'content-type': 'application/connect+proto' },
     });
-    const watched = await watching;
+    const [watched, answer] = await Promise.all([watching, called]);
     const half = connect(Number(url.split(':')[2]), '127.0.0.1');
     await once(half, 'connect');
     half.write('POST /');
-    const closed = once(half, 'close');
+    // It may be reset: `once` of events would fail then.
+    half.on('error', () => {});
+    const closed = new Promise((resolve) => half.once('close', resolve));
     const stopped = host.stop();
     expect(await fetch(url).catch((error: Error) => error.cause)).to.have.property('code', 'ECONNREFUSED');
     answer();
-    expect((await called).messages.join()).to.equal('m');
+    expect((await answered).messages.join()).to.equal('m');
     const body = Buffer.from(await watched.arrayBuffer());
     const { messages, code } = readWeb('connect stream', { status: 200, headers: watched.headers, body });
     expect([messages.join(), code]).to.deep.equal(['w', 'unavailable']);
