@@ -1,4 +1,8 @@
-/** `npm run bench`: prints tables and writes `bench/results/latest.json`. `npm run bench -- web`: browsers alone. */
+/**
+ * `npm run bench`: prints tables and writes `bench/results/latest.json`. `npm run bench -- web`: browsers alone. With
+ * `--node LINE`, once or more, it measures only tokens, on this Node and on those lines; `--tokens` prints their times
+ * as JSON.
+ */
 import { mkdir, writeFile } from 'node:fs/promises';
 import { cpus, totalmem } from 'node:os';
 import { parseArgs } from 'node:util';
@@ -7,6 +11,7 @@ import { benchAuditRead } from './audit-read.js';
 import { benchCalls } from './calls.js';
 import { benchEventLoop } from './event-loop.js';
 import { benchHsm } from './hsm.js';
+import { benchNodes } from './nodes.js';
 import { benchParts } from './parts.js';
 import { formatSummary, formatTable } from './stats.js';
 import { benchStreams, formatStreams } from './streams.js';
@@ -14,7 +19,11 @@ import { benchTokens, type TokenResults } from './tokens.js';
 import { benchWeb, formatWeb } from './web.js';
 
 const { values, positionals } = parseArgs({
-  options: { out: { type: 'string', default: 'bench/results/latest.json' } },
+  options: {
+    out: { type: 'string', default: 'bench/results/latest.json' },
+    node: { type: 'string', multiple: true, default: [] },
+    tokens: { type: 'boolean', default: false },
+  },
   allowPositionals: true,
 });
 
@@ -32,9 +41,15 @@ function ratios(results: TokenResults): Record<string, number> {
   };
 }
 
+const { openssl } = process.versions;
+if (values.tokens) {
+  say(JSON.stringify({ node: process.version, openssl, tokens: await benchTokens() }));
+  process.exit();
+}
+
 const machine = {
   node: process.version,
-  openssl: process.versions.openssl,
+  openssl,
   cpu: cpus()[0]?.model ?? 'unknown',
   cores: cpus().length,
   memoryGiB: Math.round(totalmem() / 2 ** 30),
@@ -47,6 +62,20 @@ if (positionals.includes('web')) {
 }
 
 say('Tokens, 120-byte inner message, P-521; µs per operation, median (range) of 7 interleaved rounds');
+if (values.node.length > 0) {
+  const results = await benchNodes(values.node);
+  const [first] = results;
+  say(
+    formatTable(
+      ['operation', ...results.map((result) => `Node ${result.node}, OpenSSL ${result.openssl}`)],
+      Object.keys(first?.tokens ?? {}).map((name) => [
+        name,
+        ...results.map(({ tokens }) => (tokens[name] ? formatSummary(tokens[name]) : '')),
+      ]),
+    ),
+  );
+  process.exit();
+}
 const tokens = await benchTokens();
 say(
   formatTable(

@@ -3,14 +3,13 @@
  *
  * Usage: node scripts/test-nodes.mjs [--node LINE]… [--all] [--install] [PART-OF-A-FILE-NAME …]
  *
- * `--all` runs the whole suite on each line; `--install` only installs the lines. The binaries come from the npm
- * packages `node-PLATFORM-ARCH` and are kept in `.cache/nodes`.
+ * `--all` runs the whole suite on each line; `--install` only installs the lines.
  */
 import { spawn } from 'node:child_process';
-import { existsSync, mkdirSync } from 'node:fs';
 import { delimiter, dirname, join } from 'node:path';
 import { parseArgs } from 'node:util';
-import { root, run, say, setUp } from './setup.mjs';
+import { findNode } from './other-node.mjs';
+import { root, say, setUp } from './setup.mjs';
 
 const LINES = ['22', '24', '26'];
 /**
@@ -51,21 +50,6 @@ for (const line of values.node) {
 }
 say(`Node ${values.node.join(', ')}: ${totals.passed} passed, ${totals.failed} failed, ${totals.skipped} skipped`);
 process.exit(totals.failed > 0 ? 1 : 0);
-
-/** @returns the path of a binary of that line, installed if it is missing */
-async function findNode(line) {
-  const name = `node-${process.platform === 'win32' ? 'win' : process.platform}-${process.arch}`;
-  const folder = join(root, '.cache/nodes', line);
-  const binary = join(folder, 'node_modules', name, 'bin/node');
-  if (existsSync(binary)) return binary;
-  say(`installing Node ${line}`);
-  mkdirSync(folder, { recursive: true });
-  const flags = ['--prefix', folder, '--no-save', '--no-audit', '--no-fund', '--loglevel=error'];
-  const code = await run('npm', ['install', ...flags, `${name}@${line}`], { cwd: folder });
-  if (code === 0 && existsSync(binary)) return binary;
-  say(`Node ${line} could not be installed: npm package ${name}`);
-  process.exit(3);
-}
 
 /** @returns the counts of the runner's last line; a run without one counts as a failure */
 async function test(line, binary) {
