@@ -32,11 +32,8 @@ describe('protoc-gen-sealwire', function () {
       [],
       ['forceLong=string', 'useDate=string'],
       ['forceLong=long'],
-      ['oneof=unions'],
       ['oneof=unions-value', 'forceLong=string'],
-      ['useOptionals=messages'],
       ['useOptionals=all', 'oneof=unions'],
-      ['snakeToCamel=false'],
       ['snakeToCamel=json'],
       ['stringEnums=true'],
     ];
